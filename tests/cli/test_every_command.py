@@ -275,6 +275,9 @@ NEEDED: Final = {
     "alerts show": [new_id("alr")],
     "alerts acknowledge": [new_id("alr"), "--reason", "r"],
     "alerts resolve": [new_id("alr"), "--reason", "r"],
+    "settlements import": [__file__],
+    "settlements show": [new_id("stl")],
+    "settlements withdraw": [new_id("stl"), "--reason", "r"],
     "rejections show": [new_id("case")],
     "rejections acknowledge": [new_id("case"), "--reason", "r"],
     "rejections escalate": [new_id("case"), "--to", "o", "--reason", "r"],
@@ -291,7 +294,7 @@ NEEDED: Final = {
 
 #: Commands that open no database of the settings, or go on without it, with the reason.
 WITHOUT_DATABASE: Final = {
-    **dict.fromkeys(("alerts rules", "alerts dashboard"), "the code alone"),
+    **dict.fromkeys(("alerts rules", "alerts dashboard", "settlements schema"), "the code alone"),
     **dict.fromkeys(
         ("settings", "contract", "contract authority", "contract diff", "contract write", "openapi", "metrics"),
         "the code alone",

@@ -61,6 +61,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "rejections": "tallystick.cli.rejections:app",
     "acts": "tallystick.cli.operator_acts:app",
     "providers": "tallystick.cli.providers:app",
+    "settlements": "tallystick.cli.settlements:app",
     "release": "tallystick.cli.release:app",
     "fees": "tallystick.cli.fees:app",
     "sealing-keys": "tallystick.cli.sealing_keys:app",

@@ -47,6 +47,8 @@ Scope = Literal[
     "rejections:write",
     "alerts:read",
     "alerts:write",
+    "settlements:read",
+    "settlements:write",
     "acts:read",
     "acts:write",
 ]

@@ -15,7 +15,8 @@ from tallystick.domain.settlement_row import CLOSING, SettlementRow
 
 #: Stored files have these names for ever. importing: not all of its rows are there yet. conflict: it says of a known
 #: batch something else than an earlier file did; none of its rows are matched.
-FileState = Literal["importing", "imported", "conflict", "withdrawn"]
+#: refused: it could not be read to its end; its rows are gone, and it can be imported again.
+FileState = Literal["importing", "imported", "conflict", "refused", "withdrawn"]
 FILE_STATES: Final[tuple[FileState, ...]] = get_args(FileState)
 
 #: What its rows are for. post: they are matched and posted. compare: they are compared with what others say.
@@ -65,8 +66,9 @@ class SettlementBatch(Struct, frozen=True, kw_only=True):
     """One batch of a file, in one currency, with its total.
 
     ``complete``: whether the file claims to have all rows of the batch. ``part``: from 1, the how-manieth file with
-    rows of this batch it is. ``rows`` and sums: of the rows that this file has, those known before included. ``gross``,
-    ``fee``, ``net``: of all rows but payouts. ``paid_out``: signed, of the payout rows.
+    rows of this batch it is; the newest part, of a file that was not withdrawn, says what the batch is. ``rows`` and
+    sums: of all rows of the batch that this file and earlier ones have. ``gross``, ``fee``, ``net``: of all rows but
+    payouts. ``paid_out``: signed, of the payout rows.
 
     ``stated``: what ``net + paid_out`` has to be by ``proof``. ``difference``: what it is less what it has to be.
 

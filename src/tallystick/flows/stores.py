@@ -28,6 +28,7 @@ from tallystick.record.postgres.rates import RateBook
 from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 from tallystick.record.postgres.refused_webhooks import RejectedDeliveryCounts
 from tallystick.record.postgres.replays import ReplayBook
+from tallystick.record.postgres.settlement_files import SettlementFiles
 from tallystick.record.postgres.version_use import VersionUseCounts
 from tallystick.record.postgres.webhook_endpoints import EndpointStore
 from tallystick.record.sealing import Sealer
@@ -62,6 +63,7 @@ class Stores(Struct, frozen=True, kw_only=True):
     deployments: DeploymentBook
     event_results: EventResultCounts
     fee_schedules: FeeScheduleBook
+    settlement_files: SettlementFiles
 
 
 def stores_on(
@@ -95,4 +97,5 @@ def stores_on(
         deployments=DeploymentBook(pool),
         event_results=EventResultCounts(pool, clock),
         fee_schedules=FeeScheduleBook(pool),
+        settlement_files=SettlementFiles(pool),
     )

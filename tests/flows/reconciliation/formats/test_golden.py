@@ -62,7 +62,7 @@ def rewritten(name: str, delimiter: str, quoting: int, *, backwards: bool = Fals
     rows = list(csv.reader(io.StringIO(text), delimiter=";" if name == "generic_csv" else ","))
     out = io.StringIO()
     writer = csv.writer(out, delimiter=delimiter, quoting=quoting)  # type: ignore[arg-type]  # one of csv's constants
-    writer.writerows(row[::-1] + ["x"] if backwards else row + ["x"] for row in rows)
+    writer.writerows([*row[::-1], "x"] if backwards else [*row, "x"] for row in rows)
     return out.getvalue()
 
 
@@ -147,7 +147,7 @@ def test_a_report_of_several_merchant_accounts_is_refused() -> None:
 
 def test_a_bank_whose_reversals_are_the_other_way_round() -> None:
     options = ReadOptions(zone="Europe/Zurich", reversals="inverted")
-    rows = [each for each in read_bytes(golden_file("camt053_v2").read_bytes(), options)]
+    rows = read_bytes(golden_file("camt053_v2").read_bytes(), options)
     assert [each.net for each in rows if isinstance(each, SettlementRow)] == [600]
 
 

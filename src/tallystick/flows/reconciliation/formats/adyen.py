@@ -10,7 +10,7 @@ Source: docs.adyen.com/reporting/settlement-reconciliation/transaction-level/set
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, tzinfo
 from typing import BinaryIO, Final
 
@@ -173,6 +173,9 @@ class SettlementDetails:
         lines = first_lines(head, 1)
         return bool(lines) and has_columns(lines[0], DETAILS_REQUIRED)
 
+    def is_complete(self, options: ReadOptions, batches: Collection[str], *, has_payouts: bool) -> bool:
+        return True
+
     def read(self, source: BinaryIO, options: ReadOptions) -> Iterator[Item]:
         table = Table(source, options.encoding)
         columns = Columns(header_of(table), DETAILS_REQUIRED, DETAILS_OPTIONAL)
@@ -254,6 +257,9 @@ class Accounting:
     def recognises(self, head: bytes) -> bool:
         lines = first_lines(head, 1)
         return bool(lines) and has_columns(lines[0], ACCOUNTING_REQUIRED)
+
+    def is_complete(self, options: ReadOptions, batches: Collection[str], *, has_payouts: bool) -> bool:
+        return False
 
     def read(self, source: BinaryIO, options: ReadOptions) -> Iterator[Item]:
         table = Table(source, options.encoding)

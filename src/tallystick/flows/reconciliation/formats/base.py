@@ -7,7 +7,7 @@ states. It keeps no more of the file in memory than one row. It knows no databas
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, date, datetime, tzinfo
 from typing import Any, BinaryIO, Final, Literal, Protocol
 from zoneinfo import ZoneInfo
@@ -93,6 +93,10 @@ class Format(Protocol):
 
     def recognises(self, head: bytes) -> bool:
         """Whether a file that begins like this is of this format. It raises nothing."""
+
+    def is_complete(self, options: ReadOptions, batches: Collection[str], *, has_payouts: bool) -> bool:
+        """Whether a file with rows of these batches claims to have all of their rows: then a row that an earlier file
+        had and this one lacks is a conflict. ``has_payouts``: whether rows of payouts are among them."""
 
     def read(self, source: BinaryIO, options: ReadOptions) -> Iterator[Item]:
         """The file's items, in its order. Raises FileRefused, at the latest before the first row."""

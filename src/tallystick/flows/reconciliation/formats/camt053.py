@@ -11,7 +11,7 @@ Source: iso20022.org, message definition report "Bank-to-Customer Cash Managemen
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date, datetime, tzinfo
 from typing import BinaryIO, Final
 from xml.parsers import expat
@@ -113,6 +113,9 @@ class Camt053:
 
     def recognises(self, head: bytes) -> bool:
         return any(word in head for word in (_NAMESPACE.encode(), _NAMESPACE.encode("utf-16-le"), b"<BkToCstmrStmt"))
+
+    def is_complete(self, options: ReadOptions, batches: Collection[str], *, has_payouts: bool) -> bool:
+        return True
 
     def read(self, source: BinaryIO, options: ReadOptions) -> Iterator[Item]:
         document = _Document()

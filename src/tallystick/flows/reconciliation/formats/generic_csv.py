@@ -5,7 +5,7 @@ Nothing of it is guessed: without a mapping a file is never of this format.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any, BinaryIO, Final, Literal
 
@@ -107,6 +107,9 @@ class GenericCsv:
     def recognises(self, head: bytes) -> bool:
         return False
 
+    def is_complete(self, options: ReadOptions, batches: Collection[str], *, has_payouts: bool) -> bool:
+        return mapping_of(options.mapping).complete_batches
+
     def read(self, source: BinaryIO, options: ReadOptions) -> Iterator[Item]:
         mapping = mapping_of(options.mapping)
         table = Table(source, options.encoding, mapping.delimiter)
@@ -147,7 +150,13 @@ class _Rows:
             booked_at=self._time(given["booked_at"]),
             value_on=at.date() if (at := self._naive(given["value_on"])) else None,
             text=text_of(given["text"]),
-            **{name: name_of(given[name]) for name in _NAMES},
+            rate=name_of(given["rate"]),
+            reference=name_of(given["reference"]),
+            payment_reference=name_of(given["payment_reference"]),
+            merchant_reference=name_of(given["merchant_reference"]),
+            payout_reference=name_of(given["payout_reference"]),
+            method=name_of(given["method"]),
+            country=name_of(given["country"]),
         )
         row.payout_reference = row.payout_reference or row.batch or None
         if kind in ("fee", "tax"):
@@ -198,17 +207,6 @@ class _Rows:
             return datetime.strptime(text, wanted) if wanted else datetime.fromisoformat(text)
         except (ValueError, OverflowError):
             raise RowRefused("not_a_time", "a time cannot be read") from None
-
-
-_NAMES: Final = (
-    "reference",
-    "payment_reference",
-    "merchant_reference",
-    "payout_reference",
-    "rate",
-    "method",
-    "country",
-)
 
 
 FORMAT: Final = GenericCsv()

@@ -10,7 +10,7 @@ Source: SWIFT Standards, category 9, MT 940.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date, datetime, tzinfo
 from typing import BinaryIO, Final
 
@@ -64,6 +64,9 @@ class Mt940:
         return any(line.startswith(":20:") or ":20:" in line[:200] for line in lines) and any(
             line.startswith(":25") for line in lines
         )
+
+    def is_complete(self, options: ReadOptions, batches: Collection[str], *, has_payouts: bool) -> bool:
+        return True
 
     def read(self, source: BinaryIO, options: ReadOptions) -> Iterator[Item]:
         statements = _Statements(options)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import BinaryIO, Final
 
@@ -92,6 +92,9 @@ class PaypalStl:
         begins = [next(iter(header_cells(line, delimiter)), "") for line in lines for delimiter in (",", "\t")]
         found = {each.upper() for each in begins}
         return bool(lines) and bool(found & _FIRST) and "CH" in found | ({"CH"} if "SF" in found else set())
+
+    def is_complete(self, options: ReadOptions, batches: Collection[str], *, has_payouts: bool) -> bool:
+        return True
 
     def read(self, source: BinaryIO, options: ReadOptions) -> Iterator[Item]:
         table = Table(source, options.encoding, None)

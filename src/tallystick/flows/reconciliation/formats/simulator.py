@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import BinaryIO, Final
 
 from tallystick.domain.settlement_file import FilePurpose, StatedTotal
@@ -64,6 +64,9 @@ class Simulator:
     def recognises(self, head: bytes) -> bool:
         lines = first_lines(head, 1)
         return bool(lines) and has_columns(lines[0], COLUMNS)
+
+    def is_complete(self, options: ReadOptions, batches: Collection[str], *, has_payouts: bool) -> bool:
+        return True
 
     def read(self, source: BinaryIO, options: ReadOptions) -> Iterator[Item]:
         table = Table(source, options.encoding)

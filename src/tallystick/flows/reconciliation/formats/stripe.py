@@ -8,7 +8,7 @@ Source: docs.stripe.com/reports/balance, docs.stripe.com/reports/reporting-categ
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, tzinfo
 from typing import BinaryIO, Final
 
@@ -106,6 +106,9 @@ class Stripe:
     def recognises(self, head: bytes) -> bool:
         lines = first_lines(head, 1)
         return bool(lines) and has_columns(lines[0], REQUIRED)
+
+    def is_complete(self, options: ReadOptions, batches: Collection[str], *, has_payouts: bool) -> bool:
+        return "" not in batches and not has_payouts  # the report of a payout's rows, and not of a month's
 
     def read(self, source: BinaryIO, options: ReadOptions) -> Iterator[Item]:
         table = Table(source, options.encoding)

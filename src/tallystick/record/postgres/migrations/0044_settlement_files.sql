@@ -17,7 +17,7 @@ CREATE TABLE settlement_file (
     size_bytes bigint NOT NULL,
     actor text NOT NULL,
     created_at timestamptz NOT NULL,
-    state text NOT NULL CHECK (state IN ('importing', 'imported', 'conflict', 'withdrawn')),
+    state text NOT NULL CHECK (state IN ('importing', 'imported', 'conflict', 'refused', 'withdrawn')),
     rows bigint NOT NULL CHECK (rows >= 0),
     known_rows bigint NOT NULL CHECK (known_rows >= 0),
     bad_rows bigint NOT NULL CHECK (bad_rows >= 0),

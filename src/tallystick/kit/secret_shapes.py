@@ -1,0 +1,14 @@
+"""What only secrets look like, wherever they stand: our API keys and signing secrets, Stripe's keys, private keys,
+bearer headers, tokens in JWS form."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+SECRETS: Final = re.compile(
+    r"\btsk_[a-z0-9-]+_[A-Za-z0-9_-]{8,}|\bwhsec_[A-Za-z0-9+/=_-]{8,}|\b[srp]k_(?:live|test)_[A-Za-z0-9]{8,}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY|\bbearer\s+[A-Za-z0-9._~+/-]{16,}"
+    r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
+    re.IGNORECASE,
+)

@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from tallystick.decisions.provider_fees import FeeCheck
 from tallystick.domain.settlement_evidence import BY_TYPE, OF_PAYMENTS, Candidate, FoundBy, Reason, Stage, Status
-from tallystick.domain.settlement_row import SettlementRow
+from tallystick.domain.settlement import PART_OF_KIND, Part
+from tallystick.domain.settlement_row import RowKind, SettlementRow
 
 #: The two stages that look at one reference alone, the surest first.
 _EXACT: Final[tuple[tuple[FoundBy, Stage], ...]] = (
@@ -25,13 +26,22 @@ _EXACT: Final[tuple[tuple[FoundBy, Stage], ...]] = (
 _WAIT: Final[frozenset[Reason]] = frozenset({"amount", "reference", "not_in_record"})
 
 #: The row accounts for the movement: no other row can.
-_TAKES: Final[frozenset[Reason]] = frozenset({"same", "fee", "conversion", "amount"})
+TAKES: Final[frozenset[Reason]] = frozenset({"same", "fee", "conversion", "amount"})
+
+#: Where a row goes by its type alone. A row of a cost has no gross amount.
+_PART_BY_TYPE: Final[dict[RowKind, Part]] = {
+    "reserve": "reserve",
+    "payout": "paid_out",
+    "payout_reversal": "paid_out",
+    "carry": "carried",
+    "external": "external",
+}
 
 Movement = tuple[str, str, int, int]
 
 
 class Match(Struct, frozen=True, kw_only=True):
-    """What a row came to. ``of``: the movement or subject that it is about. ``covers`` and ``merchants``: as in
+    """What a row came to. ``of``: the movement or subject that it is about. ``covers`` and ``part``: as in
     ``Evidence``."""
 
     row: SettlementRow
@@ -41,7 +51,7 @@ class Match(Struct, frozen=True, kw_only=True):
     stage: Stage
     of: Candidate | None = None
     covers: int = 0
-    merchants: int = 0
+    part: Part
 
     @property
     def difference(self) -> int:
@@ -96,7 +106,7 @@ class FileMatcher:
         self._waiting.clear()
 
     def _kept(self, match: Match) -> Match:
-        if match.of is not None and match.reason in _TAKES:
+        if match.of is not None and match.reason in TAKES:
             self._taken.add(match.of.movement)
         return match
 
@@ -191,7 +201,7 @@ def _agreeing(row: SettlementRow, fee: FeeCheck, stage: Stage, of: Candidate, co
         stage=stage,
         of=of,
         covers=0 if converted else amount,
-        merchants=0 if converted else row.gross,
+        part="unexplained" if converted else "late" if of.late else PART_OF_KIND[row.kind],
     )
 
 
@@ -201,4 +211,5 @@ def _match(
     """What does not agree: nothing of it goes to a merchant. Of another amount the movement is accounted for, so that the
     difference is what is too much or too little."""
     covers = of.amount if reason == "amount" and of is not None and of.amount is not None else 0
-    return Match(row=row, fee=fee, status=status, reason=reason, stage=stage, of=of, covers=covers)
+    part: Part = _PART_BY_TYPE.get(row.kind, "unexplained")
+    return Match(row=row, fee=fee, status=status, reason=reason, stage=stage, of=of, covers=covers, part=part)

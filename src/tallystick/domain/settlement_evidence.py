@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, get_args
 from msgspec import Struct
 
 from tallystick.domain.authority import Authority, authority
+from tallystick.domain.settlement import Part
 from tallystick.domain.settlement_row import RowKind
 
 #: What a comparison came to. matched: row and record say the same. mismatched: they are about the same and differ.
@@ -103,6 +104,19 @@ MOVEMENT_KINDS: Final[dict[str, RowKind]] = {
     "dispute_returned": "dispute_reversal",
 }
 
+#: Postings against suspense: a person decides what becomes of the money.
+LATE_KINDS: Final = frozenset(
+    {"late_capture", "late_refund", "late_movement", "late_money_returned", "late_money_came_back"}
+)
+
+
+def kind_of_posting(posted_as: str, amount: int) -> RowKind | None:
+    """What kind of row a posting to ``provider:<p>`` is. ``late_movement`` is of a dispute, in either direction."""
+    if posted_as == "late_movement":
+        return "dispute_reversal" if amount > 0 else "dispute"
+    return MOVEMENT_KINDS.get(posted_as)
+
+
 #: Rows that are about a payment: they are compared with movements.
 OF_PAYMENTS: Final[frozenset[RowKind]] = frozenset(MOVEMENT_KINDS.values())
 
@@ -121,7 +135,7 @@ BY_TYPE: Final[dict[RowKind, Reason]] = {
 class Candidate(Struct, frozen=True, kw_only=True):
     """Something in the record that a row may be about. ``amount`` is signed, as in rows; None: the subject is there and
     no money has moved for it. (``merchant_id``, ``subject_id``, ``version``, ``leg``) is the posting. ``taken``: evidence
-    of an earlier file has it."""
+    of an earlier file has it. ``late``: it was posted against suspense, and a person decides what becomes of it."""
 
     found_by: FoundBy
     merchant_id: str
@@ -133,6 +147,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
     leg: int = 0
     amount: int | None = None
     currency: str | None = None
+    late: bool = False
     attempt_id: str | None = None
     idempotency_key: str | None = None
     provider_reference: str | None = None
@@ -149,8 +164,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
     one supersedes the one before.
 
     ``covers``: how much of the movement the row accounts for; ``difference``: the row's net less that, which is what this
-    row adds to the difference of the balances. ``merchants``: how much of the row's gross goes to the merchant's part of
-    the batch; the rest of it that its type does not explain is unexplained. ``compared``: the values, each as (row,
+    row adds to the difference of the balances. ``part``: what its gross amount goes to; its fee is the platform's cost.
+    ``compared``: the values, each as (row,
     record). ``fee_expected`` None: not checked, because of ``fee_unchecked``. ``tolerance``: allowed, in minor units.
     """
 
@@ -170,7 +185,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     stage: Stage
     covers: int = 0
     difference: int
-    merchants: int = 0
+    part: Part
     merchant_id: str | None = None
     payment_id: str | None = None
     subject_id: str | None = None

@@ -28,6 +28,7 @@ from tallystick.record.postgres.rates import RateBook
 from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 from tallystick.record.postgres.refused_webhooks import RejectedDeliveryCounts
 from tallystick.record.postgres.replays import ReplayBook
+from tallystick.record.postgres.settlement_evidence import EvidenceBook
 from tallystick.record.postgres.settlement_files import SettlementFiles
 from tallystick.record.postgres.version_use import VersionUseCounts
 from tallystick.record.postgres.webhook_endpoints import EndpointStore
@@ -64,6 +65,7 @@ class Stores(Struct, frozen=True, kw_only=True):
     event_results: EventResultCounts
     fee_schedules: FeeScheduleBook
     settlement_files: SettlementFiles
+    evidence: EvidenceBook
 
 
 def stores_on(
@@ -98,4 +100,5 @@ def stores_on(
         event_results=EventResultCounts(pool, clock),
         fee_schedules=FeeScheduleBook(pool),
         settlement_files=SettlementFiles(pool),
+        evidence=EvidenceBook(pool, OPERATORS),
     )

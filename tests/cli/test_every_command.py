@@ -48,7 +48,10 @@ WITHOUT_TABLE: Final = {
     **WITHOUT_JSON,
     **dict.fromkeys(("keys create", "keys rotate"), "prints a key"),
     "listen": "a line for each message, until Ctrl-C",
-    **dict.fromkeys(("in-doubt show", "openapi", "contract", "contract authority", "contract write"), "prints a document or its path"),
+    **dict.fromkeys(
+        ("in-doubt show", "openapi", "contract", "contract authority", "contract write"),
+        "prints a document or its path",
+    ),
     **dict.fromkeys(
         (
             "migrate",

@@ -97,12 +97,13 @@ def test_rounding_is_off_by_less_than_one_unit(amount: int, parts: int, rounding
 
 def test_the_rate_that_says_most_counts() -> None:
     rates = (rate(fixed=1), rate(fixed=2, country="US"), rate(fixed=3, method="amex"), rate(fixed=9, currency="USD"))
-    for fields, expected in (
+    cases: list[tuple[dict[str, Any], int]] = [
         ({}, 1),
         ({"country": "US"}, 2),
         ({"country": "US", "method": "amex"}, 3),
         ({"method": "visa", "country": "DE"}, 1),
-    ):
+    ]
+    for fields, expected in cases:
         assert fee_check(row(fee=0, **fields), [schedule(*rates)]).expected == expected
 
 
@@ -121,14 +122,14 @@ def test_a_refund_is_judged_by_the_size_of_its_amount() -> None:
 
 def test_what_no_schedule_covers_is_not_checked_and_says_why() -> None:
     known = [schedule(rate(fixed=30))]
-    for given, schedules, why in (
+    for judged_row, schedules, why in (
         (row(), [], "no_schedule"),
         (row(occurred_at=AT - timedelta(days=1)), known, "no_schedule"),
         (row(kind="refund"), known, "no_rate"),
         (row(currency="USD"), known, "no_rate"),
         (row(occurred_at=None), known, "no_date"),
     ):
-        judged = fee_check(given, schedules)
+        judged = fee_check(judged_row, schedules)
         assert judged.unchecked == why and judged.expected is None and not judged.is_wrong
 
 

@@ -1,4 +1,5 @@
-"""Rows against movements: one table, written by hand, of what each defect is called and what it adds to the difference."""
+"""Rows against movements: one table, written by hand, of what each defect is called and what it adds to the
+difference."""
 
 from __future__ import annotations
 
@@ -135,8 +136,8 @@ def test_each_defect_is_named_as_what_it_is(name: str) -> None:
 
 
 def test_only_what_agrees_goes_to_a_merchant() -> None:
-    for name, (given, found, expected, _) in DEFECTS.items():
-        [match] = matches((given, found))
+    for name, (defect, found, expected, _) in DEFECTS.items():
+        [match] = matches((defect, found))
         agrees = expected[1] in ("same", "fee")
         assert (match.part == "charges") == agrees, name
 
@@ -191,8 +192,8 @@ def test_a_fee_that_was_not_checked_is_neither_right_nor_wrong() -> None:
     st.lists(st.tuples(st.integers(0, 7), st.integers(-3, 3)), max_size=20),
 )
 def test_differences_add_up_to_that_of_the_balances(amounts: list[int], defects: list[tuple[int, int]]) -> None:
-    """Whatever is missing, doubled or off: the rows' differences less the movements that no row has are the file's total
-    less the record's."""
+    """Whatever is missing, doubled or off: the rows' differences less the movements that no row has are the file's
+    total less the record's."""
     movements = [
         moved(each, kind="charge" if each > 0 else "refund", subject_id=f"s{number}", payment_id=f"s{number}")
         for number, each in enumerate(amounts)

@@ -1,7 +1,7 @@
 """Settlement rows compared with the record's movements, stage by stage. Pure.
 
-The surest stage that finds anything decides; a later one is not asked. What fits several things is *ambiguous*, and is never
-given to one of them.
+The surest stage that finds anything decides; a later one is not asked. What fits several things is *ambiguous*, and is
+never given to one of them.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any, Final
 from msgspec import Struct
 
 from tallystick.decisions.provider_fees import FeeCheck
-from tallystick.domain.settlement_evidence import BY_TYPE, OF_PAYMENTS, Candidate, FoundBy, Reason, Stage, Status
 from tallystick.domain.settlement import PART_OF_KIND, Part
+from tallystick.domain.settlement_evidence import BY_TYPE, OF_PAYMENTS, Candidate, FoundBy, Reason, Stage, Status
 from tallystick.domain.settlement_row import RowKind, SettlementRow
 
 #: The two stages that look at one reference alone, the surest first.
@@ -99,8 +99,8 @@ class FileMatcher:
         return self._kept(match)
 
     def rest(self) -> Iterator[Match]:
-        """The rows that waited for others of their batch: several may be one movement, such as a charge and what was taken
-        back of it at once."""
+        """The rows that waited for others of their batch: several may be one movement, such as a charge and what was
+        taken back of it at once."""
         for group in self._waiting.values():
             yield from self._group(group)
         self._waiting.clear()
@@ -208,8 +208,8 @@ def _agreeing(row: SettlementRow, fee: FeeCheck, stage: Stage, of: Candidate, co
 def _match(
     row: SettlementRow, fee: FeeCheck, status: Status, reason: Reason, stage: Stage, of: Candidate | None = None
 ) -> Match:
-    """What does not agree: nothing of it goes to a merchant. Of another amount the movement is accounted for, so that the
-    difference is what is too much or too little."""
+    """What does not agree: nothing of it goes to a merchant. Of another amount the movement is accounted for, so that
+    the difference is what is too much or too little."""
     covers = of.amount if reason == "amount" and of is not None and of.amount is not None else 0
     part: Part = _PART_BY_TYPE.get(row.kind, "unexplained")
     return Match(row=row, fee=fee, status=status, reason=reason, stage=stage, of=of, covers=covers, part=part)

@@ -19,8 +19,8 @@ PLATFORM: Final = ""
 
 
 class EvidenceSum(Struct, frozen=True, kw_only=True):
-    """What the evidence of some files comes to, of one merchant (``PLATFORM``: none) and one part. ``gross`` is what goes
-    to the part; ``fee`` and ``tax`` are the platform's costs."""
+    """What the evidence of some files comes to, of one merchant (``PLATFORM``: none) and one part. ``gross`` is what
+    goes to the part; ``fee`` and ``tax`` are the platform's costs."""
 
     merchant_id: str
     part: Part

@@ -12,8 +12,9 @@ from typing import Final, Literal, get_args
 from msgspec import Struct
 
 #: What says what happened. record: our history. answer: what a provider answered to our call. webhook: what it said
-#: unasked. look_up: what it answered when we asked again. settlement_row and bank_entry: lines of files. ledger_balance:
-#: the sum of our postings. report: what a provider publishes beside its settlement files; it is only ever compared.
+#: unasked. look_up: what it answered when we asked again. settlement_row and bank_entry: lines of files.
+#: ledger_balance: the sum of our postings. report: what a provider publishes beside its settlement files; it is only
+#: ever compared.
 Source = Literal["record", "answer", "webhook", "look_up", "settlement_row", "bank_entry", "ledger_balance", "report"]
 SOURCES: Final[tuple[Source, ...]] = get_args(Source)
 

@@ -16,8 +16,8 @@ from tallystick.domain.currencies import EXPONENTS
 from tallystick.domain.errors import TallystickError
 from tallystick.domain.settlement_row import ROW_KINDS, RowKind
 
-#: How a part of a minor unit is rounded. half_up: a half away from zero. half_even: a half to the even neighbour. up: away
-#: from zero. down: towards zero.
+#: How a part of a minor unit is rounded. half_up: a half away from zero. half_even: a half to the even neighbour. up:
+#: away from zero. down: towards zero.
 Rounding = Literal["half_up", "half_even", "up", "down"]
 ROUNDINGS: Final[tuple[Rounding, ...]] = get_args(Rounding)
 
@@ -37,7 +37,8 @@ class ScheduleRefused(TallystickError):
 
 class FeeRate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What rows of some kinds cost. ``parts_per_million`` of the row's gross amount, rounded once, and ``fixed`` added;
-    then at least ``minimum`` and at most ``cap``, all in minor units of ``currency``. ``method`` and ``country`` None: any.
+    then at least ``minimum`` and at most ``cap``, all in minor units of ``currency``. ``method`` and ``country`` None:
+    any.
     """
 
     kinds: tuple[RowKind, ...] = ("charge",)

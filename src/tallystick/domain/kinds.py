@@ -24,8 +24,8 @@ from tallystick.domain.lifecycles.machines import MACHINES
 from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.lifecycles.refund import REFUND
 from tallystick.domain.lifecycles.rejected_case import REJECTED_CASE
+from tallystick.domain.lifecycles.settled_batch import SETTLED_BATCH
 from tallystick.domain.lifecycles.settlement import SETTLEMENT
-from tallystick.domain.lifecycles.settlement_batch import SETTLEMENT_BATCH
 from tallystick.domain.lifecycles.table import Machine
 from tallystick.domain.provider_keys import key_of_instruction
 from tallystick.domain.rejected_case import RejectedCase
@@ -224,10 +224,10 @@ ALERT_KIND: Final = declare(
 )
 
 #: Streams of their own: what a provider's batch moved, in the platform's book and in each merchant's.
-SETTLEMENT_BATCH_KIND: Final = declare(
+SETTLED_BATCH_KIND: Final = declare(
     SubjectKind(
         struct=SettledBatch,
-        machine=SETTLEMENT_BATCH,
+        machine=SETTLED_BATCH,
         id_field="batch_id",
         id_prefix="stb",
         stream_field="batch_id",

@@ -1,7 +1,7 @@
 """What of a provider's batch is posted: the platform's side, and each merchant's part. Plain data.
 
-Amounts are signed minor units of ``currency``, summed over all files that have rows of the batch. A later file makes the next
-version, which posts the difference.
+Amounts are signed minor units of ``currency``, summed over all files that have rows of the batch. A later file makes
+the next version, which posts the difference.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from msgspec import Struct
 
 from tallystick.domain.settlement_row import RowKind
 
-SettlementBatchState = Literal["posting", "posted"]
+SettledBatchState = Literal["posting", "posted"]
 SettlementState = Literal["posted"]
 
-#: What a row's gross amount goes to. Stored sums have these names for ever. ``late``: a merchant's, and not payable: a person
-#: decides what becomes of it.
+#: What a row's gross amount goes to. Stored sums have these names for ever. ``late``: a merchant's, and not payable: a
+#: person decides what becomes of it.
 Part = Literal[
     "charges",
     "charge_reversals",
@@ -59,7 +59,7 @@ class SettledBatch(Struct, frozen=True, kw_only=True):
     merchant_id: str
     batch_id: str
     version: int
-    state: SettlementBatchState
+    state: SettledBatchState
     provider: str
     account: str
     batch: str
@@ -80,8 +80,8 @@ class SettledBatch(Struct, frozen=True, kw_only=True):
 
 
 class Settlement(Struct, frozen=True, kw_only=True):
-    """One merchant's part of a batch, by kind of row, fees apart: ``fees`` is what the provider charged for its rows, and
-    posts nothing here."""
+    """One merchant's part of a batch, by kind of row, fees apart: ``fees`` is what the provider charged for its rows,
+    and posts nothing here."""
 
     merchant_id: str
     settlement_id: str

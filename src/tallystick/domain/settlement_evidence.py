@@ -1,7 +1,8 @@
 """What came of comparing one settlement row with the record: evidence. Plain data.
 
-A *movement* is one posting of ours to a provider's account (``provider:<p>``): what the provider owes us by our record. A row
-is matched with movements, so that what is left over on either side adds up to the difference of the balances.
+A *movement* is one posting of ours to a provider's account (``provider:<p>``): what the provider owes us by our
+record. A row is matched with movements, so that what is left over on either side adds up to the difference of the
+balances.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from tallystick.domain.settlement import Part
 from tallystick.domain.settlement_row import RowKind
 
 #: What a comparison came to. matched: row and record say the same. mismatched: they are about the same and differ.
-#: unexplained: nobody knows what the row is about. explained: it is no payment's, and its type says what it is; or a person
-#: said it.
+#: unexplained: nobody knows what the row is about. explained: it is no payment's, and its type says what it is; or a
+#: person said it.
 Status = Literal["matched", "mismatched", "unexplained", "explained"]
 STATUSES: Final[tuple[Status, ...]] = get_args(Status)
 
@@ -134,8 +135,9 @@ BY_TYPE: Final[dict[RowKind, Reason]] = {
 
 class Candidate(Struct, frozen=True, kw_only=True):
     """Something in the record that a row may be about. ``amount`` is signed, as in rows; None: the subject is there and
-    no money has moved for it. (``merchant_id``, ``subject_id``, ``version``, ``leg``) is the posting. ``taken``: evidence
-    of an earlier file has it. ``late``: it was posted against suspense, and a person decides what becomes of it."""
+    no money has moved for it. (``merchant_id``, ``subject_id``, ``version``, ``leg``) is the posting. ``taken``:
+    evidence of an earlier file has it. ``late``: it was posted against suspense, and a person decides what becomes of
+    it."""
 
     found_by: FoundBy
     merchant_id: str
@@ -160,12 +162,12 @@ class Candidate(Struct, frozen=True, kw_only=True):
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
-    """One comparison, kept for ever. (``file_id``, ``position``) is the row, ``version`` counts its comparisons: a later
-    one supersedes the one before.
+    """One comparison, kept for ever. (``file_id``, ``position``) is the row, ``version`` counts its comparisons: a
+    later one supersedes the one before.
 
-    ``covers``: how much of the movement the row accounts for; ``difference``: the row's net less that, which is what this
-    row adds to the difference of the balances. ``part``: what its gross amount goes to; its fee is the platform's cost.
-    ``compared``: the values, each as (row,
+    ``covers``: how much of the movement the row accounts for; ``difference``: the row's net less that, which is what
+    this row adds to the difference of the balances. ``part``: what its gross amount goes to; its fee is the platform's
+    cost. ``compared``: the values, each as (row,
     record). ``fee_expected`` None: not checked, because of ``fee_unchecked``. ``tolerance``: allowed, in minor units.
     """
 

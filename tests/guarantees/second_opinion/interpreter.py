@@ -84,6 +84,15 @@ LIFECYCLES = {
         open acknowledged: acknowledge > acknowledged, resolve > resolved, cleared > resolved
         resolved: reopen > open
         """),
+    "settled_batch": _edges("""
+        new: counted > posting
+        posting: supplemented, completed > posted
+        posted: supplemented > posting
+        """),
+    "settlement": _edges("""
+        new: posted > posted
+        posted: supplemented
+        """),
     "rejected_case": _edges("""
         new: reject > open
         open acknowledged: acknowledge > acknowledged, escalate > acknowledged, rejected_again
@@ -109,7 +118,7 @@ DEFAULTS: dict[str, dict[str, Any]] = json.loads("""{
                 "traceparent": null}}""")
 
 #: Kinds with a time of their first step, which that step leaves out where it is its own.
-DATED = frozenset({"payment", "refund", "dispute", "rejected_case", "alert"})
+DATED = frozenset({"payment", "refund", "dispute", "rejected_case", "alert", "settled_batch", "settlement"})
 
 #: The ledger's table: edge, transfer, debit, credit, amount, and when, if not always. An account that ends in ``:`` is
 #: the provider's. An amount is a field after the step; ``was:`` before it, ``+`` and ``-`` what it grows and falls by.
@@ -146,6 +155,29 @@ dispute.lost                  dispute_lost         dispute_reserve    disputes: 
 dispute.contested             dispute_contested    merchant           suspense:          amount won
 """
 
+#: A settlement's sums grow from one version to the next; one that shrinks, or is below zero, is posted in reverse.
+_SETTLEMENT_POSTINGS = """
+settled_batch batch_merchants          provider_balance: settled:          merchants
+settled_batch batch_fees               fees:provider     provider_balance: fees
+settled_batch batch_tax                tax:              provider_balance: tax
+settled_batch batch_reserve            provider_balance: reserve:          reserve
+settled_batch batch_paid_out           provider_balance: bank_in_transit:  paid_out
+settled_batch batch_unexplained        provider_balance: unexplained:      unexplained
+settlement    settled_charges           settled:          provider:          charges
+settlement    settled_charge_reversals  settled:          provider:          charge_reversals
+settlement    settled_refunds           settled:          provider:          refunds
+settlement    settled_refund_reversals  settled:          provider:          refund_reversals
+settlement    settled_disputes          settled:          provider:          disputes
+settlement    settled_dispute_reversals settled:          provider:          dispute_reversals
+settlement    settled_late              settled:          provider:          late
+settlement    payable_charges           merchant          merchant_available charges
+settlement    payable_charge_reversals  merchant          merchant_available charge_reversals
+settlement    payable_refunds           merchant          merchant_available refunds
+settlement    payable_refund_reversals  merchant          merchant_available refund_reversals
+settlement    payable_disputes          merchant          merchant_available disputes
+settlement    payable_dispute_reversals merchant          merchant_available dispute_reversals
+"""
+
 
 class Posting(NamedTuple):
     """A row of the ledger's table."""
@@ -171,6 +203,13 @@ POSTINGS: dict[str, list[Posting]] = defaultdict(list)
 for _row in _POSTINGS.strip().splitlines():
     _edge, *_rest = _row.split()
     POSTINGS[_edge].append(Posting(*_rest))
+
+#: Edges of settlements that post.
+_SETTLEMENT_EDGES = {"settled_batch": ("counted", "supplemented"), "settlement": ("posted", "supplemented")}
+for _row in _SETTLEMENT_POSTINGS.strip().splitlines():
+    _kind, _transfer, _debit, _credit, _field = _row.split()
+    for _event in _SETTLEMENT_EDGES[_kind]:
+        POSTINGS[f"{_kind}.{_event}"].append(Posting(_transfer, _debit, _credit, f"+{_field}"))
 
 #: Money of a dispute that its course does not account for, by the way that it went.
 LATE_OUT = Posting("late_movement", "suspense:", "provider:", "")
@@ -247,6 +286,8 @@ class Opinion:
             return
         provider, currency = subject.fields["provider"], subject.fields["currency"]
         debit, credit = (name + provider if name.endswith(":") else name for name in (posting.debit, posting.credit))
+        if amount < 0 and subject.kind in _SETTLEMENT_EDGES:
+            debit, credit, amount = credit, debit, -amount
         where = (subject.merchant_id, subject.stream_id, subject.subject_id, subject.version)
         self.transfers.append(Transfer(*where, posting.transfer, debit, credit, amount, currency))
         if amount < 0:

@@ -37,12 +37,16 @@ _PLATFORM: Final[dict[str, tuple[Account, Account]]] = {
 }
 
 
+#: Kinds of postings to ``provider:<p>`` that settle it.
+SETTLED_KINDS: Final = tuple(f"settled_{name}" for name in (*PAYABLE, "late"))
+
+
 def batch_counted(before: Any, after: Any) -> list[Posting]:
     """The platform's side of a batch: what the provider's balance for us consists of."""
     found: list[Posting] = []
     for name, (debit, credit) in _PLATFORM.items():
         amount = _grown(before, after, name)
-        found += _transfer(f"settlement_{name}", debit(after.provider), credit(after.provider), amount)
+        found += _transfer(f"batch_{name}", debit(after.provider), credit(after.provider), amount)
     return found
 
 

@@ -10,11 +10,8 @@ from asyncpg import UniqueViolationError
 from tallystick.domain.errors import Overloaded, TallystickError
 from tallystick.domain.fee_schedule import FeeSchedule, StatedSchedule
 from tallystick.domain.operator_act import AskedAct, OperatorAct
-from tallystick.flows.operations.acts import ActKeyReused
 from tallystick.flows.runtime import Runtime
 from tallystick.providers.registry import PROVIDERS
-
-__all__ = ["ActKeyReused", "NoSuchAccount", "set_schedule", "target_of"]
 
 #: Somebody else set versions all the time meanwhile: nothing was written.
 RACES: Final = 5

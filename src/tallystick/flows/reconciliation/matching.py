@@ -1,4 +1,5 @@
-"""A file's rows are compared with the record, and what that comes to is kept as evidence: all of it in one transaction."""
+"""A file's rows are compared with the record, and what that comes to is kept as evidence: all of it in one
+transaction."""
 
 from __future__ import annotations
 
@@ -41,8 +42,8 @@ class Compared(Struct, frozen=True, kw_only=True):
 
 
 async def compare_file(runtime: Runtime, file_id: str, actor: str) -> Compared:
-    """Compare the rows of every batch of the file that adds up and was not compared before. Another process that does the
-    same at once is no harm: one of the two writes. Raises NotComparable."""
+    """Compare the rows of every batch of the file that adds up and was not compared before. Another process that does
+    the same at once is no harm: one of the two writes. Raises NotComparable."""
     file = await runtime.stores.settlement_files.find(file_id)
     if file is None:
         raise NotComparable(f"there is no settlement file {file_id}")

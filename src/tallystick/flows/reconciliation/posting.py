@@ -1,7 +1,7 @@
 """What evidence comes to is posted through the journal: the platform's side of a batch, then each merchant's part.
 
-Every step is found again from what is stored: a process that dies anywhere leaves a batch that the next one goes on with.
-Two at once are no harm either: a version is taken once.
+Every step is found again from what is stored: a process that dies anywhere leaves a batch that the next one goes on
+with. Two at once are no harm either: a version is taken once.
 """
 
 from __future__ import annotations

@@ -13,11 +13,12 @@ from msgspec import Struct
 
 from tallystick.decisions.settlement_matching import TAKES
 from tallystick.decisions.settlements import BatchName, EvidenceSum
-from tallystick.domain.kinds import SETTLEMENT_BATCH_KIND, SETTLEMENT_KIND
+from tallystick.domain.kinds import SETTLED_BATCH_KIND, SETTLEMENT_KIND
 from tallystick.domain.ledger.accounts import provider_account
+from tallystick.domain.ledger.settlement_postings import SETTLED_KINDS
 from tallystick.domain.settlement import SettledBatch, Settlement
 from tallystick.domain.settlement_evidence import LATE_KINDS, OF_PAYMENTS, Candidate, Evidence, kind_of_posting
-from tallystick.domain.settlement_row import SettlementRow
+from tallystick.domain.settlement_row import CLOSING, SettlementRow
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.structs import structs_of
 from tallystick.record.postgres.subject_reads import reader
@@ -52,6 +53,71 @@ class EvidenceSet(Struct, frozen=True, kw_only=True):
     net: int
     root: str
     sums: Sequence[EvidenceSum]
+
+
+class OpenRow(Struct, frozen=True, kw_only=True):
+    """A row that somebody has to look at."""
+
+    file_id: str
+    position: int
+    line: int
+    batch: str
+    currency: str
+    kind: str
+    status: str
+    reason: str
+    stage: str
+    gross: int
+    fee: int
+    fee_expected: int | None
+    difference: int
+    merchant_id: str | None
+    payment_id: str | None
+    row_reference: str | None
+
+
+class Total(Struct, frozen=True, kw_only=True):
+    """A sum in one currency."""
+
+    currency: str
+    net: int
+
+
+class ByReason(Struct, frozen=True, kw_only=True):
+    """Rows of one status and reason. ``difference``: what they add to that of the balances, besides their fees.
+    ``fee_off``: charged above the schedule, where that is known."""
+
+    currency: str
+    status: str
+    reason: str
+    rows: int
+    difference: int
+    absolute: int
+    fee: int
+    fee_off: int
+    fee_off_absolute: int
+    fees_wrong: int
+    fees_unchecked: int
+
+
+class Missing(Struct, frozen=True, kw_only=True):
+    """Postings of ours that no row covers. ``converted``: rows have them, in another currency."""
+
+    currency: str
+    kind: str
+    converted: bool
+    movements: int
+    amount: int
+    absolute: int
+
+
+class Explained(Struct, frozen=True, kw_only=True):
+    """What a provider's files and our postings come to, and why they differ: of one snapshot."""
+
+    files: Sequence[Total]
+    record: Sequence[Total]
+    reasons: Sequence[ByReason]
+    missing: Sequence[Missing]
 
 
 class Comparing:
@@ -166,12 +232,38 @@ class EvidenceBook:
     async def batch(self, batch_id: str) -> SettledBatch | None:
         """One batch as it is posted."""
         row = await self._pool.fetchrow(STATEMENTS["settled_batch"], self.merchant_id, batch_id)
-        return None if row is None else reader(SETTLEMENT_BATCH_KIND)(row)
+        return None if row is None else reader(SETTLED_BATCH_KIND)(row)
 
     async def settlement(self, merchant_id: str, settlement_id: str) -> Settlement | None:
         """One merchant's part of a batch."""
         row = await self._pool.fetchrow(STATEMENTS["settlement"], merchant_id, settlement_id)
         return None if row is None else reader(SETTLEMENT_KIND)(row)
+
+    async def explained(self, provider: str) -> Explained:
+        """Everything about one provider, in one snapshot."""
+        ledger, leaving = provider_account(provider), sorted(CLOSING)
+        async with (
+            self._pool.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            for statement in _FOR_LISTS:
+                await connection.execute(statement)
+
+            async def read(name: str, *given: Any) -> Any:
+                return await connection.fetch(STATEMENTS[name], *given, timeout=_LONG_S)
+
+            return Explained(
+                files=structs_of(await read("file_totals", provider, leaving), Total),
+                record=structs_of(await read("record_totals", ledger, list(SETTLED_KINDS)), Total),
+                reasons=structs_of(await read("differences_by_reason", provider, leaving), ByReason),
+                missing=structs_of(
+                    await read("movements_without_row", ledger, list(SETTLED_KINDS), sorted(TAKES)), Missing
+                ),
+            )
+
+    async def open_rows(self, provider: str, limit: int) -> Sequence[OpenRow]:
+        """Rows that somebody has to look at."""
+        return structs_of(await self._pool.fetch(STATEMENTS["open_rows"], provider, limit), OpenRow)
 
     async def of_payment(self, merchant_id: str, payment_id: str) -> Sequence[Evidence]:
         """What settlement rows say of a payment."""
@@ -186,7 +278,7 @@ def digest_input(evidence: Evidence) -> bytes:
 
 def _candidate(row: Any) -> Candidate:
     posted_as = row["posted_as"]
-    amount = row["amount"] if posted_as is not None else None
+    amount: int = row["amount"] or 0
     return Candidate(
         found_by=row["found_by"],
         merchant_id=row["merchant_id"],
@@ -196,7 +288,7 @@ def _candidate(row: Any) -> Candidate:
         kind=None if posted_as is None else kind_of_posting(posted_as, amount),
         version=row["version"] or 0,
         leg=row["leg"] or 0,
-        amount=amount,
+        amount=None if posted_as is None else amount,
         currency=row["currency"],
         late=posted_as in LATE_KINDS,
         attempt_id=row["attempt_id"],

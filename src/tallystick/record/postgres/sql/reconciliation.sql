@@ -131,24 +131,26 @@ FROM settlement_evidence
 WHERE merchant_id = $1 AND payment_id = $2
 ORDER BY compared_at, file_id, position, version;
 
--- differences_by_reason: what rows of the account $2 of the provider $1 add to the difference of the balances, besides
--- their fees; $3: kinds of rows that leave the balance
+-- differences_by_reason: what rows of the provider $1 add to the difference of the balances, besides their fees; $2: kinds
+-- of rows that leave the balance
 SELECT e.currency, e.status, e.reason, count(*) AS rows, sum(e.difference + e.fee)::bigint AS difference,
        sum(abs(e.difference + e.fee))::bigint AS absolute, sum(e.fee)::bigint AS fee,
-       sum(CASE WHEN e.fee_expected IS NULL THEN 0 ELSE e.fee - e.fee_expected END)::bigint AS fee_off,
-       sum(CASE WHEN e.fee_expected IS NULL THEN 0 ELSE abs(e.fee - e.fee_expected) END)::bigint AS fee_off_absolute,
+       sum(coalesce(e.fee - e.fee_expected, 0))::bigint AS fee_off,
+       sum(abs(coalesce(e.fee - e.fee_expected, 0)))::bigint AS fee_off_absolute,
+       count(*) FILTER (WHERE e.fee <> e.fee_expected) AS fees_wrong,
        count(*) FILTER (WHERE e.fee_expected IS NULL AND e.fee <> 0) AS fees_unchecked
 FROM settlement_evidence e
 JOIN settlement_evidence_set s ON s.file_id = e.file_id AND s.batch = e.batch AND s.currency = e.currency
-WHERE s.provider = $1 AND s.account = $2 AND e.kind <> ALL ($3::text[])
+WHERE s.provider = $1 AND e.kind <> ALL ($2::text[])
 GROUP BY e.currency, e.status, e.reason
 ORDER BY e.currency, e.status, e.reason;
 
--- file_totals: what the files say that the balance moved by, besides what left it; from the rows themselves
-SELECT r.currency, count(*) AS rows, sum(r.net)::bigint AS net
+-- file_totals: what the files of the provider $1 say that the balance moved by, besides what left it; from the rows
+-- themselves
+SELECT r.currency, sum(r.net)::bigint AS net
 FROM settlement_row r
 JOIN settlement_evidence_set s ON s.file_id = r.file_id AND s.batch = r.batch AND s.currency = r.currency
-WHERE s.provider = $1 AND s.account = $2 AND r.kind <> ALL ($3::text[])
+WHERE s.provider = $1 AND r.kind <> ALL ($2::text[])
 GROUP BY r.currency
 ORDER BY r.currency;
 
@@ -159,25 +161,29 @@ WHERE (debit = $1 OR credit = $1) AND kind <> ALL ($2::text[])
 GROUP BY currency
 ORDER BY currency;
 
--- movements_without_row: our postings to the account $1 that no row has. $2: kinds of settlements; $3: reasons with which a
--- row takes a posting
-SELECT t.currency, t.kind, count(*) AS movements,
-       sum(CASE WHEN t.debit = $1 THEN t.amount ELSE -t.amount END)::bigint AS amount,
-       sum(t.amount)::bigint AS absolute, min(t.at) AS oldest_at
-FROM transfer t
-WHERE (t.debit = $1 OR t.credit = $1) AND t.kind <> ALL ($2::text[]) AND NOT EXISTS (
-    SELECT 1 FROM settlement_evidence e
-    WHERE e.merchant_id = t.merchant_id AND e.subject_id = t.subject_id AND e.subject_version = t.version AND e.leg = t.leg
-      AND e.reason = ANY ($3::text[]) AND e.covers <> 0
+-- movements_without_row: our postings to the account $1 that no row covers. $2: kinds of settlements. converted: a row has
+-- it in another currency
+WITH covered AS (
+    SELECT e.merchant_id, e.subject_id, e.subject_version, e.leg, max(abs(e.covers)) AS covers,
+           bool_or(e.reason = ANY ($3::text[])) AS takes
+    FROM settlement_evidence e
+    WHERE e.merchant_id IS NOT NULL
+    GROUP BY e.merchant_id, e.subject_id, e.subject_version, e.leg
 )
-GROUP BY t.currency, t.kind
-ORDER BY t.currency, t.kind;
+SELECT t.currency, t.kind, coalesce(c.takes, false) AS converted, count(*) AS movements,
+       sum(CASE WHEN t.debit = $1 THEN t.amount ELSE -t.amount END)::bigint AS amount, sum(t.amount)::bigint AS absolute
+FROM transfer t
+LEFT JOIN covered c ON c.merchant_id = t.merchant_id AND c.subject_id = t.subject_id AND c.subject_version = t.version
+  AND c.leg = t.leg
+WHERE (t.debit = $1 OR t.credit = $1) AND t.kind <> ALL ($2::text[]) AND coalesce(c.covers, 0) = 0
+GROUP BY t.currency, t.kind, coalesce(c.takes, false)
+ORDER BY t.currency, t.kind, converted;
 
--- open_evidence: rows of the account $2 of the provider $1 that somebody has to look at, the first $3
+-- open_rows: rows of the provider $1 that somebody has to look at, the first $2
 SELECT e.file_id, e.position, e.line, e.batch, e.currency, e.kind, e.status, e.reason, e.stage, e.gross, e.fee,
-       e.fee_expected, e.difference, e.merchant_id, e.payment_id, e.row_reference, e.row_key
+       e.fee_expected, e.difference, e.merchant_id, e.payment_id, e.row_reference
 FROM settlement_evidence e
 JOIN settlement_evidence_set s ON s.file_id = e.file_id AND s.batch = e.batch AND s.currency = e.currency
-WHERE s.provider = $1 AND s.account = $2 AND e.status IN ('mismatched', 'unexplained')
+WHERE s.provider = $1 AND e.status IN ('mismatched', 'unexplained')
 ORDER BY e.file_id, e.position
-LIMIT $3;
+LIMIT $2;

@@ -11,8 +11,8 @@ from typing import Final
 from tallystick.domain.ledger.settlement_postings import batch_counted
 from tallystick.domain.lifecycles.table import NEW, Edge, Machine
 
-SETTLEMENT_BATCH: Final = Machine(
-    "settlement_batch",
+SETTLED_BATCH: Final = Machine(
+    "settled_batch",
     {
         NEW: {"counted": Edge("posting", posts=batch_counted)},
         "posting": {"supplemented": Edge("posting", posts=batch_counted), "completed": Edge("posted")},

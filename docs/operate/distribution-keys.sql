@@ -72,3 +72,9 @@ SELECT create_distributed_table('settlement_batch', 'provider', colocate_with =>
 SELECT create_distributed_table('settlement_digest', 'provider', colocate_with => 'settlement_batch');
 -- What providers agreed to charge: a few rows for each account.
 SELECT create_distributed_table('fee_schedule', 'provider', colocate_with => 'none');
+-- Evidence belongs to a file's row; what was posted of it, to the platform or a merchant.
+SELECT create_distributed_table('settlement_evidence', 'file_id', colocate_with => 'settlement_file');
+SELECT create_distributed_table('settlement_evidence_set', 'file_id', colocate_with => 'settlement_file');
+SELECT create_distributed_table('settlement_evidence_sum', 'file_id', colocate_with => 'settlement_file');
+SELECT create_distributed_table('settled_batch', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('settlement', 'merchant_id', colocate_with => 'merchant');

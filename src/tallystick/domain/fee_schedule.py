@@ -72,10 +72,13 @@ class StatedSchedule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     rates: tuple[FeeRate, ...]
 
 
+_STATED: Final = msgspec.json.Decoder(StatedSchedule)
+
+
 def stated_schedule(text: bytes) -> StatedSchedule:
     """The schedule that a JSON text states. Raises ScheduleRefused."""
     try:
-        stated = msgspec.json.decode(text, type=StatedSchedule)
+        stated = _STATED.decode(text)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise ScheduleRefused(f"the schedule cannot be read: {error}") from None
     if not 0 < len(stated.rates) <= RATES_LIMIT:

@@ -24,6 +24,7 @@ from tests.support.commands import Ran, run_here
 from tests.support.database import DEEP
 from tests.support.operators import LONG, MERCHANT, SEALED, World, ids_in
 from tests.support.ports import free_port
+from tests.support.settlement_files import golden_file
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -41,6 +42,7 @@ WITHOUT_JSON: Final = {
     "demo": "a demonstration for people",
     "alerts rules": "a file for Prometheus",
     "alerts dashboard": "a file for Grafana",
+    "settlements schema": "a JSON Schema",
 }
 
 #: Commands that print no table of the record, with the reason.
@@ -75,6 +77,7 @@ WITHOUT_TABLE: Final = {
             "release mark",
             "fees set",
             "reconciliation run",
+            "settlements withdraw",
             "alerts acknowledge",
             "alerts resolve",
         ),
@@ -114,6 +117,7 @@ def test_each_command_takes_a_config_file() -> None:
     assert all(takes("--config", each) for each in COMMANDS.values())
 
 
+@pytest.mark.exhaustive
 def test_each_command_answers_to_h(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     root = typer.main.get_command(app)
     program = root.make_context("tallystick", [], resilient_parsing=True)
@@ -172,6 +176,9 @@ def lines_with_rows(world: World) -> dict[str, list[str]]:
         "fees list": [],
         "reconciliation explain": ["simulator"],
         "reconciliation open": ["simulator"],
+        "settlements import": [str(golden_file("stripe_payout_reconciliation"))],
+        "settlements list": [],
+        "settlements show": [world.settlement_file],
         "dead-letters list": [],
         "dead-letters show": [world.event],
         "sealing-keys list": [],
@@ -236,7 +243,7 @@ def test_settings_stand_in_groups_that_fit(monkeypatch: pytest.MonkeyPatch, caps
     ran = run_here(monkeypatch, capsys, "settings")
     assert max(map(len, re.sub(r"\x1b\[[0-9;]*m", "", ran.out).splitlines())) <= 80
     groups = {row["group"] for row in json.loads(run_here(monkeypatch, capsys, "settings", "--json").out)}
-    assert len(groups) == 14 and all(group and f" {group} " in ran.out for group in groups)
+    assert len(groups) == 15 and all(group and f" {group} " in ran.out for group in groups)
 
 
 def test_what_a_restored_record_lacks_fits(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

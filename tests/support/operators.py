@@ -17,6 +17,7 @@ from tallystick.flows.deployments import mark_release, note_configuration
 from tallystick.flows.operations.acts import annotate
 from tallystick.flows.operations.alerts import alert_id_of, raise_alert
 from tallystick.flows.operations.pauses import pause
+from tallystick.flows.reconciliation.files import ImportAsked, import_file
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.reread import FILED_AS
 from tallystick.flows.webhooks.outbound.dispatch import Dispatch
@@ -30,6 +31,7 @@ from tests.support.database import Database
 from tests.support.factories import InstantProvider
 from tests.support.inbox import accept, drain, envelope
 from tests.support.sample import SCRIPTS, SETTINGS, Client, Sample, make_sample
+from tests.support.settlement_files import golden_file
 
 #: As long as a merchant's id can be.
 MERCHANT: Final = "m" * 31 + "0"
@@ -47,7 +49,7 @@ SEALED: Final = {"sealing_keys": str(SETTINGS.sealing_keys)}
 class World(NamedTuple):
     """The database, what was made in it, and where messages go. ``others``: the other merchant's payment. ``event``: a
     dead letter. ``unknown``: a dispute with an amount that nobody knows. ``case``: a refused transition. ``act``: an
-    operator's note. ``alert``: one that is open."""
+    operator's note. ``alert``: one that is open. ``settlement_file``: an imported one."""
 
     database: Database
     sample: Sample
@@ -58,6 +60,7 @@ class World(NamedTuple):
     case: str
     act: str
     alert: str
+    settlement_file: str
 
 
 async def make_world(database: Database) -> World:
@@ -84,8 +87,17 @@ async def make_world(database: Database) -> World:
         act = await _acts(runtime)
         [case, *_] = await cases_of(runtime, MERCHANT)
         alert = await _alert(runtime)
+        settlement_file = await _settlement_file(runtime)
     unknown = derived_id("dp", "simulator", "main", "du")
-    return World(database, sample, others, endpoint, _lengthen(database), unknown, case.case_id, act, alert)
+    event = _lengthen(database)
+    return World(database, sample, others, endpoint, event, unknown, case.case_id, act, alert, settlement_file)
+
+
+async def _settlement_file(runtime: Runtime) -> str:
+    """One with batches, and rows that cannot be read; of an account with a long name."""
+    path = golden_file("stripe_payout_reconciliation")
+    asked = ImportAsked(path=path, name="n" * 200, actor="key:" + "k" * 60, account="a" * 100)
+    return (await import_file(runtime, asked)).file.file_id
 
 
 async def _alert(runtime: Runtime) -> str:

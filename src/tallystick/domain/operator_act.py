@@ -19,7 +19,7 @@ from tallystick.domain.api_keys import KeyKind
 from tallystick.domain.errors import TallystickError
 from tallystick.domain.storable import is_text
 from tallystick.kit.card_data import contains_card_data
-from tallystick.kit.secret_shapes import SECRETS
+from tallystick.kit.secret_shapes import has_secret
 
 #: What an operator can do. Recorded acts have these names for ever.
 ActName = Literal[
@@ -156,7 +156,7 @@ class AskedAct(Struct, frozen=True, kw_only=True):
                 raise WordsRefused(field, "must have no control characters")
             if contains_card_data(words):
                 raise WordsRefused(field, "seems to hold a card number; nothing was kept", card_data=True)
-            if SECRETS.search(words) or any(_holds(words, value) for value in secrets.values()):
+            if has_secret(words) or any(_holds(words, value) for value in secrets.values()):
                 raise WordsRefused(field, "seems to hold a secret; nothing was kept")
 
     def _words(self) -> Iterator[tuple[str, str]]:

@@ -91,7 +91,7 @@ class SettlementBatchView(Struct, frozen=True, kw_only=True):
         ),
     ]
     proof: Annotated[
-        str | None, described("What its total comes from.", "payout", enum=["payout", "footer", "balances", None])
+        str | None, described("What its total comes from: `payout`, `footer` or `balances`; null for none.", "payout")
     ]
     rows: RowCount
     gross: Signed

@@ -13,7 +13,7 @@ from tallystick.domain.settlement_row import SettlementRow
 from tallystick.domain.storable import is_text
 from tallystick.flows.reconciliation.formats.base import RowRefused
 from tallystick.kit.card_mask import is_clear, mask_cards
-from tallystick.kit.secret_shapes import SECRETS
+from tallystick.kit.secret_shapes import SECRETS, has_secret
 from tallystick.record.name_seal import PREFIX, NameSeal
 from tallystick.record.sealing import Sealer
 
@@ -87,7 +87,7 @@ class RowScreen:
         return mask_cards(self._without_secrets(value))
 
     def _has_secret(self, value: str) -> bool:
-        return SECRETS.search(value) is not None or any(each in value for each in self._secrets)
+        return has_secret(value) or any(each in value for each in self._secrets)
 
     def _without_secrets(self, value: str) -> str:
         if not self._has_secret(value):

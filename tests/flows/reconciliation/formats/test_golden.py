@@ -9,6 +9,7 @@ import io
 from collections import Counter
 
 import pytest
+from msgspec.structs import replace
 
 from tallystick.domain.settlement_row import SettlementRow
 from tallystick.flows.reconciliation.formats.base import HEAD_BYTES, FileRefused, ReadOptions
@@ -93,16 +94,12 @@ def test_a_byte_order_mark_says_the_encoding(name: str, mark: bytes, encoding: s
 
 def test_the_encoding_of_the_account_is_used() -> None:
     given = golden_file("generic_csv").read_bytes().decode("utf-8-sig")
-    options = ReadOptions(encoding="cp1252", **_plain(options_of("generic_csv")))
+    options = replace(options_of("generic_csv"), encoding="cp1252")
     assert read_bytes(given.encode("cp1252"), options, "generic_csv") == read_bytes(
         given.encode(), options_of("generic_csv"), "generic_csv"
     )
     with pytest.raises(FileRefused, match="encoding"):
         read_bytes(given.encode("cp1252"), options_of("generic_csv"), "generic_csv")
-
-
-def _plain(options: ReadOptions) -> dict[str, object]:
-    return {"zone": options.zone, "mapping": options.mapping}
 
 
 @pytest.mark.parametrize("name", [*DELIMITED, "paypal_stl"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, date, datetime, tzinfo
+from functools import lru_cache
 from typing import Any, BinaryIO, Final, Literal, Protocol
 from zoneinfo import ZoneInfo
 
@@ -102,11 +103,18 @@ class Format(Protocol):
         """The file's items, in its order. Raises FileRefused, at the latest before the first row."""
 
 
+#: An amount of fewer characters is within bounds.
+_SHORT: Final = 15
+
 _AMOUNT: Final = re.compile(r"([+-]?)([0-9]{1,24})(?:\.([0-9]{0,12}))?|([+-]?)\.([0-9]{1,12})", re.ASCII)
 
 
 def minor_units(text: str, exponent: int) -> int:
     """An amount in major units, such as ``-12.50``, in minor ones: exact. Raises RowRefused."""
+    if exponent == 2 and text[-3:-2] == "." and len(text) < _SHORT and text.isascii():  # nearly all of them
+        whole, fraction = text[:-3], text[-2:]
+        if whole.isdigit() and fraction.isdigit():
+            return int(whole + fraction)
     match = _AMOUNT.fullmatch(text)
     if match is None:
         raise RowRefused("not_an_amount", "an amount is not a decimal number")
@@ -128,6 +136,7 @@ def hundredths(text: str, exponent: int) -> int:
     return minor_units(f"{text[:-2] or '0'}.{text[-2:].rjust(2, '0')}", exponent)
 
 
+@lru_cache(1_024)
 def currency_of(text: str) -> str:
     """An upper-case ISO 4217 code that we know. Raises RowRefused."""
     code = text.strip().upper()
@@ -136,6 +145,7 @@ def currency_of(text: str) -> str:
     return code
 
 
+@lru_cache(4_096)
 def moment(text: str, zone: tzinfo) -> datetime:
     """A time with an offset, or a local one in ``zone``; a date alone is its start. Raises RowRefused."""
     try:
@@ -148,6 +158,7 @@ def moment(text: str, zone: tzinfo) -> datetime:
         raise RowRefused("not_a_time", "a time cannot be read") from None
 
 
+@lru_cache(4_096)
 def day(text: str) -> date:
     """The date of an ISO date or time. Raises RowRefused."""
     try:

@@ -1,4 +1,4 @@
-"""Rows against movements: one table, written by hand, of what each defect is called and what it adds to the
+"""Rows against postings: one table, written by hand, of what each defect is called and what it adds to the
 difference."""
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def test_two_rows_that_are_not_the_movement_stay_what_they_were() -> None:
     assert first.difference + second.difference == 900 - 60 - 1_000
 
 
-def test_two_equal_movements_of_one_dispute_are_two_rows() -> None:
+def test_two_equal_postings_of_one_dispute_are_two_rows() -> None:
     found = [moved(-100, kind="dispute", subject_id="dp_1", version=each) for each in (2, 5)]
     given = [row(each, "dispute", -100, 0, reference="du_1") for each in (1, 2, 3)]
     assert [said(each)[:2] for each in matches(*((each, found) for each in given))] == [
@@ -192,15 +192,15 @@ def test_a_fee_that_was_not_checked_is_neither_right_nor_wrong() -> None:
     st.lists(st.tuples(st.integers(0, 7), st.integers(-3, 3)), max_size=20),
 )
 def test_differences_add_up_to_that_of_the_balances(amounts: list[int], defects: list[tuple[int, int]]) -> None:
-    """Whatever is missing, doubled or off: the rows' differences less the movements that no row has are the file's
+    """Whatever is missing, doubled or off: the rows' differences less the postings that no row has are the file's
     total less the record's."""
-    movements = [
+    postings = [
         moved(each, kind="charge" if each > 0 else "refund", subject_id=f"s{number}", payment_id=f"s{number}")
         for number, each in enumerate(amounts)
     ]
     rows = []
     for number, (which, off) in enumerate(defects, 1):
-        of = movements[which % len(movements)]
+        of = postings[which % len(postings)]
         assert of.amount is not None and of.kind is not None
         gross = of.amount + off
         rows.append((row(number, of.kind, gross, 0, reference=of.subject_id, payment_reference=of.subject_id), [of]))
@@ -211,7 +211,7 @@ def test_differences_add_up_to_that_of_the_balances(amounts: list[int], defects:
         if match.of is not None and match.covers:
             covered[match.of.subject_id] = covered.get(match.of.subject_id, 0) + match.covers
     assert all(covered[each] == amounts[int(each[1:])] for each in covered), (
-        "a movement is accounted for once, and whole"
+        "a posting is accounted for once, and whole"
     )
     missing = sum(each for number, each in enumerate(amounts) if f"s{number}" not in covered)
     file_total, record_total = sum(each.net for each, _ in rows), sum(amounts)

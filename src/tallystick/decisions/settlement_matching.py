@@ -1,4 +1,4 @@
-"""Settlement rows compared with the record's movements, stage by stage. Pure.
+"""Settlement rows compared with the record's postings, stage by stage. Pure.
 
 The surest stage that finds anything decides; a later one is not asked. What fits several things is *ambiguous*, and is
 never given to one of them.
@@ -25,7 +25,7 @@ _EXACT: Final[tuple[tuple[FoundBy, Stage], ...]] = (
 #: Alone such a row does not agree; with others of its reference it may.
 _WAIT: Final[frozenset[Reason]] = frozenset({"amount", "reference", "not_in_record"})
 
-#: The row accounts for the movement: no other row can.
+#: The row accounts for the posting: no other row can.
 TAKES: Final[frozenset[Reason]] = frozenset({"same", "fee", "conversion", "amount"})
 
 #: Where a row goes by its type alone. A row of a cost has no gross amount.
@@ -37,11 +37,11 @@ _PART_BY_TYPE: Final[dict[RowKind, Part]] = {
     "external": "external",
 }
 
-Movement = tuple[str, str, int, int]
+PostingKey = tuple[str, str, int, int]
 
 
 class Match(Struct, frozen=True, kw_only=True):
-    """What a row came to. ``of``: the movement or subject that it is about. ``covers`` and ``part``: as in
+    """What a row came to. ``of``: the posting or subject that it is about. ``covers`` and ``part``: as in
     ``Evidence``."""
 
     row: SettlementRow
@@ -82,10 +82,10 @@ def paid(row: SettlementRow) -> tuple[int, str]:
 
 
 class FileMatcher:
-    """Compares the rows of one file, in their order: a movement is matched with one row, or with one group of rows."""
+    """Compares the rows of one file, in their order: a posting is matched with one row, or with one group of rows."""
 
     def __init__(self) -> None:
-        self._taken: set[Movement] = set()
+        self._taken: set[PostingKey] = set()
         self._waiting: dict[tuple[str, str, str], list[tuple[Match, Sequence[Candidate]]]] = {}
 
     def add(self, row: SettlementRow, found: Sequence[Candidate], fee: FeeCheck) -> Match | None:
@@ -99,7 +99,7 @@ class FileMatcher:
         return self._kept(match)
 
     def rest(self) -> Iterator[Match]:
-        """The rows that waited for others of their batch: several may be one movement, such as a charge and what was
+        """The rows that waited for others of their batch: several may be one posting, such as a charge and what was
         taken back of it at once."""
         for group in self._waiting.values():
             yield from self._group(group)
@@ -107,11 +107,11 @@ class FileMatcher:
 
     def _kept(self, match: Match) -> Match:
         if match.of is not None and match.reason in TAKES:
-            self._taken.add(match.of.movement)
+            self._taken.add(match.of.posting)
         return match
 
     def _is_free(self, each: Candidate) -> bool:
-        return not each.taken and each.movement not in self._taken
+        return not each.taken and each.posting not in self._taken
 
     def _by_reference(self, row: SettlementRow, found: Sequence[Candidate], fee: FeeCheck) -> Match:
         for found_by, stage in _EXACT:
@@ -150,10 +150,10 @@ class FileMatcher:
         return _match(row, fee, "unexplained", nothing, "none")
 
     def _group(self, group: Sequence[tuple[Match, Sequence[Candidate]]]) -> Iterator[Match]:
-        """Rows of one reference that are one movement together; each as it was alone where they are not."""
+        """Rows of one reference that are one posting together; each as it was alone where they are not."""
         rows = [match.row for match, _ in group]
         sums = sum(paid(row)[0] for row in rows)
-        known = {each.movement: each for _, found in group for each in found if each.amount is not None}
+        known = {each.posting: each for _, found in group for each in found if each.amount is not None}
         whole = [
             each
             for each in known.values()
@@ -163,7 +163,7 @@ class FileMatcher:
             for match, _ in group:
                 yield self._alone(match)
             return
-        self._taken.add(whole[0].movement)
+        self._taken.add(whole[0].posting)
         for match, _ in group:
             yield _agreeing(match.row, match.fee, "batch_group", whole[0], covers=paid(match.row)[0])
 
@@ -181,7 +181,7 @@ def _by_type(row: SettlementRow, fee: FeeCheck) -> Match:
 
 
 def _are_one(found: Sequence[Candidate]) -> bool:
-    """Whether it is one thing: of several equal movements of one subject any may be taken."""
+    """Whether it is one thing: of several equal postings of one subject any may be taken."""
     return len({(each.merchant_id, each.subject_id) for each in found}) == 1 and (
         len({(each.amount, each.currency) for each in found}) == 1
     )
@@ -208,7 +208,7 @@ def _agreeing(row: SettlementRow, fee: FeeCheck, stage: Stage, of: Candidate, co
 def _match(
     row: SettlementRow, fee: FeeCheck, status: Status, reason: Reason, stage: Stage, of: Candidate | None = None
 ) -> Match:
-    """What does not agree: nothing of it goes to a merchant. Of another amount the movement is accounted for, so that
+    """What does not agree: nothing of it goes to a merchant. Of another amount the posting is accounted for, so that
     the difference is what is too much or too little."""
     covers = of.amount if reason == "amount" and of is not None and of.amount is not None else 0
     part: Part = _PART_BY_TYPE.get(row.kind, "unexplained")

@@ -1,7 +1,7 @@
 """What came of comparing one settlement row with the record: evidence. Plain data.
 
-A *movement* is one posting of ours to a provider's account (``provider:<p>``): what the provider owes us by our
-record. A row is matched with movements, so that what is left over on either side adds up to the difference of the
+A *posting* here is one of ours to a provider's account (``provider:<p>``): what the provider owes us by our
+record. A row is matched with postings, so that what is left over on either side adds up to the difference of the
 balances.
 """
 
@@ -91,8 +91,8 @@ NEWS_STAGES: Final[frozenset[Stage]] = frozenset(
 #: How a candidate was found: by the row's reference, by another name, or only by the payment that it belongs to.
 FoundBy = Literal["provider_reference", "alternative_reference", "payment_reference"]
 
-#: What a posting to ``provider:<p>`` is, by its kind. The direction is the sign of the movement's amount.
-MOVEMENT_KINDS: Final[dict[str, RowKind]] = {
+#: What a posting to ``provider:<p>`` is, by its kind. The direction is the sign of the posting's amount.
+POSTING_KINDS: Final[dict[str, RowKind]] = {
     "capture": "charge",
     "late_capture": "charge",
     "capture_reversed": "charge_reversal",
@@ -115,11 +115,11 @@ def kind_of_posting(posted_as: str, amount: int) -> RowKind | None:
     """What kind of row a posting to ``provider:<p>`` is. ``late_movement`` is of a dispute, in either direction."""
     if posted_as == "late_movement":
         return "dispute_reversal" if amount > 0 else "dispute"
-    return MOVEMENT_KINDS.get(posted_as)
+    return POSTING_KINDS.get(posted_as)
 
 
-#: Rows that are about a payment: they are compared with movements.
-OF_PAYMENTS: Final[frozenset[RowKind]] = frozenset(MOVEMENT_KINDS.values())
+#: Rows that are about a payment: they are compared with postings.
+OF_PAYMENTS: Final[frozenset[RowKind]] = frozenset(POSTING_KINDS.values())
 
 #: Rows that say by their type what they are, and are no payment's.
 BY_TYPE: Final[dict[RowKind, Reason]] = {
@@ -156,7 +156,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
     taken: bool = False
 
     @property
-    def movement(self) -> tuple[str, str, int, int]:
+    def posting(self) -> tuple[str, str, int, int]:
         """Which posting it is."""
         return (self.merchant_id, self.subject_id, self.version, self.leg)
 
@@ -165,7 +165,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """One comparison, kept for ever. (``file_id``, ``position``) is the row, ``version`` counts its comparisons: a
     later one supersedes the one before.
 
-    ``covers``: how much of the movement the row accounts for; ``difference``: the row's net less that, which is what
+    ``covers``: how much of the posting the row accounts for; ``difference``: the row's net less that, which is what
     this row adds to the difference of the balances. ``part``: what its gross amount goes to; its fee is the platform's
     cost. ``compared``: the values, each as (row,
     record). ``fee_expected`` None: not checked, because of ``fee_unchecked``. ``tolerance``: allowed, in minor units.

@@ -73,7 +73,7 @@ def _of_currency(found: Explained, currency: str) -> Difference:
     for missing in found.missing:
         if missing.currency == currency:
             cause = "converted" if missing.converted else "no_row"
-            causes += _causes((cause, missing.kind, missing.movements, -missing.amount, missing.absolute))
+            causes += _causes((cause, missing.kind, missing.postings, -missing.amount, missing.absolute))
     return Difference(
         currency=currency,
         files=files,

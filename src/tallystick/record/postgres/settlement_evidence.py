@@ -106,7 +106,7 @@ class Missing(Struct, frozen=True, kw_only=True):
     currency: str
     kind: str
     converted: bool
-    movements: int
+    postings: int
     amount: int
     absolute: int
 
@@ -168,7 +168,7 @@ class Comparing:
             while ahead is not None and ahead["position"] <= row["position"]:
                 if ahead["position"] == row["position"]:
                     each = _candidate(ahead)
-                    found.setdefault((each.found_by, *each.movement), each)
+                    found.setdefault((each.found_by, *each.posting), each)
                 ahead = await anext(candidates, None)
             yield SettlementRow(**row), list(found.values())
 
@@ -257,7 +257,7 @@ class EvidenceBook:
                 record=structs_of(await read("record_totals", ledger, list(SETTLED_KINDS)), Total),
                 reasons=structs_of(await read("differences_by_reason", provider, leaving), ByReason),
                 missing=structs_of(
-                    await read("movements_without_row", ledger, list(SETTLED_KINDS), sorted(TAKES)), Missing
+                    await read("postings_without_row", ledger, list(SETTLED_KINDS), sorted(TAKES)), Missing
                 ),
             )
 

@@ -161,7 +161,7 @@ WHERE (debit = $1 OR credit = $1) AND kind <> ALL ($2::text[])
 GROUP BY currency
 ORDER BY currency;
 
--- movements_without_row: our postings to the account $1 that no row covers. $2: kinds of settlements. converted: a row has
+-- postings_without_row: our postings to the account $1 that no row covers. $2: kinds of settlements. converted: a row has
 -- it in another currency
 WITH covered AS (
     SELECT e.merchant_id, e.subject_id, e.subject_version, e.leg, max(abs(e.covers)) AS covers,
@@ -170,7 +170,7 @@ WITH covered AS (
     WHERE e.merchant_id IS NOT NULL
     GROUP BY e.merchant_id, e.subject_id, e.subject_version, e.leg
 )
-SELECT t.currency, t.kind, coalesce(c.takes, false) AS converted, count(*) AS movements,
+SELECT t.currency, t.kind, coalesce(c.takes, false) AS converted, count(*) AS postings,
        sum(CASE WHEN t.debit = $1 THEN t.amount ELSE -t.amount END)::bigint AS amount, sum(t.amount)::bigint AS absolute
 FROM transfer t
 LEFT JOIN covered c ON c.merchant_id = t.merchant_id AND c.subject_id = t.subject_id AND c.subject_version = t.version

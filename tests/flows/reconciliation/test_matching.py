@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import psycopg
 import pytest
 
 from tallystick.access.key_store import OPERATORS
@@ -16,6 +17,9 @@ from tallystick.flows.reconciliation.matching import Compared, NotComparable, co
 from tallystick.flows.reconciliation.posting import batch_id_of, post_batch
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
+from tests.guarantees.second_opinion.comparison import disagreements
+from tests.guarantees.second_opinion.exported import history, stored_books
+from tests.guarantees.second_opinion.interpreter import read as second_opinion
 from tests.support.database import Database
 from tests.support.inbox import assert_invariants
 from tests.support.runtime import BookedProvider, runtime_of
@@ -68,6 +72,10 @@ async def test_a_day_is_settled_to_the_unit(database: Database, fresh_merchant: 
         )
         [kept] = await runtime.stores.evidence.of_payment(fresh_merchant, first["id"])
         assert isinstance(kept, Evidence) and kept.compared["amount"] == [1_000, 1_000]
+    with psycopg.connect(database.owner_url, autocommit=True) as owner:
+        for merchant_id in (fresh_merchant, OPERATORS):
+            opinion = second_opinion(history(owner, merchant_id))
+            assert opinion.seen and disagreements(opinion, stored_books(owner, merchant_id)) == []
     await assert_invariants(database, fresh_merchant)
 
 

@@ -109,6 +109,7 @@ DEFAULTS: dict[str, dict[str, Any]] = json.loads("""{
                 "next_action": null, "failure": null, "description": null, "metadata": {}},
     "refund": {"amount_late": 0, "provider_reference": null, "reason": null, "failure": null},
     "dispute": {"reason": null, "funds_withdrawn": false, "movements": [], "contested": false, "kind": "chargeback"},
+    "settled_batch": {}, "settlement": {},
     "alert": {"openings": 1, "acknowledged_by": null, "resolved_by": null},
     "rejected_case": {"provider": null, "event_id": null, "owner": null, "escalations": 0, "reprocessings": 0,
                       "resolution": null, "closed_by": null},
@@ -155,29 +156,6 @@ dispute.lost                  dispute_lost         dispute_reserve    disputes: 
 dispute.contested             dispute_contested    merchant           suspense:          amount won
 """
 
-#: A settlement's sums grow from one version to the next; one that shrinks, or is below zero, is posted in reverse.
-_SETTLEMENT_POSTINGS = """
-settled_batch batch_merchants          provider_balance: settled:          merchants
-settled_batch batch_fees               fees:provider     provider_balance: fees
-settled_batch batch_tax                tax:              provider_balance: tax
-settled_batch batch_reserve            provider_balance: reserve:          reserve
-settled_batch batch_paid_out           provider_balance: bank_in_transit:  paid_out
-settled_batch batch_unexplained        provider_balance: unexplained:      unexplained
-settlement    settled_charges           settled:          provider:          charges
-settlement    settled_charge_reversals  settled:          provider:          charge_reversals
-settlement    settled_refunds           settled:          provider:          refunds
-settlement    settled_refund_reversals  settled:          provider:          refund_reversals
-settlement    settled_disputes          settled:          provider:          disputes
-settlement    settled_dispute_reversals settled:          provider:          dispute_reversals
-settlement    settled_late              settled:          provider:          late
-settlement    payable_charges           merchant          merchant_available charges
-settlement    payable_charge_reversals  merchant          merchant_available charge_reversals
-settlement    payable_refunds           merchant          merchant_available refunds
-settlement    payable_refund_reversals  merchant          merchant_available refund_reversals
-settlement    payable_disputes          merchant          merchant_available disputes
-settlement    payable_dispute_reversals merchant          merchant_available dispute_reversals
-"""
-
 
 class Posting(NamedTuple):
     """A row of the ledger's table."""
@@ -204,12 +182,27 @@ for _row in _POSTINGS.strip().splitlines():
     _edge, *_rest = _row.split()
     POSTINGS[_edge].append(Posting(*_rest))
 
-#: Edges of settlements that post.
-_SETTLEMENT_EDGES = {"settled_batch": ("counted", "supplemented"), "settlement": ("posted", "supplemented")}
-for _row in _SETTLEMENT_POSTINGS.strip().splitlines():
-    _kind, _transfer, _debit, _credit, _field = _row.split()
-    for _event in _SETTLEMENT_EDGES[_kind]:
-        POSTINGS[f"{_kind}.{_event}"].append(Posting(_transfer, _debit, _credit, f"+{_field}"))
+#: Edges of settlements that post: their story begins with a file, in tests/flows/reconciliation/test_matching.py. Sums grow
+#: from one version to the next; one that shrinks, or is below zero, is posted in reverse.
+SETTLEMENT_EDGES = {"settled_batch": ("counted", "supplemented"), "settlement": ("posted", "supplemented")}
+_PAYABLE = ("charges", "charge_reversals", "refunds", "refund_reversals", "disputes", "dispute_reversals")
+_BALANCE = "provider_balance:"
+_OF_SETTLEMENTS = {
+    "settled_batch": [
+        Posting("batch_merchants", _BALANCE, "settled:", "+merchants"),
+        Posting("batch_fees", "fees:provider", _BALANCE, "+fees"),
+        Posting("batch_tax", "tax:", _BALANCE, "+tax"),
+        *(Posting(f"batch_{name}", _BALANCE, f"{name}:", f"+{name}") for name in ("reserve", "unexplained")),
+        Posting("batch_paid_out", _BALANCE, "bank_in_transit:", "+paid_out"),
+    ],
+    "settlement": [
+        *(Posting(f"settled_{name}", "settled:", "provider:", f"+{name}") for name in (*_PAYABLE, "late")),
+        *(Posting(f"payable_{name}", "merchant", "merchant_available", f"+{name}") for name in _PAYABLE),
+    ],
+}
+for _kind, _events in SETTLEMENT_EDGES.items():
+    for _event in _events:
+        POSTINGS[f"{_kind}.{_event}"] += _OF_SETTLEMENTS[_kind]
 
 #: Money of a dispute that its course does not account for, by the way that it went.
 LATE_OUT = Posting("late_movement", "suspense:", "provider:", "")
@@ -286,7 +279,7 @@ class Opinion:
             return
         provider, currency = subject.fields["provider"], subject.fields["currency"]
         debit, credit = (name + provider if name.endswith(":") else name for name in (posting.debit, posting.credit))
-        if amount < 0 and subject.kind in _SETTLEMENT_EDGES:
+        if amount < 0 and subject.kind in SETTLEMENT_EDGES:
             debit, credit, amount = credit, debit, -amount
         where = (subject.merchant_id, subject.stream_id, subject.subject_id, subject.version)
         self.transfers.append(Transfer(*where, posting.transfer, debit, credit, amount, currency))

@@ -182,8 +182,8 @@ for _row in _POSTINGS.strip().splitlines():
     _edge, *_rest = _row.split()
     POSTINGS[_edge].append(Posting(*_rest))
 
-#: Edges of settlements that post: their story begins with a file, in tests/flows/reconciliation/test_matching.py. Sums grow
-#: from one version to the next; one that shrinks, or is below zero, is posted in reverse.
+#: Edges of settlements that post. Sums grow from one version to the next; one that shrinks, or is below zero, is posted
+#: in reverse. Their story begins with a file: tests/flows/reconciliation/test_matching.py.
 SETTLEMENT_EDGES = {"settled_batch": ("counted", "supplemented"), "settlement": ("posted", "supplemented")}
 _PAYABLE = ("charges", "charge_reversals", "refunds", "refund_reversals", "disputes", "dispute_reversals")
 _BALANCE = "provider_balance:"

@@ -273,7 +273,7 @@ NEEDED: Final = {
     "disputes state-amount": [new_id("dp"), *"--movement m --amount 1 --reason r".split()],
     "provider-events show": [new_id("evt")],
     "webhooks deliveries": [new_id("we")],
-    "webhooks resend": [new_id("we"), new_id("msg")],
+    "webhooks resend": [new_id("we"), new_id("msg"), *"--reason r".split()],
     "webhooks reread": ["--type", "t"],
     "keys create": ["--merchant", "m"],
     "keys rotate": ["k", "--merchant", "m"],
@@ -306,7 +306,7 @@ NEEDED: Final = {
     "reconciliation explain": ["simulator"],
     "reconciliation open": ["simulator"],
     "fees set": ["simulator", str(SCHEDULE), "--reason", "r"],
-    "sealing-keys retire": ["01234567", *"--actor a --reason r".split()],
+    "sealing-keys retire": ["01234567", *"--reason r".split()],
 }
 
 #: Commands that open no database of the settings, or go on without it, with the reason.

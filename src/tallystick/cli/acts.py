@@ -109,7 +109,7 @@ def print_done(done: Done, as_json: bool, *sentences: str) -> None:
     if as_json:
         print_json(done.document())
         return
-    console.print("\n".join([*steps_of(done.act), *sentences, *said_again(done)]), highlight=False, markup=False)
+    console.print("\n".join([*steps_of(done.act), *sentences, *record_of(done)]), highlight=False, markup=False)
 
 
 def steps_of(act: OperatorAct) -> list[str]:
@@ -118,9 +118,11 @@ def steps_of(act: OperatorAct) -> list[str]:
     return [*moved, *(f"rejected: {each['reason']}" for each in act.result.get("rejected", ()))]
 
 
-def said_again(done: Done) -> list[str]:
-    """What a person is told where nothing was done now."""
-    return [f"This was done before ({done.act.act_id}, {done.act.at:%Y-%m-%d %H:%M} UTC)."] if done.repeated else []
+def record_of(done: Done) -> list[str]:
+    """Where the act is recorded, and whether it was done before now."""
+    act = done.act
+    before = f"This was done before ({act.act_id}, {act.at:%Y-%m-%d %H:%M} UTC)."
+    return [before if done.repeated else f"Recorded as {act.act_id}."]
 
 
 def require_words(*options: tuple[str, str]) -> None:

@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from tallystick import __version__
+from tallystick.cli import missing_package
 from tallystick.domain.errors import TallystickError
 from tallystick.kit.log_capture import captures_output
 from tallystick.kit.logs import get_logger
@@ -199,6 +200,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         app(prog_name=PROGRAM)
+    except ModuleNotFoundError as error:
+        if (said := missing_package.in_words(error)) is None:
+            raise
+        _fail(said, EXIT_MISCONFIGURED)
     except Exception as error:
         if not isinstance(error, TallystickError | OSError) and _library(error) not in TRANSPORTS:
             raise

@@ -12,7 +12,10 @@ from tallystick.cli.context import DataDir, Host, Port, SimulatorPort, console, 
 from tallystick.cli.roles import log_alone
 from tallystick.kit.log_capture import captures_output
 from tallystick.kit.logs import get_logger
+from tallystick.run.ports import http_address
 from tallystick.run.up import Platform, bring_up
+from tallystick.settings.fields import variable
+from tallystick.settings.load import Settings
 
 log = get_logger("tallystick.cli.up")
 
@@ -40,6 +43,7 @@ def invitation(platform: Platform) -> str:
   API             {platform.address}  (OpenAPI: {platform.address}/openapi.json)
   test acquirer   {f"{acquirer}/  (its charges and controls, for a browser)" if acquirer else "off"}
   API key         {platform.key_file}
+  metrics         {_metrics(platform.settings)}
 """
     if acquirer is None:
         return lines
@@ -51,6 +55,21 @@ curl -i {platform.address}/v1/payments \\
   -H 'Idempotency-Key: up-1' -H 'Content-Type: application/json' \\
   -d '{{"amount": 1999, "currency": "EUR", "payment_method": "sim_ok"}}'
 """
+
+
+def _metrics(settings: Settings) -> str:
+    """Where the numbers of each process are; a listener that is not set is off."""
+    listeners = (
+        ("API", "metrics_port", settings.metrics_port),
+        ("worker", "worker_metrics_port", settings.worker_metrics_port),
+    )
+    host = settings.metrics_host
+    return ", ".join(
+        f"{name}: off ({variable(setting)} switches it on)"
+        if port is None
+        else f"{name}: {http_address(host, port)}/metrics"
+        for name, setting, port in listeners
+    )
 
 
 async def _stay_up(platform: Platform) -> None:

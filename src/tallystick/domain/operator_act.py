@@ -43,6 +43,8 @@ ActName = Literal[
     "settlement_file.withdraw",
     "release.mark",
     "fee_schedule.set",
+    "message.resend",
+    "sealing_key.retire",
     "annotate",
 ]
 

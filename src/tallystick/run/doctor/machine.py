@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import shutil
 from collections.abc import Iterator
+from importlib import metadata
 from math import ceil
 from pathlib import Path
 from typing import Final
@@ -26,6 +28,12 @@ DISK_SPACE_BYTES: Final = 4 * 2**30
 #: Log, listeners, event loop, libraries: about 30 are open in an idle process.
 OTHER_DESCRIPTORS: Final = 64
 
+#: As which this program is installed.
+DISTRIBUTION: Final = "tallystick"
+
+#: Before the versions and markers of a requirement.
+_DISTRIBUTION_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
 #: A program that does not say within this that it is ours is another one.
 ASK_TIMEOUT_S: Final = 2.0
 
@@ -36,6 +44,27 @@ def providers(settings: Settings) -> Iterator[str]:
         require_sound_providers(settings)
     except SettingsError as error:
         yield str(error)
+
+
+def packages(_: Settings) -> Iterator[str]:
+    """Packages that the release needs and this environment has not. A tree that was never installed says nothing of
+    what it needs."""
+    try:
+        needed = metadata.requires(DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:
+        return
+    names = [_DISTRIBUTION_NAME.match(each) for each in needed if "extra ==" not in each]
+    missing = [found[0] for found in names if found is not None and not _is_installed(found[0])]
+    if missing:
+        yield f"not installed here: {', '.join(missing)}; install what this release needs (docs/operate/install.md)"
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def disk_space(settings: Settings) -> Iterator[str]:

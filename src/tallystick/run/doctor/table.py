@@ -41,6 +41,12 @@ class Finding(Struct, frozen=True, kw_only=True):
 
 CHECKS: Final[tuple[Check, ...]] = (
     Check(
+        name="packages",
+        level="refuse",
+        at_start=ALL,
+        why="A process that lacks a package ends in the middle of its start, or at the first call that needs it.",
+    ),
+    Check(
         name="providers",
         level="refuse",
         at_start=("serve", "work", "up"),

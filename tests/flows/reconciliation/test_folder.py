@@ -84,6 +84,7 @@ async def test_links_hidden_files_and_other_names_are_left_alone(runtime: Runtim
     outside = account.parents[2] / "outside.csv"
     put(outside, stripe_rows(3))
     (account / "link.csv").symlink_to(outside)
+    os.utime(account / "link.csv", (1, 1), follow_symlinks=False)
     (account.parent / "linked").symlink_to(outside.parent)
     os.mkfifo(account / "pipe.csv")
     for name in (".hidden.csv", "written.csv.part", "written.tmp"):

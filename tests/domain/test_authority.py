@@ -8,6 +8,7 @@ import pytest
 
 from tallystick.contract.authority import render_authority
 from tallystick.domain.authority import AUTHORITIES, KEPT, MEANINGS, PAIRS, SOURCES, authority
+from tallystick.domain.settlement_evidence import authority_of
 
 pytestmark = pytest.mark.fast
 
@@ -44,3 +45,8 @@ def test_the_page_is_printed_from_the_table() -> None:
     assert PAGE.read_text(encoding="utf-8") == render_authority(), (
         "run `tallystick contract authority > docs/authority.md`"
     )
+
+
+def test_evidence_takes_from_the_table_who_settles_it() -> None:
+    assert authority_of("state") is authority("answer", "settlement_row")
+    assert authority_of("amount") is authority("record", "settlement_row")

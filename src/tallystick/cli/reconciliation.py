@@ -14,6 +14,7 @@ from tallystick.cli.providers import Provider
 from tallystick.cli.reading import OpenRecord, lines, print_rows, with_record
 from tallystick.cli.tables import table_of
 from tallystick.domain.money import exponent
+from tallystick.domain.settlement_evidence import authority_of
 from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.oversight.differences import Difference, differences
@@ -98,6 +99,7 @@ def open_rows(provider: Provider, limit: Limit = 50, as_json: AsJson = False, da
                 f"expected fee {amount(each.fee_expected, each.currency)}" if each.fee_expected is not None else "",
                 each.payment_id,
                 each.row_reference,
+                f"for {authority_of(each.reason).told}",
             ),
         )
         for each in rows

@@ -211,5 +211,10 @@ class Evidence(Struct, frozen=True, kw_only=True):
 
     @property
     def authority(self) -> Authority:
-        """Who settles it, and who is told: a state that contradicts the row came of a provider's answer."""
-        return authority("answer" if self.reason == "state" else "record", "settlement_row")
+        """Who settles it, and who is told."""
+        return authority_of(self.reason)
+
+
+def authority_of(reason: str) -> Authority:
+    """Who settles what a row disagrees about: a state that contradicts it came of a provider's answer."""
+    return authority("answer" if reason == "state" else "record", "settlement_row")

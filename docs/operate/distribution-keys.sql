@@ -64,6 +64,16 @@ SELECT create_distributed_table('completeness_count', 'minute', colocate_with =>
 SELECT create_distributed_table('alert', 'merchant_id', colocate_with => 'merchant');
 SELECT create_distributed_table('alert_sending', 'alert_id', colocate_with => 'none');
 
+-- Operators who sign in, their sessions and their tries; and what needs more than one person. Few rows, by their own keys.
+SELECT create_distributed_table('operator_version', 'operator_id', colocate_with => 'none');
+SELECT create_distributed_table('operator_bootstrap', 'place', colocate_with => 'none');
+SELECT create_distributed_table('operator_credential', 'operator_id', colocate_with => 'operator_version');
+SELECT create_distributed_table('operator_session', 'session_hash', colocate_with => 'none');
+SELECT create_distributed_table('sign_in_try', 'subject', colocate_with => 'none');
+SELECT create_distributed_table('approval_request', 'request_id', colocate_with => 'none');
+SELECT create_distributed_table('approval_decision', 'request_id', colocate_with => 'approval_request');
+SELECT create_distributed_table('approval_outcome', 'request_id', colocate_with => 'approval_request');
+
 -- Settlement files have no merchant before they are matched: rows by their file, batches and digests by the provider.
 SELECT create_distributed_table('settlement_file', 'file_id', colocate_with => 'none');
 SELECT create_distributed_table('settlement_row', 'file_id', colocate_with => 'settlement_file');

@@ -36,7 +36,7 @@ from tests.support.ports import free_port
 from tests.support.runtime import SETTINGS
 from tests.support.sample import make_sample
 
-COMMANDS: Final = ("serve", "work", "up", "migrate")
+COMMANDS: Final = ("serve", "work", "console", "up", "migrate")
 
 #: Said by a command that got past its checks.
 WENT_ON: Final = "went on"

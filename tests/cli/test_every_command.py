@@ -38,6 +38,7 @@ WITHOUT_JSON: Final = {
     "up": "a role: it logs in JSON where nobody looks on",
     "serve": "a role",
     "work": "a role",
+    "console": "a role",
     "simulate": "a role",
     "demo": "a demonstration for people",
     "alerts rules": "a file for Prometheus",
@@ -49,6 +50,7 @@ WITHOUT_JSON: Final = {
 WITHOUT_TABLE: Final = {
     **WITHOUT_JSON,
     **dict.fromkeys(("keys create", "keys rotate"), "prints a key"),
+    "login": "a sentence",
     "listen": "a line for each message, until Ctrl-C",
     **dict.fromkeys(
         ("in-doubt show", "openapi", "contract", "contract authority", "contract write"),
@@ -80,6 +82,12 @@ WITHOUT_TABLE: Final = {
             "settlements withdraw",
             "alerts acknowledge",
             "alerts resolve",
+            "operators add",
+            "operators change",
+            "operators disable",
+            "operators reset",
+            "operators approve",
+            "operators reject",
         ),
         "an act: a sentence",
     ),
@@ -171,6 +179,9 @@ def lines_with_rows(world: World) -> dict[str, list[str]]:
         "rejections events": [],
         "acts list": [],
         "acts show": [world.act],
+        "operators list": [],
+        "operators review": [],
+        "operators requests": [],
         "providers list": [],
         "release list": [],
         "fees list": [],
@@ -306,6 +317,13 @@ NEEDED: Final = {
     "reconciliation explain": ["simulator"],
     "reconciliation open": ["simulator"],
     "fees set": ["simulator", str(SCHEDULE), "--reason", "r"],
+    "operators add": ["ada", "--role", "viewer", "--reason", "r"],
+    "operators change": ["ada", "--role", "viewer", "--reason", "r"],
+    "operators disable": ["ada", "--reason", "r"],
+    "operators reset": ["ada", "--reason", "r"],
+    "operators approve": [new_id("apr"), "--reason", "r"],
+    "operators reject": [new_id("apr"), "--reason", "r"],
+    "login": ["--out"],
     "sealing-keys retire": ["01234567", *"--reason r".split()],
 }
 
@@ -330,9 +348,16 @@ def test_a_database_that_is_away_is_named_with_its_remedy_and_without_a_password
     away = f"postgresql://nobody:hunter2@127.0.0.1:{port}/nothing"
     line = [*name.split(), *NEEDED.get(name, ())]
     ran = run_here(
-        monkeypatch, capsys, *line, database_url=away, migration_database_url=away, port=str(free_port()), **SEALED
+        monkeypatch,
+        capsys,
+        *line,
+        database_url=away,
+        migration_database_url=away,
+        port=str(free_port()),
+        console_port=str(free_port()),
+        **SEALED,
     )
-    assert (ran.code, ran.out) == (75 if name in ("serve", "work") else 2, ""), ran
+    assert (ran.code, ran.out) == (75 if name in ("serve", "work", "console") else 2, ""), ran
     (said,) = ran.err.splitlines()
     assert f"cannot reach the database at 127.0.0.1:{port}; nothing was done. Check that it runs" in said
     assert "TALLYSTICK_DATABASE_URL" in said and "hunter2" not in said

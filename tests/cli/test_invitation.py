@@ -16,6 +16,7 @@ def said(settings: Settings) -> str:
         database=DatabaseUrls(owner_url="", app_url=""),
         address="http://127.0.0.1:8080",
         simulator_address=None,
+        console_address=None,
         key_file=Path("api-key"),
         api_key="",
     )

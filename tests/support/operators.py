@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import psycopg
 
+from tallystick.access.accounts import Granted
 from tallystick.access.key_store import create_key
 from tallystick.domain.alert import Found
 from tallystick.domain.dispute_movement import Movement
@@ -16,6 +17,7 @@ from tallystick.domain.fee_schedule import stated_schedule
 from tallystick.domain.notices import DisputeNotice
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.deployments import mark_release, note_configuration
+from tallystick.flows.operations import operators
 from tallystick.flows.operations.acts import annotate
 from tallystick.flows.operations.alerts import alert_id_of, raise_alert
 from tallystick.flows.operations.pauses import pause
@@ -93,6 +95,7 @@ async def make_world(database: Database) -> World:
         alert = await _alert(runtime)
         settlement_file = await _settlement_file(runtime)
         await _reconciled(runtime)
+        await _operators(runtime)
     unknown = derived_id("dp", "simulator", "main", "du")
     event = _lengthen(database)
     return World(database, sample, others, endpoint, event, unknown, case.case_id, act, alert, settlement_file)
@@ -112,6 +115,13 @@ async def _reconciled(runtime: Runtime) -> None:
     await ReconciliationWorker(runtime).round()
     fees = stated_schedule((Path(__file__).parents[2] / "docs/operate/fee-schedule.json").read_bytes())
     await set_schedule(runtime, asked("fee_schedule.set", "simulator/" + "a" * 100), fees)
+
+
+async def _operators(runtime: Runtime) -> None:
+    """The first two, and a third whom nobody has approved."""
+    for name in ("ada", "b" + "o" * 30 + "b", "joe"):
+        granted = Granted(roles=["admin", "operator"], merchants=None, raw_evidence=name == "ada")
+        await operators.add(runtime, name, granted, actor=f"shell:{name}@{LONG}", reason="joined the team")
 
 
 async def _alert(runtime: Runtime) -> str:

@@ -34,6 +34,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "up": "tallystick.cli.up:up",
     "serve": "tallystick.cli.serve:serve",
     "work": "tallystick.cli.work:work",
+    "console": "tallystick.cli.console:console",
     "simulate": "tallystick.cli.simulate:simulate",
     "trigger": "tallystick.cli.trigger:trigger",
     "listen": "tallystick.cli.listen:listen",
@@ -61,6 +62,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "dead-letters": "tallystick.cli.dead_letters:app",
     "rejections": "tallystick.cli.rejections:app",
     "acts": "tallystick.cli.operator_acts:app",
+    "operators": "tallystick.cli.operators:app",
+    "login": "tallystick.cli.login:login",
     "providers": "tallystick.cli.providers:app",
     "settlements": "tallystick.cli.settlements:app",
     "release": "tallystick.cli.release:app",
@@ -87,7 +90,7 @@ DATABASE_IS_AWAY: Final = (
 )
 
 #: What a supervisor starts, and starts again where that may help.
-ROLES: Final = frozenset({"serve", "work", "simulate"})
+ROLES: Final = frozenset({"serve", "work", "console", "simulate"})
 
 #: Classes of SQLSTATEs that say nothing of what was asked: the connection, too few resources, the server's own state
 #: (57P03: it starts, stops or recovers), the system below it. A later start may succeed.

@@ -121,13 +121,16 @@ def raise_descriptor_limit(settings: Settings) -> None:
 
 async def ports(settings: Settings, command: Command | None) -> list[str]:
     """Ports that another program has. For ``doctor`` a port that a running API has is well used."""
-    wanted = [(settings.host, settings.port)] if command != "work" else []
-    if command != "serve" and settings.worker_health_port is not None:
+    serves, works = command not in ("work", "console"), command not in ("serve", "console")
+    wanted = [(settings.host, settings.port)] if serves else []
+    if works and settings.worker_health_port is not None:
         wanted.append((settings.host, settings.worker_health_port))
-    if command != "work" and settings.metrics_port is not None:
+    if serves and settings.metrics_port is not None:
         wanted.append((settings.metrics_host, settings.metrics_port))
-    if command != "serve" and settings.worker_metrics_port is not None:
+    if works and settings.worker_metrics_port is not None:
         wanted.append((settings.metrics_host, settings.worker_metrics_port))
+    if command == "console" or (command == "up" and settings.console):
+        wanted.append((settings.console_host, settings.console_port))
     if command == "up" and SIMULATOR.name not in switched_off(settings):
         wanted.append((SIMULATOR_HOST, settings.connector(SimulatorSettings).port))
     taken = []

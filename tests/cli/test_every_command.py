@@ -30,6 +30,9 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 
 Command = Callable[..., Ran]
 
+#: A schedule of fees as an operator writes it.
+SCHEDULE: Final = ROOT / "docs/operate/fee-schedule.json"
+
 #: Commands without --json, with the reason.
 WITHOUT_JSON: Final = {
     "up": "a role: it logs in JSON where nobody looks on",
@@ -49,7 +52,10 @@ WITHOUT_TABLE: Final = {
     **dict.fromkeys(("keys create", "keys rotate"), "prints a key"),
     "login": "a sentence",
     "listen": "a line for each message, until Ctrl-C",
-    **dict.fromkeys(("in-doubt show", "openapi", "contract", "contract write"), "prints a document or its path"),
+    **dict.fromkeys(
+        ("in-doubt show", "openapi", "contract", "contract authority", "contract write"),
+        "prints a document or its path",
+    ),
     **dict.fromkeys(
         (
             "migrate",
@@ -71,6 +77,8 @@ WITHOUT_TABLE: Final = {
             "providers pause",
             "providers resume",
             "release mark",
+            "fees set",
+            "reconciliation run",
             "settlements withdraw",
             "alerts acknowledge",
             "alerts resolve",
@@ -176,6 +184,9 @@ def lines_with_rows(world: World) -> dict[str, list[str]]:
         "operators requests": [],
         "providers list": [],
         "release list": [],
+        "fees list": [],
+        "reconciliation explain": ["simulator"],
+        "reconciliation open": ["simulator"],
         "settlements import": [str(golden_file("stripe_payout_reconciliation"))],
         "settlements list": [],
         "settlements show": [world.settlement_file],
@@ -208,6 +219,9 @@ WITHOUT_ROWS_OF_IDS: Final = (
     "rejections events",
     "providers list",
     "release list",
+    "fees list",
+    "reconciliation explain",
+    "reconciliation open",
     "alerts show",
     "metrics",
 )
@@ -300,6 +314,9 @@ NEEDED: Final = {
     "providers pause": ["simulator", "--reason", "r"],
     "providers resume": ["simulator", "--reason", "r"],
     "release mark": ["1.0"],
+    "reconciliation explain": ["simulator"],
+    "reconciliation open": ["simulator"],
+    "fees set": ["simulator", str(SCHEDULE), "--reason", "r"],
     "operators add": ["ada", "--role", "viewer", "--reason", "r"],
     "operators change": ["ada", "--role", "viewer", "--reason", "r"],
     "operators disable": ["ada", "--reason", "r"],
@@ -314,7 +331,8 @@ NEEDED: Final = {
 WITHOUT_DATABASE: Final = {
     **dict.fromkeys(("alerts rules", "alerts dashboard", "settlements schema"), "the code alone"),
     **dict.fromkeys(
-        ("settings", "contract", "contract diff", "contract write", "openapi", "metrics"), "the code alone"
+        ("settings", "contract", "contract authority", "contract diff", "contract write", "openapi", "metrics"),
+        "the code alone",
     ),
     **dict.fromkeys(("simulate", "trigger", "listen", "demo", "up"), "the acquirer, the API, or several programs"),
     "status": "test_status: it is a finding",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import psycopg
@@ -12,6 +13,7 @@ from tallystick.access.accounts import Granted
 from tallystick.access.key_store import create_key
 from tallystick.domain.alert import Found
 from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.fee_schedule import stated_schedule
 from tallystick.domain.notices import DisputeNotice
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.deployments import mark_release, note_configuration
@@ -19,7 +21,9 @@ from tallystick.flows.operations import operators
 from tallystick.flows.operations.acts import annotate
 from tallystick.flows.operations.alerts import alert_id_of, raise_alert
 from tallystick.flows.operations.pauses import pause
+from tallystick.flows.reconciliation.fee_schedules import set_schedule
 from tallystick.flows.reconciliation.files import ImportAsked, import_file
+from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.reread import FILED_AS
 from tallystick.flows.webhooks.outbound.dispatch import Dispatch
@@ -90,6 +94,7 @@ async def make_world(database: Database) -> World:
         [case, *_] = await cases_of(runtime, MERCHANT)
         alert = await _alert(runtime)
         settlement_file = await _settlement_file(runtime)
+        await _reconciled(runtime)
         await _operators(runtime)
     unknown = derived_id("dp", "simulator", "main", "du")
     event = _lengthen(database)
@@ -101,6 +106,15 @@ async def _settlement_file(runtime: Runtime) -> str:
     path = golden_file("stripe_payout_reconciliation")
     asked = ImportAsked(path=path, name="n" * 200, actor="key:" + "k" * 60, account="a" * 100)
     return (await import_file(runtime, asked)).file.file_id
+
+
+async def _reconciled(runtime: Runtime) -> None:
+    """A file whose rows are compared: some wait for somebody. And fees of an account with a long name."""
+    path = golden_file("simulator")
+    await import_file(runtime, ImportAsked(path=path, name="n" * 200, actor="key:" + "k" * 60))
+    await ReconciliationWorker(runtime).round()
+    fees = stated_schedule((Path(__file__).parents[2] / "docs/operate/fee-schedule.json").read_bytes())
+    await set_schedule(runtime, asked("fee_schedule.set", "simulator/" + "a" * 100), fees)
 
 
 async def _operators(runtime: Runtime) -> None:

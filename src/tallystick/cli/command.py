@@ -67,6 +67,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "providers": "tallystick.cli.providers:app",
     "settlements": "tallystick.cli.settlements:app",
     "release": "tallystick.cli.release:app",
+    "fees": "tallystick.cli.fees:app",
+    "reconciliation": "tallystick.cli.reconciliation:app",
     "sealing-keys": "tallystick.cli.sealing_keys:app",
     "webhook-refusals": "tallystick.cli.webhook_refusals:webhook_refusals",
     "alerts": "tallystick.cli.alerts:app",

@@ -18,6 +18,8 @@ ID_PREFIXES: Final[Mapping[str, str]] = {
     "apr": "request for a second person's approval",
     "dep": "deployment: a release that was marked, or a change of the configuration",
     "alr": "alert",
+    "stb": "settled batch of a provider: the platform's side of it",
+    "stm": "settlement: a merchant's part of a settled batch",
     "stl": "settlement file of a provider, or statement of a bank",
     "req": "request of a client to the API",
     "evt": "event of a provider",

@@ -42,6 +42,7 @@ ActName = Literal[
     "provider.resume",
     "settlement_file.withdraw",
     "release.mark",
+    "fee_schedule.set",
     "message.resend",
     "sealing_key.retire",
     "annotate",

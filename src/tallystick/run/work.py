@@ -15,6 +15,8 @@ from tallystick.flows.deployments import note_configuration
 from tallystick.flows.hourly_counts import WRITE_EVERY_MS
 from tallystick.flows.process_numbers import ProcessNumbers, counted_process
 from tallystick.flows.reconciliation.folder import WatchedFolder
+from tallystick.flows.reconciliation.worker import EVERY_MS as RECONCILE_EVERY_MS
+from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.recovery.worker import LOOK_FOR_WAITING_EVERY_MS, RecoveryWorker
 from tallystick.flows.rejections.rounds import MISSING_EVERY_MS, RULES_EVERY_MS, CaseRounds
 from tallystick.flows.runtime import Runtime
@@ -46,6 +48,7 @@ async def periodic_work(runtime: Runtime, watcher: Watcher | None = None) -> Asy
     outbox = OutboxWorker(runtime)
     circuits = Circuits(runtime.pool, runtime.providers)
     cases = CaseRounds(runtime)
+    reconciliation = ReconciliationWorker(runtime)
     watcher = watcher or Watcher(runtime)
     outage = runtime.outage
     try:
@@ -84,6 +87,7 @@ async def periodic_work(runtime: Runtime, watcher: Watcher | None = None) -> Asy
                 watch=outage,
             ),
             *watched_folder(runtime),
+            Rounds("reconciliation", RECONCILE_EVERY_MS, reconciliation.begin, watch=outage),
             Rounds("circuits", LOOK_EVERY_MS, circuits.round, finish=circuits.leave),
             *watcher.rounds(),
         ]

@@ -143,6 +143,7 @@ UPDATE settlement_file f SET state = 'withdrawn', detail = $2, withdrawn_at = k.
 FROM k
 WHERE f.file_id = k.file_id
   AND (f.state IN ('imported', 'conflict') OR (f.state = 'importing' AND (f.lease IS NULL OR f.lease_until < k.at)))
+  AND NOT EXISTS (SELECT 1 FROM settlement_evidence_set s WHERE s.file_id = $1)
 RETURNING f.file_id;
 
 -- later_parts: newer parts of the batches of the file $1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import groupby
 from typing import Any
@@ -99,7 +99,7 @@ def history_of_an_alert() -> list[HistoryStep]:
     return [step for change in changes for step in _steps(change)]
 
 
-def histories_of_a_settlement() -> list[list[HistoryStep]]:
+def histories_of_a_settlement() -> list[Sequence[HistoryStep]]:
     """A batch that is counted, posted, supplemented and posted again; and its merchant's part."""
     at = utc_now()
     batch_steps: list[Change] = []

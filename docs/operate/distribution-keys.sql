@@ -76,3 +76,18 @@ SELECT create_distributed_table('sign_in_try', 'subject', colocate_with => 'none
 SELECT create_distributed_table('approval_request', 'request_id', colocate_with => 'none');
 SELECT create_distributed_table('approval_decision', 'request_id', colocate_with => 'approval_request');
 SELECT create_distributed_table('approval_outcome', 'request_id', colocate_with => 'approval_request');
+
+-- Settlement files have no merchant before they are matched: rows by their file, batches and digests by the provider.
+SELECT create_distributed_table('settlement_file', 'file_id', colocate_with => 'none');
+SELECT create_distributed_table('settlement_row', 'file_id', colocate_with => 'settlement_file');
+SELECT create_distributed_table('settlement_bad_row', 'file_id', colocate_with => 'settlement_file');
+SELECT create_distributed_table('settlement_batch', 'provider', colocate_with => 'none');
+SELECT create_distributed_table('settlement_digest', 'provider', colocate_with => 'settlement_batch');
+-- What providers agreed to charge: a few rows for each account.
+SELECT create_distributed_table('fee_schedule', 'provider', colocate_with => 'none');
+-- Evidence belongs to a file's row; what was posted of it, to the platform or a merchant.
+SELECT create_distributed_table('settlement_evidence', 'file_id', colocate_with => 'settlement_file');
+SELECT create_distributed_table('settlement_evidence_set', 'file_id', colocate_with => 'settlement_file');
+SELECT create_distributed_table('settlement_evidence_sum', 'file_id', colocate_with => 'settlement_file');
+SELECT create_distributed_table('settled_batch', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('settlement', 'merchant_id', colocate_with => 'merchant');

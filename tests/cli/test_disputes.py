@@ -15,7 +15,7 @@ from tallystick.domain.notices import DisputeNotice
 from tallystick.flows.operations.disputed_money import state
 from tallystick.oversight.invariants import verify
 from tests.support.commands import run_here
-from tests.support.database import Database
+from tests.support.database import Database, NewDatabase
 from tests.support.inbox import WEBHOOK_SETTINGS, accept, drain, envelope
 from tests.support.runtime import BookedProvider, Client, read, runtime_of
 
@@ -103,3 +103,24 @@ async def test_two_operators_state_it_once(database: Database, fresh_merchant: s
         with pytest.raises(NotStateable, match="no dispute dp_none"):
             await state(runtime, "dp_none", "txn_1", 15, actor="kim", reason="ticket 7")
     assert await violations(database, fresh_merchant) == []
+
+
+def test_above_an_amount_it_asks_for_other_people(
+    new_database: NewDatabase, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = new_database()
+    dispute_id = asyncio.run(lost_with_unknown_amount(database, fresh_merchant))
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        settings = {"database_url": database.app_url, "second_person_above": "EUR=14"}
+        ran = run_here(monkeypatch, capsys, *arguments, **settings)
+        return ran.code, ran.out, ran.err
+
+    said = ("disputes", "state-amount", dispute_id, "--movement", "txn_1", "--amount", "15", "--reason", "statement")
+    code, _, err = run(*said)
+    assert code == 2 and "2 other people would have to approve this, and 0 could" in err
+    for name in ("ada", "bob"):
+        assert run("operators", "add", name, "--role", "operator", "--reason", "first two")[0] == 0
+    code, _, err = run(*said)
+    assert code == 2 and "2 people have to approve it: tallystick operators approve apr_" in " ".join(err.split())
+    assert json.loads(run("disputes", "unknown-amounts", "--json")[1]), "nothing was stated"

@@ -37,6 +37,7 @@ def pages_of(found: Scene) -> dict[str, str]:
         "merchant": "/console/merchants/shop",
         "endpoint": f"/console/merchants/shop/endpoints/{found.endpoint_id}",
         "acts": "/console/acts",
+        "operators": "/console/operators",
         "settings": "/console/settings",
         "account": "/console/accounts?account=suspense:simulator&currency=EUR",
         "refused-webhooks": "/console/refused-webhooks",

@@ -20,8 +20,7 @@ from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
 from tallystick.domain.requests.idempotency_key import parse_idempotency_key
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.compliance.amounts import NeedsSecondPerson
-from tallystick.flows.compliance.approvable import APPROVABLE
-from tallystick.flows.compliance.four_eyes import ask
+from tallystick.flows.compliance.approvable import ask_second_person, done_for
 from tallystick.flows.operations.acts import asked_act, perform
 from tallystick.flows.runtime import Runtime
 from tallystick.settings.load import Settings
@@ -113,12 +112,14 @@ async def act_in(runtime: Runtime, asking: Asking, do: Callable[[Runtime, AskedA
         key_kind=who.key_kind,
         **asking.arguments,
     )
+    if asking.key is not None and (known := await done_for(runtime, asked)) is not None:
+        return Done(act=known, repeated=True)
     try:
         act, repeated = await perform(stores.acts, settings, asked, lambda: do(runtime, asked))
     except NeedsSecondPerson as error:
-        what = APPROVABLE[asking.act]
-        request = await ask(runtime, what, asking.target, {}, requested_by=who.name, reason=asked.reason)
-        raise AskedFor(f"{error}. A second person has to approve it: {APPROVE} {request.request_id}") from None
+        request = await ask_second_person(runtime, asked)
+        people = "A second person has" if request.needed == 1 else f"{request.needed} people have"
+        raise AskedFor(f"{error}. {people} to approve it: {APPROVE} {request.request_id}") from None
     return Done(act=act, repeated=repeated)
 
 

@@ -41,7 +41,11 @@ def login(
     code = typer.prompt("Code of your authenticator, if you have one", default="", show_default=False, err=True)
 
     async def signed_in(runtime: Runtime) -> str:
-        return await _sessions(runtime).sign_in(name.lower(), password, code, _ADDRESS, "command_line")
+        sessions, before = _sessions(runtime), kept_session()
+        token = await sessions.sign_in(name.lower(), password, code, _ADDRESS, "command_line")
+        if before is not None:
+            await sessions.sign_out(before)  # nobody has the file any more that could do it later
+        return token
 
     file = keep_session(with_runtime(settings, signed_in))
     _say({"operator": name.lower(), "file": str(file)}, f"You are signed in as {name.lower()}, in {file}.", as_json)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from tallystick.access.accounts import OperatorVersion, insert_version
+from tallystick.access.viewer import Viewer
 from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.resubmission import park
+from tallystick.flows.compliance import four_eyes
+from tallystick.flows.compliance.approvable import APPROVABLE
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.clock import utc_now
 from tallystick.kit.ids import new_id
@@ -11,7 +15,7 @@ from tallystick.record.journal import Fresh
 from tests.flows.operations.test_late_money import late
 from tests.interfaces.api.test_rejections import bank, desk_of
 from tests.support.api import assert_problem, inside
-from tests.support.database import Database
+from tests.support.database import Database, NewDatabase
 from tests.support.in_doubt import PATIENT
 from tests.support.runtime import BookedProvider, Client, read, timed_out
 
@@ -107,3 +111,71 @@ async def test_only_operators_with_the_scope_may(database: Database, fresh_merch
             assert_problem(await app.client.post(path, json=body), 403, "forbidden")
         assert_problem(await app.client.get("/v1/in-doubt"), 403, "forbidden")
         assert_problem(await app.client.get("/v1/late-money"), 403, "forbidden")
+
+
+async def test_a_key_moves_no_more_than_one_person_may(new_database: NewDatabase, fresh_merchant: str) -> None:
+    """Two people approve what it asks for; the same request is then answered with what was done."""
+    database = new_database()
+    patient = {name: getattr(PATIENT, name) for name in ("recovery_backoff_base_ms", "recovery_backoff_cap_ms")}
+    async with inside(database, fresh_merchant, silent(), second_person_above="EUR=999", **patient) as app:
+        runtime: Runtime = app.app.state.runtime
+        _, attempt_id = await doubtful(runtime, fresh_merchant)
+        desk = await desk_of(app, database)
+        path, key = f"/v1/in-doubt/{attempt_id}/resolve", new_id("req")
+        found = {"outcome": "executed", "evidence": "statement 12", "reason": "ticket 7", "reference": "ch_by_hand"}
+        lonely = assert_problem(await desk.post(path, found, key), 409, "approval_needed")
+        assert "2 other people" in lonely["detail"], "nobody is there who could approve"
+        deciders = [await approver(runtime) for _ in range(2)]
+        asked = assert_problem(await desk.post(path, found, key), 409, "approval_needed")
+        request_id = asked["detail"].rstrip(".").rpartition(" ")[2]
+        again = assert_problem(await desk.post(path, found, key), 409, "approval_needed")
+        assert request_id in again["detail"]
+        other = await desk.post(path, found | {"outcome": "declined"}, key)
+        assert_problem(other, 422, "idempotency_key_reused")
+        assert_problem(await desk.post(path, found, request_id), 409, "approval_needed")
+        request = await runtime.stores.approvals.find(request_id)
+        assert request is not None and request.needed == 2
+        for who in deciders:
+            await four_eyes.decide(
+                runtime, APPROVABLE, request_id, who, approves=True, seen_hash=request.shown_hash, reason="saw it"
+            )
+        done = await desk.post(path, found, key)
+        assert done.status_code == 200, done.text
+        assert [each["event"] for each in done.json()["result"]["transitions"]] == ["approved", "captured"]
+        assert (await desk.post(path, found, key)).content == done.content
+
+
+async def test_a_key_asks_for_late_money_above_the_amount(new_database: NewDatabase, fresh_merchant: str) -> None:
+    database = new_database()
+    async with inside(database, fresh_merchant, bank(), second_person_above="EUR=999") as app:
+        runtime: Runtime = app.app.state.runtime
+        payment_id = await late(runtime, fresh_merchant)
+        desk = await desk_of(app, database)
+        for _ in range(2):
+            await approver(runtime)
+        for act in ("accept", "return"):
+            asked = await desk.post(f"/v1/late-money/{payment_id}/{act}", {"reason": "ticket 7"})
+            assert "2 people" in assert_problem(asked, 409, "approval_needed")["detail"]
+        assert len((await desk.get(f"/v1/late-money?merchant_id={fresh_merchant}")).json()["data"]) == 1
+
+
+async def approver(runtime: Runtime) -> Viewer:
+    """An operator who may approve, as if signed in."""
+    version = OperatorVersion(
+        operator_id=f"op-{new_id('opa')[-12:]}",
+        version=1,
+        state="active",
+        roles=["operator"],
+        actor="shell:test@test",
+        request_id=None,
+        at=runtime.clock.now(),
+    )
+    async with runtime.pool.acquire() as connection:
+        await insert_version(connection, version)
+    return Viewer(
+        operator_id=version.operator_id,
+        roles=frozenset(version.roles),
+        merchants=None,
+        rights=version.rights(),
+        signed_in_at=version.at,
+    )

@@ -37,6 +37,7 @@ async def require_second_person(
             and found.outcome is not None
             and found.outcome.outcome == "approved"
             and (found.request.act, found.request.target) == (asked.act, target)
+            and found.request.arguments == asked.arguments
             and found.request.requested_by == asked.operator
             and (found.request.shown.get("currency"), found.request.shown.get("amount")) == (currency, amount)
         ):

@@ -1,18 +1,26 @@
-"""Everything that a second person can be asked for, in one table."""
+"""Everything that a second person can be asked for, in one table; and how an act above an amount is asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
+import asyncpg
+
 from tallystick.decisions.late_money import NoLateMoney
+from tallystick.decisions.stated_amounts import NotStateable
 from tallystick.domain.late_money import unclaimed
-from tallystick.domain.operator_act import ActName, AskedAct
-from tallystick.flows.compliance.four_eyes import PERSON, Approvable, Approval
-from tallystick.flows.operations import late_money, operators
+from tallystick.domain.operator_act import ActKeyReused, ActName, AskedAct, OperatorAct
+from tallystick.flows.compliance import four_eyes
+from tallystick.flows.compliance.four_eyes import PERSON, Approvable, Approval, ApprovalRequest
+from tallystick.flows.operations import disputed_money, late_money, operators
 from tallystick.flows.operations.acts import once, recorded
+from tallystick.flows.recovery import in_doubt
 from tallystick.flows.runtime import Runtime
-from tallystick.kit.ids import new_id
+from tallystick.kit.ids import derived_id, new_id
+
+#: Who asks with a key or from a shell may be the person who approves: two others have to.
+APPROVALS_FOR_NOBODY: Final = 2
 
 
 async def _late_money(runtime: Runtime, payment_id: str, _: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,6 +37,51 @@ async def _late_money(runtime: Runtime, payment_id: str, _: Mapping[str, Any]) -
         "state": payment.state,
         "currency": payment.currency,
         "amount": unclaimed(payment),
+    }
+
+
+async def _in_doubt(runtime: Runtime, attempt_id: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The attempt, its amount in minor units, and the finding. Raises NotInDoubt."""
+    loaded = await in_doubt.find(runtime, runtime.stores.schedule_book, attempt_id)
+    clock = loaded.clocks[attempt_id]
+    attempt = clock.attempt
+    return {
+        "attempt": attempt_id,
+        "payment": attempt.payment_id,
+        "merchant": attempt.merchant_id,
+        "provider": attempt.provider,
+        "operation": attempt.operation,
+        "state": attempt.state,
+        "in doubt": clock.parked,
+        "currency": attempt.currency,
+        "amount": attempt.amount,
+        "finding": dict(arguments),
+    }
+
+
+async def _disputed(runtime: Runtime, dispute_id: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The dispute, its movement, and what is stated of it in minor units. Raises NotStateable."""
+    stream = await runtime.reads.stream_of_dispute(dispute_id)
+    loaded = None if stream is None else await runtime.reads.load(*stream)
+    stored = () if loaded is None else loaded.stored.disputes
+    dispute = next((each for each in stored if each.dispute_id == dispute_id), None)
+    if dispute is None:
+        raise NotStateable(f"there is no dispute {dispute_id}")
+    movement = next((each for each in dispute.movements if each.reference == arguments["movement"]), None)
+    if movement is None or movement.amount is not None:
+        raise NotStateable(f"dispute {dispute_id} has no movement {arguments['movement']} of unknown amount")
+    return {
+        "dispute": dispute_id,
+        "payment": dispute.payment_id,
+        "merchant": dispute.merchant_id,
+        "provider": dispute.provider,
+        "state": dispute.state,
+        "disputed": dispute.amount,
+        "movement": movement.reference,
+        "funds": movement.funds,
+        "moved": f"{movement.moved_amount} {movement.moved_currency}",
+        "currency": dispute.currency,
+        "amount": arguments["amount"],
     }
 
 
@@ -67,6 +120,21 @@ async def _give_back(runtime: Runtime, asked: AskedAct) -> None:
     await late_money.give_back(runtime, asked.target, asked, actor=asked.operator, reason=asked.reason)
 
 
+async def _resolve(runtime: Runtime, asked: AskedAct) -> None:
+    said, book = asked.arguments, runtime.stores.schedule_book
+    words = {"evidence": said["evidence"], "actor": asked.operator, "reason": asked.reason}
+    await in_doubt.resolve(
+        runtime, book, asked.target, said["outcome"], asked, **words, reference=said.get("reference")
+    )
+
+
+async def _state(runtime: Runtime, asked: AskedAct) -> None:
+    said = asked.arguments
+    await disputed_money.state(
+        runtime, asked.target, said["movement"], said["amount"], asked, actor=asked.operator, reason=asked.reason
+    )
+
+
 APPROVABLE: Final[Mapping[str, Approvable]] = {
     **operators.APPROVABLE,
     "late_money.accept": Approvable(
@@ -75,4 +143,53 @@ APPROVABLE: Final[Mapping[str, Approvable]] = {
     "late_money.return": Approvable(
         act="late_money.return", look=_late_money, perform=_as_asked("late_money.return", _give_back)
     ),
+    "attempt.resolve": Approvable(
+        act="attempt.resolve", look=_in_doubt, perform=_as_asked("attempt.resolve", _resolve)
+    ),
+    "dispute.state_amount": Approvable(
+        act="dispute.state_amount", look=_disputed, perform=_as_asked("dispute.state_amount", _state)
+    ),
 }
+
+
+async def ask_second_person(runtime: Runtime, asked: AskedAct) -> ApprovalRequest:
+    """Ask for an act that moves more than one person may. The same act under the same key is one request. Raises
+    ActKeyReused, NotDecided where too few could decide, and what looking at it raises."""
+    request_id = _request_id(asked)
+    try:
+        return await four_eyes.ask(
+            runtime,
+            APPROVABLE[asked.act],
+            asked.target,
+            asked.arguments,
+            requested_by=asked.operator,
+            reason=asked.reason,
+            needed=1 if asked.operator.startswith(PERSON) else APPROVALS_FOR_NOBODY,
+            request_id=request_id,
+        )
+    except asyncpg.UniqueViolationError:
+        found = await four_eyes.read(runtime, request_id)
+        if found is None or not _is_same(found.request, asked):
+            raise ActKeyReused("the key was used for another act; nothing was done") from None
+        if found.outcome is not None and found.outcome.outcome != "approved":
+            raise four_eyes.NotDecided(f"what was asked for has ended: {found.outcome.outcome}") from None
+        return found.request
+
+
+async def done_for(runtime: Runtime, asked: AskedAct) -> OperatorAct | None:
+    """What came of the act that was asked for under this key, once it was approved and done; None before."""
+    if runtime.settings.second_person_above is None:
+        return None
+    found = await four_eyes.read(runtime, _request_id(asked))
+    if found is None or found.outcome is None or not _is_same(found.request, asked):
+        return None
+    return await runtime.stores.acts.find(asked.operator, found.request.request_id)
+
+
+def _request_id(asked: AskedAct) -> str:
+    return derived_id("apr", asked.operator, asked.idempotency_key)
+
+
+def _is_same(request: ApprovalRequest, asked: AskedAct) -> bool:
+    said = (request.act, request.target, request.arguments, request.reason)
+    return said == (asked.act, asked.target, asked.arguments, asked.reason)

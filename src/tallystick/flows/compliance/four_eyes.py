@@ -85,9 +85,11 @@ async def ask(
     authors: Sequence[str] = (),
     merchant_id: str | None = None,
     needed: int = 1,
+    request_id: str | None = None,
 ) -> ApprovalRequest:
-    """Ask for it. Raises NotDecided where too few could ever decide, and what ``look`` raises."""
-    now, request_id = runtime.clock.now(), new_id("apr")
+    """Ask for it. ``request_id``: of whoever may ask for the same twice; a new one otherwise. Raises NotDecided where
+    too few could ever decide, what ``look`` raises, and asyncpg.UniqueViolationError where there is one of this id."""
+    now, request_id = runtime.clock.now(), request_id or new_id("apr")
     shown = await what.look(runtime, target, arguments)
     request = ApprovalRequest(
         request_id=request_id,

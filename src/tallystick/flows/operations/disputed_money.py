@@ -15,6 +15,7 @@ from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.errors import Overloaded
 from tallystick.domain.operator_act import AskedAct
 from tallystick.domain.subjects import Dispute
+from tallystick.flows.compliance.amounts import require_second_person
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id, sibling_id
 from tallystick.record.journal import Fresh
@@ -53,7 +54,7 @@ async def state(
     actor: str,
     reason: str,
 ) -> Change:
-    """An operator says what a movement was. Raises NotStateable and Overloaded."""
+    """An operator says what a movement was. Raises NotStateable, NeedsSecondPerson and Overloaded."""
     change_id = new_id("chg")
     evidence = {"operator": {"reason": reason, "movement": reference, "amount": amount}}
     for _ in range(RACES):
@@ -70,6 +71,8 @@ async def state(
         )
         rejection_id = sibling_id("rej", change_id)
         change = state_amount(loaded.stored, dispute_id, reference, amount, cause, rejection_id)
+        [currency] = [each.currency for each in loaded.stored.disputes if each.dispute_id == dispute_id]
+        await require_second_person(runtime, asked, dispute_id, currency, amount)
         change = carrying(asked, change, cause.at)
         if isinstance(await runtime.journal.commit(change), Fresh):
             return change

@@ -19,6 +19,7 @@ from tallystick.domain.errors import TallystickError
 from tallystick.domain.operator_act import AskedAct
 from tallystick.domain.subjects import Attempt
 from tallystick.domain.verdicts import Approved, Declined, Effect, NotFound, Verdict
+from tallystick.flows.compliance.amounts import require_second_person
 from tallystick.flows.payments.attempts import settle_verdict
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
@@ -98,8 +99,8 @@ async def resolve(
 ) -> Change:
     """Settle a parked attempt by an operator's finding. If its key was taken, the operator names what the provider has
     under that key. A charge that the record cannot name yet is named too. ``asked`` is recorded with the last change of
-    it: where a process dies between two, the same finding goes on from there. Raises NotInDoubt, and ValueError for an
-    unknown outcome."""
+    it: where a process dies between two, the same finding goes on from there. Raises NotInDoubt, NeedsSecondPerson, and
+    ValueError for an unknown outcome."""
     loaded = await find(runtime, book, attempt_id)
     clock = loaded.clocks[attempt_id]
     if not clock.parked and not _is_half_done(clock.attempt, outcome):
@@ -116,6 +117,7 @@ async def resolve(
         )
     if reference is not None:
         reference = runtime.words.given_name(reference, clock.attempt.provider)
+    await require_second_person(runtime, asked, attempt_id, clock.attempt.currency, clock.attempt.amount)
     words = {"evidence": evidence, "reason": reason, "outcome": outcome}
     if clock.attempt.key_taken:
         words["reference"] = str(reference)

@@ -18,6 +18,9 @@ from tallystick.domain.requests.idempotency_key import (
     IdempotencyKeyMissing,
     parse_idempotency_key,
 )
+from tallystick.flows.compliance.amounts import NeedsSecondPerson
+from tallystick.flows.compliance.approvable import ask_second_person, done_for
+from tallystick.flows.compliance.four_eyes import NotDecided
 from tallystick.flows.operations.acts import asked_act, perform
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.authentication import Caller
@@ -90,7 +93,12 @@ async def act_once(
         **asked.arguments,
     )
     try:
-        done, _ = await perform(runtime.stores.acts, runtime.settings, act, lambda: do(act))
+        if (known := await done_for(runtime, act)) is not None:
+            return known
+        try:
+            done, _ = await perform(runtime.stores.acts, runtime.settings, act, lambda: do(act))
+        except NeedsSecondPerson as error:
+            raise await _asked_for(runtime, request, act, str(error)) from None
         return done
     except WordsRefused as error:
         if error.card_data:
@@ -100,6 +108,16 @@ async def act_once(
     except ActKeyReused:
         detail = "This API key used the Idempotency-Key for another act; nothing was done."
         raise ProblemError(problem("idempotency_key_reused", detail, request_id=request.request_id)) from None
+
+
+async def _asked_for(runtime: Runtime, request: ApiRequest, act: AskedAct, why: str) -> ProblemError:
+    """A key is no person: two have to approve what it asks for. Raises ActKeyReused."""
+    try:
+        asked = await ask_second_person(runtime, act)
+        detail = f"{why}. {asked.needed} people have to approve it: {asked.request_id}."
+    except NotDecided as error:
+        detail = f"{why}. {error}."
+    return ProblemError(problem("approval_needed", detail, request_id=request.request_id))
 
 
 def derived_key(asked: Asked, standing: Sequence[object]) -> str:

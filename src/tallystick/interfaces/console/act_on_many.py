@@ -14,8 +14,7 @@ from msgspec import Struct
 from tallystick.domain.errors import TallystickError
 from tallystick.domain.operator_act import ActKeyReused, AskedAct, WordsRefused
 from tallystick.flows.compliance.amounts import NeedsSecondPerson
-from tallystick.flows.compliance.approvable import APPROVABLE
-from tallystick.flows.compliance.four_eyes import ask
+from tallystick.flows.compliance.approvable import ask_second_person
 from tallystick.flows.operations.acts import asked_act, perform
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.console.page import Answer, PageRequest, Redirect, Refused, View
@@ -166,11 +165,8 @@ async def _done(runtime: Runtime, act: ListAct, asked: AskedAct, fields: dict[st
 
 async def _asked_for(runtime: Runtime, asked: AskedAct, why: str) -> Result:
     """More than one person may move: a second one is asked."""
-    what = APPROVABLE.get(asked.act)
-    if what is None:
-        return Result(item_id=asked.target, became="refused", says=why)
     try:
-        request = await ask(runtime, what, asked.target, {}, requested_by=asked.operator, reason=asked.reason)
+        request = await ask_second_person(runtime, asked)
     except TallystickError as error:
         return Result(item_id=asked.target, became="refused", says=f"{why}; {error}")
     return Result(item_id=asked.target, became="asked for", says=f"a second person decides: {request.request_id}")

@@ -16,6 +16,7 @@ from tallystick.interfaces.console.pages import (
     late_money,
     merchants,
     notes,
+    operators,
     overview,
     payment,
     platform,
@@ -40,5 +41,6 @@ PAGES: Final[tuple[Page, ...]] = (
     *providers.PAGES,
     *merchants.PAGES,
     *platform.PAGES,
+    *operators.PAGES,
     *approvals.PAGES,
 )

@@ -115,7 +115,7 @@ def _endpoint(path: str, name: str, summary: str, description: str, handle: Hand
         handle=handle,
         scope="late_money:write",
         responses={200: RecordedActView},
-        codes=(*ACT, *KEYED_ACT_ERRORS, "not_found", "no_late_money", "overloaded", "not_ready"),
+        codes=(*ACT, *KEYED_ACT_ERRORS, "not_found", "no_late_money", "approval_needed", "overloaded", "not_ready"),
         body_type=ReasonBody,
         body_required=True,
         parameters=(PAYMENT_ID, ACT_KEY),

@@ -8,11 +8,14 @@ SELECT request_id, act, target, merchant_id, arguments, shown, shown_hash, autho
        requested_at, expires_at
 FROM approval_request WHERE request_id = $1;
 
--- requests: a page of requests before the id $1, the newest first
+-- requests: a page of requests before the one of the id $1, the newest first
 SELECT request_id, act, target, merchant_id, arguments, shown, shown_hash, authors, needed, reason, requested_by,
        requested_at, expires_at
-FROM approval_request WHERE $1::text IS NULL OR request_id < $1
-ORDER BY request_id DESC LIMIT $2;
+FROM approval_request
+WHERE $1::text IS NULL
+    OR (requested_at, request_id) < (SELECT at.requested_at, at.request_id FROM approval_request AS at
+                                     WHERE at.request_id = $1)
+ORDER BY requested_at DESC, request_id DESC LIMIT $2;
 
 -- outcome: how a request ended; none while it waits
 SELECT outcome, detail, at FROM approval_outcome WHERE request_id = $1;

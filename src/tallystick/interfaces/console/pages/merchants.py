@@ -55,9 +55,9 @@ async def _silent(request: PageRequest, reads: OperatorReads) -> Section:
             Cell(each.merchant_id, f"{PATH}/{each.merchant_id}"),
             Cell(bounded(each.url, 120)),
             Cell(
-                f"{each.state}, {spoken(each.disabled_reason)}"
-                if each.disabled_reason
-                else f"failing since {at(each.failing_since)}",
+                f"failing since {at(each.failing_since)}"
+                if each.state == "enabled" and each.failing_since
+                else f"{each.state}, {spoken(each.disabled_reason or '')}",
                 kind="bad",
             ),
         )

@@ -35,9 +35,9 @@ class Defect(Struct, frozen=True, kw_only=True):
 
 
 class Contents(Struct, kw_only=True):
-    """What the files of a day will say. ``entries``: of the file; ``later``: held back for the next day; ``added``: held
-    back for a second file of the same batch; ``copies``: of the first file, 0 where none is written; ``corrected``:
-    entry_id -> the entry that a second file has in its place."""
+    """What the files of a day will say. ``entries``: of the file; ``later``: held back for the next day; ``added``:
+    held back for a second file of the same batch; ``copies``: of the first file, 0 where none is written;
+    ``corrected``: entry_id -> the entry that a second file has in its place."""
 
     entries: list[Entry]
     later: list[Entry] = []

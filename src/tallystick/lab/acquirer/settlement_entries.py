@@ -31,8 +31,8 @@ _FUNDS: Final[Mapping[str, tuple[str, int]]] = {"withdrawn": ("dispute", -1), "r
 
 
 class Entry(Struct, frozen=True, kw_only=True):
-    """One entry. ``gross`` is more than 0 where money is owed to us; ``fee`` is more than 0 where it is charged; both in
-    minor units of ``currency``. ``charge``: the charge that it belongs to; ``effect``: the acquirer's name of what
+    """One entry. ``gross`` is more than 0 where money is owed to us; ``fee`` is more than 0 where it is charged; both
+    in minor units of ``currency``. ``charge``: the charge that it belongs to; ``effect``: the acquirer's name of what
     moved; ``attempt``: the caller's name of it, "" where it was nobody's operation."""
 
     entry_id: str

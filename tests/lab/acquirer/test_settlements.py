@@ -67,6 +67,22 @@ def test_each_defect_is_about_a_charge_of_its_own_and_says_what_it_did() -> None
     assert {"negative_batch", "file_twice", "missing", "unknown_type", "corrected", *names} == set(DEFECTS)
 
 
+def test_a_day_in_other_formats_and_the_banks_balance_goes_on(tmp_path: Path) -> None:
+    with acquirer(tmp_path / "books.sqlite") as running:
+        found = []
+        for day in ("2026-03-02", "2026-03-03"):
+            assert running.call("POST", "/sim/charges", charge(amount=1_000), new_key())[0] == 200
+            formats = {"day": day, "formats": ["stripe", "adyen", "camt053", "mt940"]}
+            found.append(running.call("POST", "/sim/settlements", formats)[1]["files"])
+        assert found == [
+            [f"{day}-{end}" for end in ("1.csv", "adyen.csv", "camt053.xml", "mt940.sta", "stripe.csv")]
+            for day in ("2026-03-02-1", "2026-03-03-2")
+        ]
+        statements = [content(running, names[3]).decode() for names in found]
+        assert [":60F:C260302EUR0,00" in statements[0], ":62F:C260302EUR9,61" in statements[0]] == [True, True]
+        assert [":60F:C260303EUR9,61" in statements[1], ":62F:C260303EUR19,22" in statements[1]] == [True, True]
+
+
 def _rows(text: bytes) -> list[dict[str, str]]:
     return list(csv.DictReader(text.decode().splitlines()))
 
@@ -76,7 +92,14 @@ def test_a_day_is_closed_once_and_its_files_lie_in_the_directory(tmp_path: Path)
         assert running.call("POST", "/sim/settlements", {})[0] == 409, "nothing happened yet"
         for _ in range(2):
             assert running.call("POST", "/sim/charges", charge(amount=1_000), new_key())[0] == 200
-        wrong: list[dict[str, Any]] = [{"day": "yesterday"}, {"defects": ["nonsense"]}, {"defects": [[]]}, {"more": 1}]
+        wrong: list[dict[str, Any]] = [
+            {"day": "yesterday"},
+            {"defects": ["nonsense"]},
+            {"defects": [[]]},
+            {"formats": ["excel"]},
+            {"formats": ["stripe", "stripe"]},
+            {"more": 1},
+        ]
         assert {running.call("POST", "/sim/settlements", body)[0] for body in wrong} == {400}
         refused = running.call("POST", "/sim/settlements", {"defects": ["missing_row"] * 3})
         assert refused == (409, {"error": "no_charge_is_left_for_the_defect"})

@@ -92,7 +92,8 @@ CREATE TABLE IF NOT EXISTS settlement_day (
     batch TEXT NOT NULL UNIQUE,
     last_event INTEGER NOT NULL, -- the sequence number of the newest event in it
     defects TEXT NOT NULL,     -- what its files have wrong, as JSON
-    carried TEXT NOT NULL      -- rows for the next day, as JSON
+    carried TEXT NOT NULL,     -- rows for the next day, as JSON
+    at_bank TEXT NOT NULL      -- what our bank has by the end of the day, by currency, as JSON
 );
 
 -- The very bytes that were written, under the name that they were written under.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import msgspec
 from tallystick.lab.acquirer.rules import Missing, NotPossible
 from tallystick.lab.acquirer.settlement_defects import Contents, Defect, apply_defects
 from tallystick.lab.acquirer.settlement_entries import Entry, entry_of
+from tallystick.lab.acquirer.settlement_formats import FORMATS, Day
 from tallystick.lab.acquirer.settlement_text import closing, currencies, net_of, payout, written
 from tallystick.lab.acquirer.storage import Storage, new_reference
 
@@ -24,9 +25,10 @@ class SettlementBook:
         self._db = storage.db
         self._directory = directory
 
-    def close_day(self, day: str, defects: Sequence[str]) -> dict[str, Any]:
+    def close_day(self, day: str, defects: Sequence[str], formats: Sequence[str] = ()) -> dict[str, Any]:
         """Close the day: what happened since the last one is its batch. ``day``: the ISO date that it is booked on.
-        Raises KeyError for an unknown defect, NotPossible where one fits no entry, and OSError."""
+        ``formats``: others that the first file is written in as well. Raises KeyError for an unknown defect or format,
+        NotPossible where a defect fits no entry, and OSError."""
         batch = new_reference("set")
         with self._storage.transaction():
             entries, last_event = self._entries()
@@ -35,8 +37,11 @@ class SettlementBook:
             contents = apply_defects(entries, defects)
             rows, following = closing(batch, contents.entries)
             contents.entries += rows
-            number = self._insert(day, batch, last_event, contents, [*contents.later, *following])
+            opening = self._at_bank()
+            number = self._insert(day, batch, last_event, contents, [*contents.later, *following], opening)
             files = _files(batch, day, number, contents)
+            whole = Day(number=number, date=day, batch=batch, entries=contents.entries, opening=opening)
+            files += [(f"{day}-{number}-{FORMATS[name][0]}", FORMATS[name][1](whole)) for name in formats]
             self._db.executemany(
                 "INSERT INTO settlement_file (name, day, content) VALUES (?, ?, ?)",
                 [(name, number, content) for name, content in files],
@@ -92,11 +97,28 @@ class SettlementBook:
                 entries.append(entry)
         return entries, last_event
 
-    def _insert(self, day: str, batch: str, last_event: int, contents: Contents, carried: Sequence[Entry]) -> int:
+    def _at_bank(self) -> dict[str, int]:
+        last = self._db.execute("SELECT at_bank FROM settlement_day ORDER BY number DESC LIMIT 1").fetchone()
+        return {} if last is None else msgspec.json.decode(last["at_bank"], type=dict[str, int])
+
+    def _insert(
+        self,
+        day: str,
+        batch: str,
+        last_event: int,
+        contents: Contents,
+        carried: Sequence[Entry],
+        opening: Mapping[str, int],
+    ) -> int:
         defects: list[Defect] = contents.done
+        at_bank = dict(opening)
+        for each in contents.entries:
+            if each.kind == "payout":
+                at_bank[each.currency] = at_bank.get(each.currency, 0) - each.net
+        said = [msgspec.json.encode(each).decode() for each in (defects, carried, at_bank)]
         cursor = self._db.execute(
-            "INSERT INTO settlement_day (day, batch, last_event, defects, carried) VALUES (?, ?, ?, ?, ?)",
-            (day, batch, last_event, msgspec.json.encode(defects).decode(), msgspec.json.encode(carried).decode()),
+            "INSERT INTO settlement_day (day, batch, last_event, defects, carried, at_bank) VALUES (?, ?, ?, ?, ?, ?)",
+            (day, batch, last_event, *said),
         )
         assert cursor.lastrowid is not None
         return cursor.lastrowid

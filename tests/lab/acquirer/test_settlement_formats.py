@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -17,7 +17,7 @@ from tallystick.lab.acquirer.settlement_formats import FORMATS, Day, major
 
 #: By hand. 10.00 less 0.39, 4.00 given back, 1.00 taken by a bank for 15.00, 500 yen less 32; a refund that came back.
 _AT: Final = "2026-03-02T10:00:00Z"
-_CH: Final = {"charge": "ch_1", "occurred_at": _AT, "currency": "EUR"}
+_CH: Final[dict[str, Any]] = {"charge": "ch_1", "occurred_at": _AT, "currency": "EUR"}
 DAY: Final = Day(
     number=7,
     date="2026-03-02",

@@ -67,8 +67,9 @@ def _untouched(contents: Contents) -> Entry:
 
 
 def _about(entry: Entry, amount: int) -> Defect:
-    names = {"entry_id": entry.entry_id, "payment_id": entry.payment_id, "currency": entry.currency}
-    return Defect(defect="", amount=amount, **names)
+    return Defect(
+        defect="", entry_id=entry.entry_id, payment_id=entry.payment_id, currency=entry.currency, amount=amount
+    )
 
 
 def _put(contents: Contents, entry: Entry, *instead: Entry) -> None:

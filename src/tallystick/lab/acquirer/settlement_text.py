@@ -54,15 +54,15 @@ def payout(batch: str, currency: str, amount: int, ordinal: int = 1) -> Entry:
 
 def closing(batch: str, entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
     """The rows that bring the batch to nothing, and those that the next day begins with."""
-    rows, following = [], []
+    rows: list[Entry] = []
+    following: list[Entry] = []
     for currency in currencies(entries):
         net = net_of(entries, currency)
         if net > 0:
             rows.append(payout(batch, currency, net))
         elif net < 0:
-            names = {"kind": "carry", "currency": currency}
-            rows.append(Entry(entry_id=f"en_to_next_{currency}", gross=-net, **names))
-            following.append(Entry(entry_id=f"en_from_last_{currency}", gross=net, **names))
+            rows.append(Entry(entry_id=f"en_to_next_{currency}", kind="carry", currency=currency, gross=-net))
+            following.append(Entry(entry_id=f"en_from_last_{currency}", kind="carry", currency=currency, gross=net))
     return rows, following
 
 

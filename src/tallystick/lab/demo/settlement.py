@@ -90,7 +90,7 @@ class SettlementDay:
         (name,) = day["files"]
         content = await _body(session.get(f"{self._simulator}/sim/settlements/files/{name}"))
         sent = session.post(f"{self._address}/v1/settlement-files?name={name}", data=content, headers=self._operator)
-        file = msgspec.json.decode(await _body(sent))
+        file = msgspec.json.decode(await _body(sent))["settlement_file"]
         give_up = time.monotonic() + WITHIN_S
         while not await self._pool.fetchval(STATEMENTS["settlement_posted"], file["id"], OPERATORS):
             if time.monotonic() > give_up:

@@ -46,5 +46,6 @@ SELECT 'no_row' AS cause, t.stream_id AS payment_id, (CASE WHEN t.debit = $2 THE
 FROM transfer t
 WHERE t.merchant_id = $1 AND (t.debit = $2 OR t.credit = $2) AND t.kind <> ALL ($3::text[]) AND NOT EXISTS (
     SELECT 1 FROM settlement_evidence e
-    WHERE e.merchant_id = t.merchant_id AND e.subject_id = t.subject_id AND e.subject_version = t.version AND e.leg = t.leg)
+    WHERE e.merchant_id = t.merchant_id AND e.payment_id = t.stream_id AND e.subject_id = t.subject_id
+      AND e.subject_version = t.version AND e.leg = t.leg)
 ORDER BY t.stream_id;

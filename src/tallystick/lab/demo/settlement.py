@@ -23,7 +23,7 @@ from tallystick.providers.simulator.setup import SIMULATOR
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.settlement_evidence import EvidenceBook
 
-STATEMENTS: Final = sql.load("demo.sql")
+STATEMENTS: Final = sql.load("reconciliation.sql")
 
 #: What the acquirer's file has wrong, and what each is found as: status and reason of its row, or that it has none.
 DEFECTS: Final[Mapping[str, str]] = {
@@ -75,7 +75,7 @@ class SettlementDay:
             Finding(DEFECTS[each["defect"]], each["payment_id"], each["amount"], each["currency"])
             for each in day["defects"]
         }
-        rows = await self._pool.fetch(STATEMENTS["settlement_rows"], file["id"])
+        rows = await self._pool.fetch(STATEMENTS["differing_rows"], file["id"])
         missing = set(await self._without_row())
         found = {*_findings(rows), *(missing - (self._before - expected))}
         explained = await differences(EvidenceBook(self._pool, OPERATORS), SIMULATOR.name)
@@ -92,7 +92,7 @@ class SettlementDay:
         sent = session.post(f"{self._address}/v1/settlement-files?name={name}", data=content, headers=self._operator)
         file = msgspec.json.decode(await _body(sent))["settlement_file"]
         give_up = time.monotonic() + WITHIN_S
-        while not await self._pool.fetchval(STATEMENTS["settlement_posted"], file["id"], OPERATORS):
+        while not await self._pool.fetchval(STATEMENTS["file_is_posted"], file["id"], OPERATORS):
             if time.monotonic() > give_up:
                 raise SettlementFailed(f"the file is not posted within {WITHIN_S} s")
             await asyncio.sleep(POLL_S)
@@ -100,7 +100,7 @@ class SettlementDay:
 
     async def _without_row(self) -> list[Finding]:
         given = (self._merchant_id, f"provider:{SIMULATOR.name}", list(SETTLED_KINDS))
-        return _findings(await self._pool.fetch(STATEMENTS["settlement_no_rows"], *given))
+        return _findings(await self._pool.fetch(STATEMENTS["merchant_postings_without_row"], *given))
 
 
 def compared(expected: set[Finding], found: set[Finding]) -> list[str]:
@@ -109,7 +109,7 @@ def compared(expected: set[Finding], found: set[Finding]) -> list[str]:
     return sorted(missed + [f"{each.said} was found, and nobody scripted it" for each in found - expected])
 
 
-def _findings(rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
+def _findings(rows: Sequence[Any]) -> list[Finding]:
     return [Finding(row["cause"], row["payment_id"] or "", row["amount"], row["currency"]) for row in rows]
 
 

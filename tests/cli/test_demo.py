@@ -14,7 +14,9 @@ from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.flows.webhooks.outbound.signing import new_secret, signed_headers
 from tallystick.lab.acquirer.scripts import METHODS, SCRIPTS
 from tallystick.lab.demo.merchant import REFUSED_AT_FIRST, Merchant, ReceivedMessage
-from tallystick.lab.demo.result import charged_once, difference, ends_check
+from tallystick.lab.demo.result import Finding, charged_once, difference, ends_check
+from tallystick.lab.demo.settlement import DEFECTS as SETTLEMENT_DEFECTS
+from tallystick.lab.demo.settlement import compared
 from tallystick.lab.demo.stories import STORIES, plan
 
 
@@ -68,6 +70,17 @@ def test_the_comparison_sees_every_difference() -> None:
 def test_a_second_charge_for_one_payment_is_a_duplicate(second: int, held: bool) -> None:
     charge = {"payment_id": "pay_1", "authorized": 500, "captured": 500}
     assert charged_once([charge, charge | {"authorized": second, "captured": 0}]).held is held
+
+
+def test_the_settlements_check_sees_what_was_missed_and_what_nobody_scripted() -> None:
+    scripted = {Finding(cause, f"pay_{cause}", 1, "EUR") for cause in SETTLEMENT_DEFECTS.values()}
+    assert compared(scripted, set(scripted)) == []
+    one = next(iter(scripted))
+    assert len(compared(scripted, scripted - {one})) == 1, "it was not found"
+    assert len(compared(scripted, scripted | {Finding("no_row", "pay_other", 1, "EUR")})) == 1, "nobody scripted it"
+    assert len(compared(scripted, scripted - {one} | {Finding(one.cause, one.payment_id, 2, "EUR")})) == 2, (
+        "another sum"
+    )
 
 
 def _told(number: int, version: int, state: str = "captured") -> ReceivedMessage:

@@ -27,7 +27,7 @@ WEBHOOK_SECRET = "whsec_simulator"
 class AcquirerProcess:
     """One running acquirer. It sends webhooks where it is given a URL; ``retry_ms`` are the waits between tries at
     one, as in ``100,200``, and ``time_scale`` shortens the usual ones; ``late_ms`` is the wait before each step of what
-    happens by itself."""
+    happens by itself. ``settlements``: a directory for its settlement files."""
 
     def __init__(
         self,
@@ -40,6 +40,7 @@ class AcquirerProcess:
         webhook_secret: str = WEBHOOK_SECRET,
         time_scale: float | None = None,
         retry_ms: str | None = None,
+        settlements: Path | None = None,
     ) -> None:
         self.books = books
         self.port = port or free_port()
@@ -52,6 +53,7 @@ class AcquirerProcess:
             ("--webhook-url", webhook_url),
             ("--webhook-time-scale", time_scale),
             ("--webhook-retry-ms", retry_ms),
+            ("--settlements", settlements),
         ):
             command += [option, str(value)] if value is not None else []
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)

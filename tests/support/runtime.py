@@ -151,7 +151,7 @@ class Client:
     async def create(self, key: str, amount: int = 1_000, *, manual: bool = False, **other: Any) -> Reply:
         command = CreatePayment(
             amount=amount,
-            currency="EUR",
+            currency=other.get("currency", "EUR"),
             payment_method=other.get("payment_method", "sim_ok"),
             capture_method="manual" if manual else "automatic",
             provider=None,

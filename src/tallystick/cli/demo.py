@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import socket
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
@@ -16,9 +17,10 @@ from rich.table import Table
 
 from tallystick.cli.bars import Bars
 from tallystick.cli.context import DataDir, Into, console, settings_from, settings_on_own_or_new_database
+from tallystick.cli.reconciliation import amount
 from tallystick.cli.tables import way_of_an_event
 from tallystick.cli.up import announce, first_sign_in, invitation
-from tallystick.lab.demo.result import DemoResult
+from tallystick.lab.demo.result import DemoResult, Finding
 from tallystick.lab.demo.run import demonstrate, impatient
 from tallystick.lab.own_database import own_database
 from tallystick.providers.simulator.setup import SimulatorSettings
@@ -85,6 +87,13 @@ def _on_free_ports(settings: Settings) -> Settings:
     return own.with_connector(SimulatorSettings, port=simulator_port)
 
 
+def _findings(found: Sequence[Finding]) -> Table:
+    table = Table("found as", "payment", "difference", title="A day's settlement: where file and record differ")
+    for each in found:
+        table.add_row(each.cause, each.payment_id, amount(each.amount, each.currency))
+    return table
+
+
 def _print(result: DemoResult) -> None:
     figures = Table("", "", title="What happened", show_header=False)
     for name, figure in result.figures:
@@ -95,6 +104,8 @@ def _print(result: DemoResult) -> None:
     console.print(figures)
     if result.drill:
         console.print(way_of_an_event(result.drill, title="One dead letter, as recorded"))
+    if result.findings:
+        console.print(_findings(result.findings))
     console.print(checks)
     for check in result.checks:
         for difference in check.differences[:SHOWN]:

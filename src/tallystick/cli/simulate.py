@@ -35,6 +35,9 @@ def simulate(
     webhook_retry_ms: Annotated[
         str | None, typer.Option(help="The waits between tries in ms, as in 100,200,400.", show_default=False)
     ] = None,
+    settlements: Annotated[
+        Path | None, typer.Option(help="A directory for its settlement files.", show_default=False)
+    ] = None,
     simulator_port: SimulatorPort = None,
     data_dir: DataDir = None,
     parent_pid: ParentPid = None,
@@ -54,5 +57,10 @@ def simulate(
         keep_simulator_url(data_dir, simulator.port)
         books = data_dir / "acquirer.sqlite"
     books.parent.mkdir(parents=True, exist_ok=True)
-    options = Options(forgetful=forgetful or simulator.forgetful, late_ms=simulator.late_ms, webhooks=events)
+    options = Options(
+        forgetful=forgetful or simulator.forgetful,
+        late_ms=simulator.late_ms,
+        webhooks=events,
+        settlements=settlements,
+    )
     run(SIMULATOR_HOST, simulator.port, books, options)

@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--webhook-secret", default="", help="secret that events are signed with")
     parser.add_argument("--webhook-time-scale", type=float, default=1.0, help="factor on the waits between tries")
     parser.add_argument("--webhook-retry-ms", help="waits between tries in ms, as in 100,200,400")
+    parser.add_argument("--settlements", type=Path, help="directory for settlement files; default: none")
     options = parser.parse_args()
     try:
         events = webhooks(
@@ -47,6 +48,7 @@ def main() -> None:
             hold_ms=options.hold_ms,
             late_ms=options.late_ms,
             webhooks=events,
+            settlements=options.settlements,
         ),
     )
 

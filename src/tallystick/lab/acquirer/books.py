@@ -16,6 +16,7 @@ from tallystick.lab.acquirer.options import Options
 from tallystick.lab.acquirer.overview import Overview
 from tallystick.lab.acquirer.rules import KeyReused, NotPossible, refusal_of
 from tallystick.lab.acquirer.scripts import KNOWN_BY_WEBHOOK_ONLY, Behaviour
+from tallystick.lab.acquirer.settlement_book import SettlementBook
 from tallystick.lab.acquirer.storage import Storage, new_reference, now_text
 from tallystick.lab.acquirer.views import still_pending, summary
 
@@ -23,8 +24,8 @@ _PREFIXES: Final = {"authorize": "ch", "capture": "cap", "cancel": "void", "refu
 
 
 class Books:
-    """What merchants and customers do. ``late`` is what happens without them, ``events`` the events about it, and
-    ``overview`` all of it for a person."""
+    """What merchants and customers do. ``late`` is what happens without them, ``events`` the events about it,
+    ``overview`` all of it for a person, and ``settlements`` what it came to by day."""
 
     def __init__(self, path: Path, options: Options) -> None:
         self._forgetful = options.forgetful
@@ -36,6 +37,7 @@ class Books:
         self._moves = Moves(self._storage, self.events, late_s=late_s, address=options.address)
         self.late = Late(self._storage, self.events, self._moves)
         self.overview = Overview(self._storage)
+        self.settlements = SettlementBook(self._storage, options.settlements)
 
     def close(self) -> None:
         """Close the file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
@@ -34,7 +35,7 @@ class Webhooks(Struct, frozen=True, kw_only=True):
 
 class Options(Struct, frozen=True, kw_only=True):
     """Everything that can be set. Without ``webhooks`` events are written down and stay in the books. ``address``: its
-    URL for browsers on this machine, which customers are sent to."""
+    URL for browsers on this machine, which customers are sent to. ``settlements``: a directory for settlement files."""
 
     forgetful: bool = False
     slow_ms: int = SLOW_MS
@@ -43,6 +44,7 @@ class Options(Struct, frozen=True, kw_only=True):
     late_ms: int = LATE_MS
     webhooks: Webhooks | None = None
     address: str = ADDRESS
+    settlements: Path | None = None
 
 
 def address_of(host: str, port: int) -> str:

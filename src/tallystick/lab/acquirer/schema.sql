@@ -84,3 +84,22 @@ CREATE TABLE IF NOT EXISTS delivery (
     latency_ms REAL NOT NULL,
     error TEXT
 );
+
+-- Days of settlement: each closes with one batch.
+CREATE TABLE IF NOT EXISTS settlement_day (
+    number INTEGER PRIMARY KEY,
+    day TEXT NOT NULL,         -- the date that its rows are booked on
+    batch TEXT NOT NULL UNIQUE,
+    last_event INTEGER NOT NULL, -- the sequence number of the newest event in it
+    defects TEXT NOT NULL,     -- what its files have wrong, as JSON
+    carried TEXT NOT NULL,     -- rows for the next day, as JSON
+    at_bank TEXT NOT NULL      -- what our bank has by the end of the day, by currency, as JSON
+);
+
+-- The very bytes that were written, under the name that they were written under.
+CREATE TABLE IF NOT EXISTS settlement_file (
+    name TEXT PRIMARY KEY,
+    day INTEGER NOT NULL,
+    content BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS settlement_file_by_day ON settlement_file (day);

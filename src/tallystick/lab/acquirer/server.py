@@ -34,6 +34,7 @@ from tallystick.lab.acquirer.requests import (
 )
 from tallystick.lab.acquirer.scripts import METHODS, Behaviour, behaviour
 from tallystick.lab.acquirer.sender import Sender
+from tallystick.lab.acquirer.settlement_desk import SettlementDesk
 
 #: SO_LINGER, on and 0 s: closing such a socket sends RST; a plain close would send FIN.
 LINGER_NOT: Final = struct.pack("ii", 1, 0)
@@ -186,7 +187,8 @@ def create_app(books_path: Path, options: Options) -> web.Application:
     health = NextHealth()
     office = BackOffice(books, health)
     listed = ControlsList(books, desk, options)
-    calls = [*office.calls(), *desk.calls()]
+    settled = SettlementDesk(books)
+    calls = [*office.calls(), *desk.calls(), *settled.calls()]
     app = web.Application(middlewares=[errors, same_origin(options.address)])
 
     async def beside(_: web.Application) -> AsyncIterator[None]:
@@ -203,7 +205,7 @@ def create_app(books_path: Path, options: Options) -> web.Application:
         books.close()
 
     app.add_routes([*Acquirer(books, desk, health, options).routes(), *routes_of(calls)])
-    app.add_routes([*office.routes(), *desk.routes(), *listed.routes()])
+    app.add_routes([*office.routes(), *desk.routes(), *listed.routes(), *settled.routes()])
     app.add_routes(Pages(books, desk, health, listed, options).routes(calls))
     app.cleanup_ctx.append(beside)
     return app

@@ -26,12 +26,27 @@ class Check(Struct, frozen=True):
         return not self.differences
 
 
+class Finding(Struct, frozen=True):
+    """One defect that reconciliation found: as what, about which payment, and by how much, in minor units."""
+
+    cause: str
+    payment_id: str
+    amount: int
+    currency: str
+
+    @property
+    def said(self) -> str:
+        """In one line."""
+        return f"{self.cause} {self.payment_id} {self.amount} {self.currency}"
+
+
 class DemoResult(Struct, frozen=True, kw_only=True):
     """Figures for the table, and the checks below it."""
 
     figures: Sequence[tuple[str, str]]
     checks: Sequence[Check]
     drill: Sequence[tuple[str, str, str, str]] = ()  # the replayed dead letter: checkpoint, time, result, detail
+    findings: Sequence[Finding] = ()  # of the day's settlement
 
     @property
     def held(self) -> bool:

@@ -8,17 +8,20 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+import asyncpg
+
 from tallystick.access.key_store import OPERATORS, create_key, merchant_of
 from tallystick.lab.demo.clients import Clients
 from tallystick.lab.demo.dead_letter import Drill
 from tallystick.lab.demo.merchant import Merchant, merchant_listening
 from tallystick.lab.demo.result import Check, DemoResult, balanced, charged_once, ends_check, figures, of_report
+from tallystick.lab.demo.settlement import SettlementDay
 from tallystick.lab.demo.stories import Order, plan
 from tallystick.oversight.invariants import tally, verify
 from tallystick.providers.simulator.charges import list_charges
 from tallystick.providers.simulator.setup import SIMULATOR, SimulatorSettings
 from tallystick.record.postgres import sql
-from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.connections import connect, open_pool
 from tallystick.run.up import Platform
 from tallystick.settings.load import Settings
 
@@ -72,7 +75,10 @@ async def demonstrate(platform: Platform, payments: int, advance: Advance) -> De
     orders, started = plan(payments, f"demo-{int(time.time()) % RUNS:05x}"), time.monotonic()
     assert platform.simulator_address is not None, "the demonstration switches the test acquirer on"
     clients = Clients(platform.address, platform.simulator_address, platform.api_key, CONNECTIONS)
+    pool = await open_pool(platform.database.app_url, platform.settings)
     try:
+        day = await _day(platform, pool)
+        await day.before()
         async with merchant_listening(platform.address, platform.api_key) as merchant:
             await _drive(clients, orders, advance)
             ends = await _settled(clients, orders, platform.database.app_url, advance)
@@ -80,9 +86,11 @@ async def demonstrate(platform: Platform, payments: int, advance: Advance) -> De
             drilled = await drill.run()
             messages = await _messages_check(platform, merchant, clients, orders[0].run, advance)
         accounts = await clients.accounts()
+        elapsed_s = time.monotonic() - started
+        settled = await day.run()
     finally:
         await clients.close()
-    elapsed_s = time.monotonic() - started
+        await pool.close()
     connection = await connect(platform.database.app_url, command_timeout_ms=COMMAND_TIMEOUT_MS)
     try:
         merchant_id = merchant_of(platform.api_key)
@@ -106,6 +114,7 @@ async def demonstrate(platform: Platform, payments: int, advance: Advance) -> De
         Check("every unknown outcome was resolved", f"{resolved:,} of {met:,}", ["unresolved"] * (met - resolved)),
         drilled,
         messages,
+        settled.check,
         of_report("all invariants of the record hold", record),
         of_report("the acquirer's books and the record agree", books),
     ]
@@ -116,7 +125,15 @@ async def demonstrate(platform: Platform, payments: int, advance: Advance) -> De
             (each["name"], (each["at"] or "")[11:23], each["result"] or "", each["detail"] or "")
             for each in drill.trace.get("checkpoints", ())
         ],
+        findings=settled.found,
     )
+
+
+async def _day(platform: Platform, pool: asyncpg.Pool) -> SettlementDay:
+    operator_key = await create_key(platform.database.app_url, OPERATORS, operator=True)
+    assert platform.simulator_address is not None, "as in demonstrate"
+    merchant_id = merchant_of(platform.api_key)
+    return SettlementDay(pool, platform.address, platform.simulator_address, operator_key, merchant_id)
 
 
 async def _drill(platform: Platform, run: str) -> Drill:

@@ -187,3 +187,27 @@ JOIN settlement_evidence_set s ON s.file_id = e.file_id AND s.batch = e.batch AN
 WHERE s.provider = $1 AND e.status IN ('mismatched', 'unexplained')
 ORDER BY e.file_id, e.position
 LIMIT $2;
+
+-- file_is_posted: whether every batch of the file $1 is posted; $2: whose record batches are in
+SELECT coalesce(bool_and(EXISTS (
+    SELECT 1 FROM settled_batch s
+    WHERE s.merchant_id = $2 AND s.provider = b.provider AND s.account = b.account AND s.batch = b.batch AND s.currency = b.currency
+      AND s.state = 'posted' AND position(b.file_id IN s.files::text) > 0)), false)
+FROM settlement_batch b
+WHERE b.file_id = $1;
+
+-- differing_rows: rows of the file $1 that do not agree with the record
+SELECT e.status || ': ' || e.reason AS cause, e.payment_id, (e.difference + e.fee)::bigint AS amount, e.currency
+FROM settlement_evidence e
+WHERE e.file_id = $1 AND e.status NOT IN ('matched', 'explained')
+ORDER BY e.position;
+
+-- merchant_postings_without_row: postings of merchant $1 to $2 that no row of any file has; $3: kinds of settlements
+SELECT 'no_row' AS cause, t.stream_id AS payment_id, (CASE WHEN t.debit = $2 THEN -t.amount ELSE t.amount END)::bigint AS amount,
+       t.currency
+FROM transfer t
+WHERE t.merchant_id = $1 AND (t.debit = $2 OR t.credit = $2) AND t.kind <> ALL ($3::text[]) AND NOT EXISTS (
+    SELECT 1 FROM settlement_evidence e
+    WHERE e.merchant_id = t.merchant_id AND e.payment_id = t.stream_id AND e.subject_id = t.subject_id
+      AND e.subject_version = t.version AND e.leg = t.leg)
+ORDER BY t.stream_id;

@@ -1,0 +1,90 @@
+"""A day in the formats of others says the same as in the acquirer's own, to whoever reads them."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, Final
+
+import pytest
+
+from tallystick.domain.currencies import EXPONENTS
+from tallystick.domain.settlement_file import StatedTotal
+from tallystick.domain.settlement_row import SettlementRow
+from tallystick.flows.reconciliation.formats.base import HEAD_BYTES, Item, ReadOptions
+from tallystick.flows.reconciliation.registry import AUTO, format_of
+from tallystick.lab.acquirer.settlement_entries import Entry
+from tallystick.lab.acquirer.settlement_formats import FORMATS, Day, major
+
+#: By hand. 10.00 less 0.39, 4.00 given back, 1.00 taken by a bank for 15.00, 500 yen less 32; a refund that came back.
+_AT: Final = "2026-03-02T10:00:00Z"
+_CH: Final[dict[str, Any]] = {"charge": "ch_1", "occurred_at": _AT, "currency": "EUR"}
+DAY: Final = Day(
+    number=7,
+    date="2026-03-02",
+    batch="set_1",
+    opening={"EUR": 10_000},
+    entries=[
+        Entry(entry_id="en_1", kind="charge", gross=5_000, fee=95, effect="ch_1", attempt="att_1", **_CH),
+        Entry(entry_id="en_2", kind="refund", gross=-400, effect="re_1", attempt="att_2", **_CH),
+        Entry(entry_id="en_3", kind="refund_reversal", gross=400, effect="re_1", attempt="att_2", **_CH),
+        Entry(entry_id="en_4", kind="dispute", gross=-100, fee=1_500, effect="dp_1", **_CH),
+        Entry(entry_id="en_5", kind="dispute_reversal", gross=100, effect="dp_1", **_CH),
+        Entry(entry_id="en_6", kind="reserve", currency="EUR", gross=-200),
+        Entry(entry_id="en_7", kind="goodwill", currency="EUR", gross=321),
+        Entry(entry_id="en_8", kind="charge", currency="JPY", gross=500, fee=32, charge="ch_2", effect="ch_2"),
+        Entry(entry_id="en_9", kind="payout", currency="EUR", gross=-3_526, effect="po_1"),
+        Entry(entry_id="en_10", kind="payout", currency="JPY", gross=-468, effect="po_2"),
+    ],
+)
+
+ROWS: Final = [
+    ("charge", "EUR", 5_000, 95, "ch_1"),
+    ("refund", "EUR", -400, 0, "re_1"),
+    ("refund_reversal", "EUR", 400, 0, "re_1"),
+    ("dispute", "EUR", -100, 1_500, "dp_1"),
+    ("dispute_reversal", "EUR", 100, 0, "dp_1"),
+    ("reserve", "EUR", -200, 0, None),
+    ("unknown", "EUR", 321, 0, None),
+    ("charge", "JPY", 500, 32, "ch_2"),
+    ("payout", "EUR", -3_526, 0, "po_1"),
+    ("payout", "JPY", -468, 0, "po_2"),
+]
+
+
+def read(name: str) -> list[Item]:
+    content = FORMATS[name][1](DAY)
+    return list(format_of(AUTO, content[:HEAD_BYTES]).read(io.BytesIO(content), ReadOptions()))
+
+
+@pytest.mark.parametrize("name", ["stripe", "adyen"])
+def test_a_providers_report(name: str) -> None:
+    found = read(name)
+    assert all(isinstance(each, SettlementRow) for each in found), found
+    rows = [each for each in found if isinstance(each, SettlementRow)]
+    names_payouts = name == "stripe"  # the other one names the transfer in the text
+    said = [
+        (row.kind, row.currency, row.gross, row.fee, row.reference if row.kind != "payout" or names_payouts else None)
+        for row in rows
+    ]
+    assert said == [(*row[:4], row[4] if row[0] != "payout" or names_payouts else None) for row in ROWS]
+    assert {row.batch for row in rows} == {"set_1"}
+    assert {row.payment_reference for row in rows} == {"ch_1", "ch_2", None}
+
+
+@pytest.mark.parametrize("name", ["camt053", "mt940"])
+def test_the_banks_statements(name: str) -> None:
+    found = read(name)
+    totals = {each.currency: (each.opening, each.closing) for each in found if isinstance(each, StatedTotal)}
+    assert totals == {"EUR": (10_000, 13_526), "JPY": (0, 468)}
+    entries = [(each.currency, each.net, each.text) for each in found if isinstance(each, SettlementRow)]
+    assert entries == [("EUR", 3_526, "TX7XT po_1"), ("JPY", 468, "TX7XT po_2")]
+
+
+def test_amounts_have_the_decimals_of_their_currency() -> None:
+    differing = {
+        code
+        for code, exponent in EXPONENTS.items()
+        if major(10**exponent, code) != "1" + "." * (exponent > 0) + "0" * exponent
+    }
+    assert differing == set()
+    assert (major(-5, "EUR"), major(5, "JPY", ","), major(1_234, "KWD", ",")) == ("-0.05", "5,", "1,234")

@@ -16,6 +16,7 @@ from tallystick.decisions.settlements import BatchName, EvidenceSum
 from tallystick.domain.kinds import SETTLED_BATCH_KIND, SETTLEMENT_KIND
 from tallystick.domain.ledger.accounts import provider_account
 from tallystick.domain.ledger.settlement_postings import SETTLED_KINDS
+from tallystick.domain.payment_reconciliation import ReconciledPart
 from tallystick.domain.settlement import SettledBatch, Settlement
 from tallystick.domain.settlement_evidence import LATE_KINDS, OF_PAYMENTS, Candidate, Evidence, kind_of_posting
 from tallystick.domain.settlement_row import CLOSING, SettlementRow
@@ -118,6 +119,14 @@ class Explained(Struct, frozen=True, kw_only=True):
     record: Sequence[Total]
     reasons: Sequence[ByReason]
     missing: Sequence[Missing]
+
+
+class PartsOfPayment(Struct, frozen=True, kw_only=True):
+    """A payment's postings to its provider's account, what rows say of them, and the account at the provider."""
+
+    postings: Sequence[ReconciledPart]
+    rows: Sequence[ReconciledPart]
+    account: str | None
 
 
 class Comparing:
@@ -269,6 +278,21 @@ class EvidenceBook:
         """What settlement rows say of a payment."""
         found = await self._pool.fetch(STATEMENTS["evidence_of_payment"], merchant_id, payment_id)
         return [msgspec.convert({**row, "compared": msgspec.json.decode(row["compared"])}, Evidence) for row in found]
+
+    async def parts_of_payment(self, merchant_id: str, payment_id: str, provider: str) -> PartsOfPayment:
+        """How far a payment is reconciled: one read by its key."""
+        found = await self._pool.fetch(
+            STATEMENTS["parts_of_payment"], merchant_id, payment_id, provider_account(provider)
+        )
+        return PartsOfPayment(
+            postings=[_part_of(row) for row in found if row["part"] == "posting"],
+            rows=[_part_of(row) for row in found if row["part"] == "row"],
+            account=next((row["subject_id"] for row in found if row["part"] == "account"), None),
+        )
+
+
+def _part_of(row: Any) -> ReconciledPart:
+    return ReconciledPart(**{name: row[name] for name in ReconciledPart.__struct_fields__})
 
 
 def digest_input(evidence: Evidence) -> bytes:

@@ -187,3 +187,21 @@ JOIN settlement_evidence_set s ON s.file_id = e.file_id AND s.batch = e.batch AN
 WHERE s.provider = $1 AND e.status IN ('mismatched', 'unexplained')
 ORDER BY e.file_id, e.position
 LIMIT $2;
+
+-- parts_of_payment: how far the payment $2 of the merchant $1 is reconciled: its postings to the account $3, its rows by
+-- their newest evidence, and the account at the provider
+SELECT 'posting' AS part, t.subject_id, t.version AS subject_version, t.leg::integer AS leg, t.at, t.currency,
+       null::text AS status, null::text AS batch, 0::bigint AS fee, 0::bigint AS net, 0::bigint AS covers
+FROM transfer t
+WHERE t.merchant_id = $1 AND t.stream_id = $2 AND (t.debit = $3 OR t.credit = $3)
+UNION ALL
+SELECT 'row', e.subject_id, e.subject_version, e.leg, e.compared_at, e.currency, e.status, e.batch, e.fee, e.net, e.covers
+FROM settlement_evidence e
+WHERE e.merchant_id = $1 AND e.payment_id = $2 AND NOT EXISTS (
+    SELECT 1 FROM settlement_evidence l
+    WHERE l.file_id = e.file_id AND l.position = e.position AND l.version > e.version
+)
+UNION ALL
+SELECT 'account', a.account, null, null, now(), '', null, null, 0, 0, 0
+FROM attempt a
+WHERE a.merchant_id = $1 AND a.payment_id = $2 AND a.operation = 'authorize';

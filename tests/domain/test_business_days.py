@@ -49,6 +49,15 @@ def test_what_moved_after_the_cut_off_counts_for_the_next_business_day() -> None
     assert after == datetime(2025, 4, 25, tzinfo=berlin).astimezone(UTC)
 
 
+@pytest.mark.parametrize("hours", range(0, 24 * 9, 5))
+def test_what_is_late_is_what_is_due(hours: int) -> None:
+    """Both ways to ask give one answer, on either side of the moment that divides them."""
+    rule = DueRule(calendar="target-v1", days=2, cut_off=time(17, 0), zone="Europe/Berlin")
+    now = datetime(2025, 4, 15, tzinfo=UTC) + timedelta(hours=hours)
+    until = rule.late_before(now)
+    assert rule.due_at(until) <= now < rule.due_at(until + timedelta(minutes=1))
+
+
 def test_the_setting_is_read() -> None:
     rules = due_rules("stripe/main=target-v1+2@17:00 Europe/Berlin, adyen/eu=us-v1+3")
     assert rules["stripe", "main"] == DueRule(calendar="target-v1", days=2, cut_off=time(17, 0), zone="Europe/Berlin")

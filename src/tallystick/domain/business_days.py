@@ -39,6 +39,14 @@ class DueRule(Struct, frozen=True, kw_only=True):
         ends = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(self.zone))
         return ends.astimezone(UTC)
 
+    def late_before(self, now: datetime) -> datetime:
+        """The latest moment whose movements are late now. UTC."""
+        zone = ZoneInfo(self.zone)
+        day = now.astimezone(zone).date()
+        while self.due_at(at := datetime.combine(day, self.cut_off, zone)) > now:
+            day -= timedelta(days=1)
+        return at.astimezone(UTC)
+
 
 def easter(year: int) -> date:
     """Western Easter Sunday, by the anonymous Gregorian algorithm."""

@@ -1,15 +1,15 @@
-"""How far a payment is reconciled, as it is shown: one read by its key, and the calendar of its account."""
+"""How far a payment, or all of a provider, is reconciled, by the calendars of the accounts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 
 from tallystick.domain.business_days import DueRule
 from tallystick.domain.payment_reconciliation import ReconciliationView, reconciliation_view
 from tallystick.domain.subjects import Payment
-from tallystick.record.postgres.settlement_evidence import EvidenceBook
+from tallystick.record.postgres.settlement_evidence import EvidenceBook, StateSum
 from tallystick.settings.load import Settings
 from tallystick.settings.settlements import due_rules
 
@@ -22,6 +22,13 @@ def _rules(given: str | None) -> Mapping[tuple[str, str], DueRule]:
 def rule_of(settings: Settings, provider: str, account: str) -> DueRule | None:
     """When the account's money is due; None where no calendar is set for it."""
     return _rules(settings.settlement_due).get((provider, account))
+
+
+async def states_of(book: EvidenceBook, settings: Settings, provider: str, now: datetime) -> Sequence[StateSum]:
+    """Everything of a provider by account, state and currency. Raises what the pool raises."""
+    rules = _rules(settings.settlement_due)
+    late = {account: rule.late_before(now) for (of, account), rule in rules.items() if of == provider}
+    return await book.states(provider, late)
 
 
 async def reconciliation_of(

@@ -8,12 +8,12 @@ from pathlib import Path
 from tallystick.domain.payment_reconciliation import ReconciliationView
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
-from tallystick.oversight.payment_reconciliation import reconciliation_of
+from tallystick.oversight.payment_reconciliation import reconciliation_of, states_of
 from tallystick.oversight.trace.event import trace_event
 from tallystick.oversight.trace.operators import for_operator
 from tallystick.oversight.trace.payment import traced_payment
 from tallystick.settings.load import Settings
-from tests.support.database import Database
+from tests.support.database import Database, NewDatabase
 from tests.support.inbox import accept, captured, drain, envelope, late_outcomes, waiting_payment
 from tests.support.runtime import BookedProvider, runtime_of
 from tests.support.settlement_days import Acquirer, paid, refunded, settled
@@ -60,6 +60,27 @@ async def test_a_payment_goes_from_expected_to_matched(database: Database, fresh
         [entry] = [each for each in for_operator(trace).timeline if each.kind == "evidence"]
         assert (entry.what, entry.amount, entry.reference) == ("matched", 1_000, payment["effect"])
         assert entry.detail is not None and file.batch in entry.detail and "line 2" in entry.detail
+
+
+async def test_states_are_shown_apart(new_database: NewDatabase, tmp_path: Path) -> None:
+    """Two captures of which one is settled, and a row that nobody knows. The other is late when its calendar says."""
+    async with runtime_of(new_database().app_url, BookedProvider()) as runtime:
+        settled_one, waiting = await paid(runtime, "m1"), await paid(runtime, "m1", 500)
+        file = Acquirer()
+        file.of(settled_one, "charge", 1_000, 30)
+        file.row("riddle", 77)
+        await settled(runtime, file.text(), tmp_path)
+
+        async def states(days: int, due: str | None = DUE) -> dict[str, tuple[str, int, int]]:
+            at = runtime.clock.now() + timedelta(days=days)
+            found = await states_of(runtime.stores.evidence, Settings(settlement_due=due), "simulator", at)
+            return {each.state: (each.account, each.count, each.amount) for each in found}
+
+        rows = {"matched": ("main", 1, 970), "unexplained": ("main", 1, 77)}
+        assert waiting["amount"] == 500
+        assert await states(0) == {"expected": ("main", 1, 500), **rows}
+        assert await states(9) == {"overdue": ("main", 1, 500), **rows}
+        assert await states(9, due=None) == {"expected": ("main", 1, 500), **rows}
 
 
 async def test_another_amount_is_a_mismatch(database: Database, fresh_merchant: str, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tallystick.domain.alert import Found
 from tallystick.domain.change import Rejection
 from tallystick.flows.hourly_counts import BEHIND_MS
 from tallystick.flows.operations.alerts import alert_id_of, raise_alert
+from tallystick.flows.reconciliation.matching import compare_file
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.table import ENDPOINTS
 from tallystick.kit.ids import new_id, sibling_id
@@ -193,7 +194,10 @@ async def _a_settlement_file(
     assert file_id in [each["id"] for each in (await shown(path))["data"]]
     assert (await shown(f"{path}/{file_id}"))["batches"][0]["batch"] == payout
     assert len((await shown(f"{path}/{file_id}/rows"))["data"]) == 1
-    return {"listSettlementFiles", "getSettlementFile", "listSettlementRows"}
+    assert (await compare_file(here.app.state.runtime, file_id, "shell:test@here")).rows == 1
+    report = await shown("/v1/reconciliation?provider=stripe&limit=1000")
+    assert file_id in [each["file_id"] for each in report["rows"]]
+    return {"listSettlementFiles", "getSettlementFile", "listSettlementRows", "getReconciliation"}
 
 
 async def _in_doubt_and_late(database: Database, merchant_id: str) -> set[str]:

@@ -23,7 +23,7 @@ from tallystick.kit.ids import new_id, sibling_id
 from tests.flows.operations.test_late_money import late
 from tests.interfaces.api.test_in_doubt_and_late_money import doubtful, silent
 from tests.interfaces.api.test_rejections import bank
-from tests.support.api import NO_MEMBERS, Inside, inside
+from tests.support.api import NO_MEMBERS, Inside, as_listed, inside
 from tests.support.database import Database, NewDatabase
 from tests.support.endpoints import PATH as ENDPOINTS_PATH
 from tests.support.endpoints import SETTINGS
@@ -106,7 +106,7 @@ async def _a_payment(here: Inside, there: Inside) -> set[str]:
     payment = paid.json()
     path = f"/v1/payments/{payment['id']}"
     shown, [listed] = await _read(there, path), (await _read(there, "/v1/payments"))["data"]
-    assert shown == listed == payment | NO_MEMBERS
+    assert as_listed(shown) == listed == payment | NO_MEMBERS
     assert (await _read(there, f"{path}/history"))["data"][-1]["to"] == "captured"
     replay = await there.pay("paid")
     assert (replay.content, replay.headers["idempotent-replayed"]) == (paid.content, "true")

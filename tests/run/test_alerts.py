@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -30,6 +31,8 @@ from tests.support.outbox import register
 from tests.support.polling import eventually_async
 from tests.support.receivers import receiving
 from tests.support.runtime import BookedProvider, Client, read, runtime_of, timed_out
+from tests.support.settlement_days import Acquirer
+from tests.support.settlement_imports import imported
 from tests.support.watch import alert_of, alerts_of, several_looks, watched
 
 
@@ -296,6 +299,29 @@ async def test_endpoint_given_up_and_messages_late(database: Database, fresh_mer
         endpoints = runtime.stores.endpoint_book
         assert await endpoints.disable(fresh_merchant, registered.endpoint_id, FAILING, actor="test")
         seen(await alert_of(runtime, "endpoint_given_up"))
+
+
+async def test_settlement_file_missing(database: Database, seen: Seen, tmp_path: Path) -> None:
+    """None ever came; then one comes, and it is no longer missing; then it is too old. Without a calendar nobody knows
+    when files come, and nothing is said."""
+    async with watched(database.app_url) as runtime:
+        await several_looks()
+        assert await alerts_of(runtime, "settlement_file_missing") == []
+    async with watched(database.app_url, settlement_due="simulator/main=weekdays-v1+2") as runtime:
+        alert = seen(await alert_of(runtime, "settlement_file_missing", "simulator/main"))
+        assert alert.severity == "notice" and "none ever came" in alert.summary
+        file = Acquirer()
+        file.row("fee", -5)
+        await imported(runtime, file.text(), tmp_path)
+
+        async def states() -> set[str]:
+            return {each.state for each in await alerts_of(runtime, "settlement_file_missing")}
+
+        await eventually_async(states, until=lambda found: found == {"resolved"})
+        owner = await asyncpg.connect(database.owner_url)
+        await owner.execute("UPDATE settlement_file SET imported_at = imported_at - interval '9 days'")
+        await owner.close()
+        await eventually_async(states, until=lambda found: "open" in found)
 
 
 def test_every_alert_of_the_table_is_provoked_here() -> None:

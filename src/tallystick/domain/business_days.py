@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 #: By ``date.weekday``.
 _MONDAY: Final = 0
@@ -38,6 +38,10 @@ class DueRule(Struct, frozen=True, kw_only=True):
             day = _business_day(day + timedelta(days=1), closed)
         ends = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(self.zone))
         return ends.astimezone(UTC)
+
+    def next_file_due(self, last_at: datetime) -> datetime:
+        """When the file after one that came then is missing: files come on business days, and within a day at least."""
+        return structs.replace(self, days=max(1, self.days)).due_at(last_at)
 
     def late_before(self, now: datetime) -> datetime:
         """The latest moment whose movements are late now. UTC."""

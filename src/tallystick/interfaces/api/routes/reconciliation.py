@@ -16,7 +16,6 @@ from tallystick.interfaces.api.endpoint import READ, Endpoint, read
 from tallystick.interfaces.api.http import ApiRequest
 from tallystick.interfaces.api.parameters import integer, matching
 from tallystick.oversight.payment_reconciliation import states_of
-from tallystick.record.postgres.settlement_evidence import OpenRow
 
 PATH: Final = "/v1/reconciliation"
 
@@ -69,12 +68,9 @@ async def get_reconciliation(runtime: Runtime, request: ApiRequest, _: Caller) -
     states = await states_of(book, runtime.settings, provider, runtime.clock.now())
     rows = await book.open_rows(provider, request.query["limit"])
     return ReconciliationReport(
-        states=[StateSumView(**asdict(each)) for each in states], rows=[_open_row(each) for each in rows]
+        states=[StateSumView(**asdict(each)) for each in states],
+        rows=[OpenRowView(told=authority_of(each.reason).told, **asdict(each)) for each in rows],
     )
-
-
-def _open_row(row: OpenRow) -> OpenRowView:
-    return OpenRowView(told=authority_of(row.reason).told, **asdict(row))
 
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (

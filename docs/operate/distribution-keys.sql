@@ -58,6 +58,9 @@ SELECT create_distributed_table('event_result', 'provider', colocate_with => 'no
 -- Numbers of the platform: a few rows, joined with nothing.
 SELECT create_distributed_table('watch', 'name', colocate_with => 'none');
 SELECT create_distributed_table('rate_count', 'what', colocate_with => 'none');
+SELECT create_distributed_table('latency_count', 'what', colocate_with => 'none');
+SELECT create_distributed_table('number_sample', 'what', colocate_with => 'none');
+SELECT create_distributed_table('saved_filter', 'operator', colocate_with => 'none');
 SELECT create_distributed_table('completeness_count', 'minute', colocate_with => 'none');
 
 -- Alerts are the platform's: one group of rows, under the operators' id. What was sent of each, by the alert.

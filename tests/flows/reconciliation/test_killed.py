@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 
@@ -23,7 +24,7 @@ async def test_an_import_that_is_killed_goes_on(new_database: NewDatabase, tmp_p
     path, total = tmp_path / "large.csv", tmp_path / "payout.csv"
     path.write_text(stripe_rows(ROWS))
     total.write_text(stripe_payout(f"{ROWS * 10}.00"))
-    settings = {"database_url": database.app_url, "settlement_lease_ms": "1000"}
+    settings: dict[str, Any] = {"database_url": database.app_url, "settlement_lease_ms": "1000"}
     environment = clean_environment({f"TALLYSTICK_{name.upper()}": value for name, value in settings.items()})
     command = [sys.executable, "-m", "tallystick", "settlements", "import", str(path)]
     watching = await asyncpg.connect(database.owner_url)

@@ -253,6 +253,7 @@ class _Import:
                 account=self._file.account,
                 file_id=self._file.file_id,
                 rows=self._screen.found,
+                next="tell the provider; replace a secret that was there",
             )
 
     async def _store(self, stored_rows: int, stored_bad: int) -> None:

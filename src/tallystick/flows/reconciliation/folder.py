@@ -146,6 +146,7 @@ class WatchedFolder:
             name=mask_cards(path.name),
             reason=reason,
             detail=detail,
+            next="read the reason beside the file in failed/, and put it in again when the cause is gone",
         )
 
 

@@ -302,26 +302,32 @@ async def test_endpoint_given_up_and_messages_late(database: Database, fresh_mer
 
 
 async def test_settlement_file_missing(database: Database, seen: Seen, tmp_path: Path) -> None:
-    """None ever came; then one comes, and it is no longer missing; then it is too old. Without a calendar nobody knows
-    when files come, and nothing is said."""
+    """Of one account the newest file is too old, of another none ever came. Without a calendar nobody knows when files
+    come, and nothing is said. A file that comes ends it."""
     async with watched(database.app_url) as runtime:
-        await several_looks()
-        assert await alerts_of(runtime, "settlement_file_missing") == []
-    async with watched(database.app_url, settlement_due="simulator/main=weekdays-v1+2") as runtime:
-        alert = seen(await alert_of(runtime, "settlement_file_missing", "simulator/main"))
-        assert alert.severity == "notice" and "none ever came" in alert.summary
         file = Acquirer()
         file.row("fee", -5)
         await imported(runtime, file.text(), tmp_path)
-
-        async def states() -> set[str]:
-            return {each.state for each in await alerts_of(runtime, "settlement_file_missing")}
-
-        await eventually_async(states, until=lambda found: found == {"resolved"})
         owner = await asyncpg.connect(database.owner_url)
         await owner.execute("UPDATE settlement_file SET imported_at = imported_at - interval '9 days'")
         await owner.close()
-        await eventually_async(states, until=lambda found: "open" in found)
+        await several_looks()
+        assert await alerts_of(runtime, "settlement_file_missing") == []
+    due = "simulator/main=weekdays-v1+2,simulator/other=weekdays-v1+2"
+    async with watched(database.app_url, settlement_due=due) as runtime:
+        alert = seen(await alert_of(runtime, "settlement_file_missing", "simulator/main"))
+        assert alert.severity == "notice" and "the newest came" in alert.summary
+        never = seen(await alert_of(runtime, "settlement_file_missing", "simulator/other"))
+        assert "none ever came" in never.summary
+        file.row("fee", -6)
+        await imported(runtime, file.text(), tmp_path, name="next.csv")
+
+        async def states() -> dict[str, str]:
+            return {each.about: each.state for each in await alerts_of(runtime, "settlement_file_missing")}
+
+        await eventually_async(
+            states, until=lambda found: found == {"simulator/main": "resolved", "simulator/other": "open"}
+        )
 
 
 def test_every_alert_of_the_table_is_provoked_here() -> None:

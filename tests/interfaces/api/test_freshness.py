@@ -31,6 +31,7 @@ from tests.support.polling import eventually_async
 from tests.support.provider_webhooks import PATH as DOOR
 from tests.support.provider_webhooks import event, signature
 from tests.support.runtime import BookedProvider
+from tests.support.settlement_days import ACTOR, Acquirer
 from tests.support.settlement_imports import stripe_rows
 
 AT_ONCE: Final = {name for row in FRESH if row.behind_ms == 0 for name in row.reads or (row.what,)}
@@ -194,9 +195,13 @@ async def _a_settlement_file(
     assert file_id in [each["id"] for each in (await shown(path))["data"]]
     assert (await shown(f"{path}/{file_id}"))["batches"][0]["batch"] == payout
     assert len((await shown(f"{path}/{file_id}/rows"))["data"]) == 1
-    assert (await compare_file(here.app.state.runtime, file_id, "shell:test@here")).rows == 1
-    report = await shown("/v1/reconciliation?provider=stripe&limit=1000")
-    assert file_id in [each["file_id"] for each in report["rows"]]
+    riddle = Acquirer()
+    riddle.row("riddle", 77)
+    proved = (await here.client.post(path, content=riddle.text().encode(), headers=key)).json()["settlement_file"]["id"]
+    assert (await compare_file(here.app.state.runtime, proved, ACTOR)).rows == 1
+    report = await shown("/v1/reconciliation?provider=simulator&limit=1000")
+    assert proved in [each["file_id"] for each in report["rows"]]
+    assert "unexplained" in [each["state"] for each in report["states"]]
     return {"listSettlementFiles", "getSettlementFile", "listSettlementRows", "getReconciliation"}
 
 

@@ -85,13 +85,13 @@ async def test_an_event_waits_for_a_worker_with_its_settings(database: Database,
                 await worker.note_waiting(due_for_ms=0)
             assert ("simulator", "main") in alerts_of(logged, "events")
             assert alerts_of(logged, "events").count(("simulator", "main")) == 1
-            trace = await trace_event(poor.stores.inbox, event.event_id)
+            trace = await trace_event(poor.stores.inbox, poor.stores.evidence, event.event_id)
             assert trace is not None
             assert (trace.state, trace.tries, trace.attempts) == ("not_ready", 0, [])
             assert trace.detail == "simulator/main is not configured in the workers that run"
         await assert_invariants(database, fresh_merchant)
         await drain(runtime, fresh_merchant)
-        trace = await trace_event(runtime.stores.inbox, event.event_id)
+        trace = await trace_event(runtime.stores.inbox, runtime.stores.evidence, event.event_id)
         assert trace is not None and trace.attempts[0].result in ("applied", "duplicate_effect")
     await assert_invariants(database, fresh_merchant)
 
@@ -136,12 +136,14 @@ async def test_a_worker_that_can_only_receive_waits_where_it_has_to_ask(
                     await accept(database, [each])
                     await worker.round()
             assert alerts_of(logged, "events") == [("simulator", "main")]
-            found = [await trace_event(poor.stores.inbox, each.event_id) for each in (told, event)]
+            found = [
+                await trace_event(poor.stores.inbox, poor.stores.evidence, each.event_id) for each in (told, event)
+            ]
             assert [each.state for each in found if each] == ["applied", "not_ready"]
             assert found[1] is not None and (found[1].tries, found[1].attempts) == (0, [])
         await runtime.pool.execute("UPDATE inbox SET next_try_at = now() WHERE event_id = $1", event.event_id)
         await drain(runtime, fresh_merchant)
-        trace = await trace_event(runtime.stores.inbox, event.event_id)
+        trace = await trace_event(runtime.stores.inbox, runtime.stores.evidence, event.event_id)
         assert trace is not None and trace.state == "stale"
     await assert_invariants(database, fresh_merchant)
 
@@ -163,12 +165,12 @@ async def test_a_contradiction_waits_while_its_provider_takes_no_calls(
             paused.setattr(runtime.pauses, "left_ms", lambda provider: 1_000)
             await accept(database, [event])
             await inbox_worker_of(runtime).round()
-            trace = await trace_event(runtime.stores.inbox, event.event_id)
+            trace = await trace_event(runtime.stores.inbox, runtime.stores.evidence, event.event_id)
             assert trace is not None
             assert (trace.state, trace.tries, trace.detail) == ("not_ready", 0, ASKED_TO_WAIT)
         await runtime.pool.execute("UPDATE inbox SET next_try_at = now() WHERE event_id = $1", event.event_id)
         await drain(runtime, fresh_merchant)
-        trace = await trace_event(runtime.stores.inbox, event.event_id)
+        trace = await trace_event(runtime.stores.inbox, runtime.stores.evidence, event.event_id)
         assert trace is not None and trace.state == "stale"
     await assert_invariants(database, fresh_merchant)
 
@@ -187,10 +189,10 @@ async def test_a_dead_letter_that_is_replayed_waits_too(database: Database, fres
             worker = inbox_worker_of(poor)
             assert await worker.round() == 0
             await worker.note_waiting(due_for_ms=0)
-            trace = await trace_event(poor.stores.inbox, event.event_id)
+            trace = await trace_event(poor.stores.inbox, poor.stores.evidence, event.event_id)
             assert trace is not None and (trace.state, trace.tries) == ("not_ready", 0)
         await drain(runtime)
-        trace = await trace_event(runtime.stores.inbox, event.event_id)
+        trace = await trace_event(runtime.stores.inbox, runtime.stores.evidence, event.event_id)
         assert trace is not None and (trace.state, trace.tries) == ("dead", 1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -30,6 +31,8 @@ from tests.support.outbox import register
 from tests.support.polling import eventually_async
 from tests.support.receivers import receiving
 from tests.support.runtime import BookedProvider, Client, read, runtime_of, timed_out
+from tests.support.settlement_days import Acquirer
+from tests.support.settlement_imports import imported
 from tests.support.watch import alert_of, alerts_of, several_looks, watched
 
 
@@ -296,6 +299,35 @@ async def test_endpoint_given_up_and_messages_late(database: Database, fresh_mer
         endpoints = runtime.stores.endpoint_book
         assert await endpoints.disable(fresh_merchant, registered.endpoint_id, FAILING, actor="test")
         seen(await alert_of(runtime, "endpoint_given_up"))
+
+
+async def test_settlement_file_missing(database: Database, seen: Seen, tmp_path: Path) -> None:
+    """Of one account the newest file is too old, of another none ever came. Without a calendar nobody knows when files
+    come, and nothing is said. A file that comes ends it."""
+    async with watched(database.app_url) as runtime:
+        file = Acquirer()
+        file.row("fee", -5)
+        await imported(runtime, file.text(), tmp_path)
+        owner = await asyncpg.connect(database.owner_url)
+        await owner.execute("UPDATE settlement_file SET imported_at = imported_at - interval '9 days'")
+        await owner.close()
+        await several_looks()
+        assert await alerts_of(runtime, "settlement_file_missing") == []
+    due = "simulator/main=weekdays-v1+2,simulator/other=weekdays-v1+2"
+    async with watched(database.app_url, settlement_due=due) as runtime:
+        alert = seen(await alert_of(runtime, "settlement_file_missing", "simulator/main"))
+        assert alert.severity == "notice" and "the newest came" in alert.summary
+        never = seen(await alert_of(runtime, "settlement_file_missing", "simulator/other"))
+        assert "none ever came" in never.summary
+        file.row("fee", -6)
+        await imported(runtime, file.text(), tmp_path, name="next.csv")
+
+        async def states() -> dict[str, str]:
+            return {each.about: each.state for each in await alerts_of(runtime, "settlement_file_missing")}
+
+        await eventually_async(
+            states, until=lambda found: found == {"simulator/main": "resolved", "simulator/other": "open"}
+        )
 
 
 def test_every_alert_of_the_table_is_provoked_here() -> None:

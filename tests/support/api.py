@@ -192,6 +192,11 @@ def send(merchant: Merchant, path: str = "/v1/payments", **parts: Any) -> httpx.
 NO_MEMBERS: Final[dict[str, list[str]]] = {"refunds": [], "disputes": []}
 
 
+def as_listed(payment: dict[str, Any]) -> dict[str, Any]:
+    """A payment that was read by itself, as lists show it: without how far it is reconciled."""
+    return {name: value for name, value in payment.items() if name != "reconciliation"}
+
+
 def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     """A whole problem document with this code."""
     assert (answer.status_code, answer.json().get("code")) == (status, code), answer.text

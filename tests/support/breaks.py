@@ -18,6 +18,26 @@ _OF = "WHERE merchant_id = '{merchant}' AND"
 #: As long as a sealed value, and named after a key that is registered nowhere.
 _BY_ANOTHER_KEY = "decode('01ffffffff' || repeat('00', 40), 'hex')"
 
+#: A posted batch that says nothing moved; {rows} and {merchants} are what it says.
+_BATCH = (
+    "INSERT INTO settled_batch VALUES ('operators', 'stb_broken', 1, 'posted', 'simulator', 'main', 'po_1', 'EUR',"
+    " '[\"stl_1\"]', '[\"root\"]', {rows}, {merchants}, {merchants}, 0, 0, 0, 0, 0, 0, now(), now())"
+)
+
+#: A merchant's part of it.
+_PART = (
+    "INSERT INTO settlement VALUES ('{{merchant}}', 'stm_broken', 1, 'posted', '{batch}', 'simulator', 'main', 'po_1',"
+    " 'EUR', 1, {charges}, 0, 0, 0, 0, 0, 0, 0, now(), now())"
+)
+
+#: Evidence of one row of it: a charge of 1,000 of the merchant.
+_EVIDENCE = (
+    "INSERT INTO settlement_evidence (file_id, position, version, line, gross, fee, net, covers, difference, tolerance,"
+    " compared_at, parser_version, batch, currency, kind, row_key, status, reason, stage, part, merchant_id, parser,"
+    " actor, compared) VALUES ('stl_1', 1, 1, 2, 1000, 0, 1000, 1000, 0, 0, now(), 1, 'po_1', 'EUR', 'charge', 'k',"
+    " 'matched', 'same', 'provider_reference', 'charges', '{merchant}', 'simulator', 'test', '{{}}')"
+)
+
 BREAKS = (
     Break(
         "balances_equal_transfers", "a balance", f"UPDATE balance SET credits = credits + 1 {_OF} account = 'merchant'"
@@ -540,6 +560,18 @@ BREAKS = (
     Break("history_is_append_only", "tries of messages", "GRANT UPDATE ON message_try TO tallystick_app"),
     Break("history_is_append_only", "acts", "GRANT DELETE ON webhook_endpoint_act TO tallystick_app"),
     Break("history_is_append_only", "sealing keys", "GRANT UPDATE ON sealing_key_act TO tallystick_app"),
+    Break("settlements_have_evidence", "a batch without evidence", _BATCH.format(rows=1, merchants=0)),
+    Break(
+        "settlements_have_evidence",
+        "evidence that was not posted",
+        f"{_BATCH.format(rows=0, merchants=0)}; {_EVIDENCE}",
+    ),
+    Break(
+        "settlements_have_evidence",
+        "a part of another amount, and without transfers",
+        f"{_BATCH.format(rows=1, merchants=1000)}; {_EVIDENCE}; {_PART.format(batch='stb_broken', charges=999)}",
+    ),
+    Break("settlements_have_evidence", "a part without a batch", _PART.format(batch="stb_none", charges=0)),
     Break(
         "sealed_values_have_a_key",
         "an endpoint's secret",

@@ -15,6 +15,7 @@ from rich.text import Text
 from tallystick.cli.acts import ActKey, Asking, Done, Reason, act_in, act_on, record_of, require_words, with_runtime
 from tallystick.cli.context import AsJson, DataDir, console, print_json, settings_from
 from tallystick.cli.database import existing_database
+from tallystick.cli.reading import with_record
 from tallystick.cli.tables import literal, table_of, way_of_an_event
 from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
 from tallystick.flows.operations.acts import recorded
@@ -84,7 +85,10 @@ def show(
     data_dir: DataDir = None,
 ) -> None:
     """Print one event with every arrival, checkpoint and try."""
-    trace = _with_inbox(settings_from(data_dir), lambda inbox, _: trace_event(inbox, event))
+    trace = with_record(
+        settings_from(data_dir),
+        lambda record: trace_event(record.stores.inbox, record.stores.evidence, event),
+    )
     if trace is None:
         raise NotReplayable(f"there is no event {event}")
     if as_json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, print_json, settings_from
 from tallystick.cli.reading import (
@@ -29,6 +29,7 @@ from tallystick.cli.tables import facts_of
 from tallystick.domain.currencies import EXPONENTS
 from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.payment_filter import PaymentFilter
+from tallystick.domain.payment_reconciliation import ReconciliationView
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund
 from tallystick.domain.views import MAX_MEMBERS, dispute_view, payment_view, refund_view
@@ -38,7 +39,9 @@ from tallystick.interfaces.api.routes.payments import (
     history_entry,
     rejection_entry,
 )
+from tallystick.oversight.payment_reconciliation import reconciliation_of
 from tallystick.record.postgres.lists import Members
+from tallystick.settings.load import Settings
 
 app = typer.Typer(help="Payments, of one merchant or of all.", no_args_is_help=True)
 
@@ -61,6 +64,7 @@ class ShownPayment(Struct, frozen=True, kw_only=True):
 
     stored: PaymentSnapshot
     in_doubt: bool
+    reconciliation: ReconciliationView | None
     history: list[HistoryEntry]
     rejected: list[RejectionEntry]
 
@@ -145,11 +149,12 @@ def show_payment(
     data_dir: DataDir = None,
 ) -> None:
     """Print one payment with its attempts, refunds, disputes and history."""
-    shown = with_record(settings_from(data_dir), lambda record: _shown(record, payment, merchant))
+    settings = settings_from(data_dir)
+    shown = with_record(settings, lambda record: _shown(record, settings, payment, merchant))
     if as_json:
         print_json(_document(shown))
         return
-    _print_payment(shown.stored.payment, shown.in_doubt)
+    _print_payment(shown.stored.payment, shown.in_doubt, shown.reconciliation)
     _print_parts(shown)
 
 
@@ -176,21 +181,30 @@ async def _listed(
     ]
 
 
-async def _shown(record: OpenRecord, payment_id: str, merchant: str | None) -> ShownPayment:
+async def _shown(record: OpenRecord, settings: Settings, payment_id: str, merchant: str | None) -> ShownPayment:
     owner = await record.owner_of("payment", payment_id, merchant)
     loaded, read = await record.reads.load(owner, payment_id), await record.reads.payment(owner, payment_id)
     assert loaded is not None and read is not None, "payments are never deleted"
     return ShownPayment(
         stored=loaded.stored,
         in_doubt=read[1],
+        reconciliation=await reconciliation_of(
+            record.stores.evidence, settings, loaded.stored.payment, record.clock.now()
+        ),
         history=[history_entry(row) for row in await record.reads.history(owner, payment_id)],
         rejected=[rejection_entry(row) for row in await record.reads.rejections(owner, payment_id)],
     )
 
 
-def _view(row: ListedPayment) -> dict[str, Any]:
+def _view(row: ListedPayment, reconciliation: ReconciliationView | UnsetType | None = UNSET) -> dict[str, Any]:
     members = row.members
-    view = payment_view(row.payment, in_doubt=row.in_doubt, refunds=members.refunds, disputes=members.disputes)
+    view = payment_view(
+        row.payment,
+        in_doubt=row.in_doubt,
+        refunds=members.refunds,
+        disputes=members.disputes,
+        reconciliation=reconciliation,
+    )
     return owned(row.payment.merchant_id, view)
 
 
@@ -204,7 +218,7 @@ def _document(shown: ShownPayment) -> dict[str, Any]:
     listed = ListedPayment(payment=stored.payment, in_doubt=shown.in_doubt, members=members)
     unknown = {each.refund_id for each in stored.attempts if each.state == "unknown"}
     return {
-        "payment": _view(listed),
+        "payment": _view(listed, shown.reconciliation),
         "attempts": stored.attempts,
         "refunds": [refund_view(each, in_doubt=each.refund_id in unknown) for each in stored.refunds],
         "disputes": [dispute_view(each) for each in stored.disputes],
@@ -213,7 +227,15 @@ def _document(shown: ShownPayment) -> dict[str, Any]:
     }
 
 
-def _print_payment(payment: Payment, in_doubt: bool) -> None:
+def _reconciled(found: ReconciliationView | None) -> str:
+    if found is None:
+        return "nothing to settle"
+    due = "" if found.due is None else f"due {shown_time(found.due)} UTC"
+    batch = "" if found.batch is None else f"batch {found.batch}, fee {found.fee}, net {found.net} {found.currency}"
+    return ", ".join(part for part in (found.state, due, batch) if part)
+
+
+def _print_payment(payment: Payment, in_doubt: bool, reconciliation: ReconciliationView | None) -> None:
     failure = payment.failure
     facts = (
         ("payment", payment.payment_id),
@@ -225,6 +247,7 @@ def _print_payment(payment: Payment, in_doubt: bool) -> None:
         ("refunded", f"{payment.amount_refunded}, pending {payment.amount_refund_pending}"),
         ("provider", f"{payment.provider} {payment.provider_reference or ''}".rstrip()),
         ("method", payment.payment_method),
+        ("reconciliation", _reconciled(reconciliation)),
         ("failure", "" if failure is None else f"{failure.code}: {failure.message}"),
         ("description", payment.description or ""),
         ("created", f"{shown_time(payment.created_at)} UTC"),

@@ -72,7 +72,7 @@ def show_event(
     """Print one event with every arrival, checkpoint and try."""
 
     async def found(record: OpenRecord) -> EventTrace:
-        if (trace := await trace_event(record.stores.inbox, event)) is None:
+        if (trace := await trace_event(record.stores.inbox, record.stores.evidence, event)) is None:
             raise NotFound(f"there is no event {event}")
         return trace
 

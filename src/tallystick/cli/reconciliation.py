@@ -11,14 +11,16 @@ from tallystick.access.operator import operator_on_command_line
 from tallystick.cli.acts import with_runtime
 from tallystick.cli.context import AsJson, DataDir, console, print_json, settings_from
 from tallystick.cli.providers import Provider
-from tallystick.cli.reading import OpenRecord, lines, print_rows, with_record
+from tallystick.cli.reading import OpenRecord, lines, print_rows, shown_time, with_record
 from tallystick.cli.tables import table_of
 from tallystick.domain.money import exponent
 from tallystick.domain.settlement_evidence import authority_of
 from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.oversight.differences import Difference, differences
-from tallystick.record.postgres.settlement_evidence import OpenRow
+from tallystick.oversight.payment_reconciliation import states_of
+from tallystick.record.postgres.settlement_evidence import OpenRow, StateSum
+from tallystick.settings.settlements import due_rules
 
 app = typer.Typer(help="Providers' files compared with the record.", no_args_is_help=True)
 
@@ -81,15 +83,35 @@ def explain(provider: Provider, as_json: AsJson = False, data_dir: DataDir = Non
 
 @app.command("open")
 def open_rows(provider: Provider, limit: Limit = 50, as_json: AsJson = False, data_dir: DataDir = None) -> None:
-    """List rows that somebody has to look at: mismatched and unexplained ones."""
+    """List what is expected, overdue, matched, mismatched, unexplained and explained, and the rows that somebody has to
+    look at."""
+    settings = settings_from(data_dir)
 
-    async def found(record: OpenRecord) -> Sequence[OpenRow]:
-        return await record.stores.evidence.open_rows(provider, limit)
+    async def found(record: OpenRecord) -> tuple[Sequence[StateSum], Sequence[OpenRow]]:
+        book = record.stores.evidence
+        return (
+            await states_of(book, settings, provider, record.clock.now()),
+            await book.open_rows(provider, limit),
+        )
 
-    rows = with_record(settings_from(data_dir), found)
+    states, rows = with_record(settings, found)
     if as_json:
-        print_json(rows)
+        print_json({"states": states, "rows": rows})
         return
+    sums = [
+        (
+            f"{each.state}\n{each.account}",
+            f"{each.count:,}",
+            amount(each.amount, each.currency),
+            shown_time(each.oldest_at),
+        )
+        for each in states
+    ]
+    if sums:
+        columns = ("state, account", "count", "amount", "oldest (UTC)")
+        console.print(table_of(columns, sums, whole=["count", "amount"], title=f"{provider}, by state"))
+    if not any(of == provider for of, _ in due_rules(settings.settlement_due)):
+        console.print("No calendar is set for it, so nothing is overdue (settlement_due).", highlight=False)
     cells = [
         (
             f"{each.file_id}\nline {each.line}",

@@ -177,6 +177,12 @@ def _case(entry: Entry) -> Iterator[str]:
     yield entry.case_id or ""
 
 
+def _evidence(entry: Entry) -> Iterator[str]:
+    yield f"settlement row of a {words.plain(entry.subject or '')}, {_amount(entry)}: {entry.what}"
+    yield entry.detail or ""
+    yield entry.reference or ""
+
+
 def _age(age_ms: int) -> str:
     """In the largest unit of which there are two."""
     seconds = age_ms // 1000
@@ -201,4 +207,5 @@ _WORDS: Final[Mapping[str, Callable[[Entry], Iterator[str]]]] = {
     "send": _send,
     "act": _act,
     "case": _case,
+    "evidence": _evidence,
 }

@@ -129,6 +129,7 @@ FRESH: Final = (
     Fresh(
         ("listSettlementFiles", "getSettlementFile", "listSettlementRows"), "", "the answer to the import", 0, _NOTHING
     ),
+    Fresh(("getReconciliation",), "", "the comparison of the file has ended", 0, _NOTHING),
     Fresh(
         (),
         "an alert of a condition",

@@ -26,6 +26,7 @@ from tallystick.domain.lifecycles.dispute import DISPUTE
 from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.lifecycles.refund import REFUND
 from tallystick.domain.next_action import due_action, public_part
+from tallystick.domain.payment_reconciliation import ReconciliationView
 from tallystick.domain.requests.commands import CAPTURE_METHODS
 from tallystick.domain.subjects import Dispute, Failure, Payment, Refund
 
@@ -113,6 +114,16 @@ class PaymentView(Struct, frozen=True, kw_only=True):
     failure: _Failure
     metadata: Annotated[dict[str, str], described("Yours, as it was sent.", {"order": "1042"})]
     description: Annotated[str | None, described("Yours, as it was sent.", "Order 1042")]
+    reconciliation: (
+        Annotated[
+            ReconciliationView | None,
+            described(
+                "What settlement files say of it, in a read of this payment alone; null where there is nothing that a"
+                " provider could settle.",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     version: Version
     created_at: CreatedAt
     updated_at: UpdatedAt
@@ -179,9 +190,11 @@ def payment_view(
     opened: dict[str, Any] | None = None,
     refunds: list[str] | UnsetType = UNSET,
     disputes: list[str] | UnsetType = UNSET,
+    reconciliation: ReconciliationView | UnsetType | None = UNSET,
 ) -> PaymentView:
     """The payment as a client sees it. ``opened``: its complete next action, only for its merchant's own
-    request; without it only the action's type is shown. ``refunds`` and ``disputes``: their ids, for a read."""
+    request; without it only the action's type is shown. ``refunds`` and ``disputes``: their ids, for a read;
+    ``reconciliation``: for a read of this payment alone."""
     action = due_action(payment)
     return PaymentView(
         id=payment.payment_id,
@@ -207,6 +220,7 @@ def payment_view(
         failure=payment.failure,
         metadata=payment.metadata,
         description=payment.description,
+        reconciliation=reconciliation,
         version=payment.version,
         created_at=payment.created_at,
         updated_at=payment.updated_at,

@@ -29,6 +29,7 @@ from tallystick.record.postgres.number_reads import (
 )
 from tallystick.record.postgres.operator_reads import Backlog, EndpointCounts, OperatorReads
 from tallystick.settings.load import Settings
+from tallystick.settings.settlements import due_rules
 
 #: Contract drift is shown over this time: a release of a provider takes effect within hours.
 DRIFT_HOURS: Final = 24
@@ -78,6 +79,11 @@ DRIFT: Final = Levels(
     "What providers sent otherwise than it is read here, in the last 24 hours.",
     ("provider", "kind"),
 )
+FILE_MISSING: Final = Levels(
+    "tallystick_settlement_file_missing_seconds",
+    "How long the next settlement file of an account with a calendar is missing; 0 where none ever came.",
+    ("provider", "account"),
+)
 FINAL: Final = Levels(
     "tallystick_final_payments", "Payments of the window that are final, as far as they were examined.", ("window",)
 )
@@ -109,6 +115,7 @@ NUMBERS: Final[tuple[AnyFamily, ...]] = (
     CASES_UNASSIGNED,
     ENDPOINTS,
     DRIFT,
+    FILE_MISSING,
     FINAL,
     COMPLETE,
     ALERTS,
@@ -116,6 +123,15 @@ NUMBERS: Final[tuple[AnyFamily, ...]] = (
 )
 
 _ACCOUNTS: Final[tuple[Callable[[str], str], ...]] = (refunds_account, disputes_account, suspense_account)
+
+
+class MissingFile(Struct, frozen=True, kw_only=True):
+    """An account whose next settlement file should be there. ``last_at`` and ``since`` None: none ever came."""
+
+    provider: str
+    account: str
+    last_at: datetime | None
+    since: datetime | None
 
 
 class Numbers(Struct, frozen=True, kw_only=True):
@@ -131,6 +147,7 @@ class Numbers(Struct, frozen=True, kw_only=True):
     endpoints: EndpointCounts
     drift: tuple[DriftSum, ...]
     completeness: Mapping[str, Completeness]
+    missing_files: tuple[MissingFile, ...] = ()
 
     def waiting(self, what: str) -> Backlog:
         """One kind of work that waits."""
@@ -169,7 +186,20 @@ class NumberReader:
                 name: await reads.complete_since((now - window).replace(second=0, microsecond=0))
                 for name, window in WINDOWS.items()
             },
+            missing_files=tuple(await self._missing_files(now)),
         )
+
+    async def _missing_files(self, now: datetime) -> list[MissingFile]:
+        """Only accounts with a calendar can miss one: of the others nobody knows when files come."""
+        rules = due_rules(self._settings.settlement_due)
+        newest = await self._reads.newest_settlement_files() if rules else {}
+        found = []
+        for (provider, account), rule in sorted(rules.items()):
+            last_at = newest.get((provider, account))
+            since = None if last_at is None else rule.next_file_due(last_at)
+            if since is None or since <= now:
+                found.append(MissingFile(provider=provider, account=account, last_at=last_at, since=since))
+        return found
 
 
 async def account_items(reads: NumberReads) -> Mapping[str, tuple[OpenItems, ...]]:
@@ -222,6 +252,9 @@ def _show_work(numbers: Numbers) -> None:
     ENDPOINTS["given_up",] = endpoints.given_up
     for drift in numbers.drift:
         DRIFT[drift.provider, drift.kind] = drift.count
+    for file in numbers.missing_files:
+        since = numbers.at if file.since is None else file.since
+        FILE_MISSING[file.provider, file.account] = (numbers.at - since).total_seconds()
 
 
 def _show_money(numbers: Numbers) -> None:

@@ -18,7 +18,7 @@ from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants.verify import verify
 from tests.guarantees.versions.second import NEW, OLD, SECOND, published
-from tests.support.api import Inside, assert_problem, inside
+from tests.support.api import Inside, as_listed, assert_problem, inside
 from tests.support.database import Database
 from tests.support.endpoints import PATH as ENDPOINTS
 from tests.support.endpoints import SETTINGS
@@ -90,7 +90,7 @@ async def test_each_client_has_its_names_and_its_defaults(database: Database, fr
         assert "description" not in old.json() and "statement" not in new.json()
         # Each reads the other's payment in its own version, alone and in a list.
         seen = await both.old.get(f"{PAYMENTS}/{new.json()['id']}")
-        assert (dated(seen), seen.json()) == (OLD, _first_version_of(new.json()) | NO_MEMBERS)
+        assert (dated(seen), as_listed(seen.json())) == (OLD, _first_version_of(new.json()) | NO_MEMBERS)
         listed = await both.old.get(f"{PAYMENTS}?status=captured")
         assert [each["statement"] for each in listed.json()["data"]] == ["A hat"]
         assert (await both.new.get(f"{PAYMENTS}?state=captured")).json()["data"] == [new.json() | NO_MEMBERS]

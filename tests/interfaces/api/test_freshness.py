@@ -16,13 +16,14 @@ from tallystick.domain.alert import Found
 from tallystick.domain.change import Rejection
 from tallystick.flows.hourly_counts import BEHIND_MS
 from tallystick.flows.operations.alerts import alert_id_of, raise_alert
+from tallystick.flows.reconciliation.matching import compare_file
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.table import ENDPOINTS
 from tallystick.kit.ids import new_id, sibling_id
 from tests.flows.operations.test_late_money import late
 from tests.interfaces.api.test_in_doubt_and_late_money import doubtful, silent
 from tests.interfaces.api.test_rejections import bank
-from tests.support.api import NO_MEMBERS, Inside, inside
+from tests.support.api import NO_MEMBERS, Inside, as_listed, inside
 from tests.support.database import Database, NewDatabase
 from tests.support.endpoints import PATH as ENDPOINTS_PATH
 from tests.support.endpoints import SETTINGS
@@ -30,6 +31,7 @@ from tests.support.polling import eventually_async
 from tests.support.provider_webhooks import PATH as DOOR
 from tests.support.provider_webhooks import event, signature
 from tests.support.runtime import BookedProvider
+from tests.support.settlement_days import ACTOR, Acquirer
 from tests.support.settlement_imports import stripe_rows
 
 AT_ONCE: Final = {name for row in FRESH if row.behind_ms == 0 for name in row.reads or (row.what,)}
@@ -105,7 +107,7 @@ async def _a_payment(here: Inside, there: Inside) -> set[str]:
     payment = paid.json()
     path = f"/v1/payments/{payment['id']}"
     shown, [listed] = await _read(there, path), (await _read(there, "/v1/payments"))["data"]
-    assert shown == listed == payment | NO_MEMBERS
+    assert as_listed(shown) == listed == payment | NO_MEMBERS
     assert (await _read(there, f"{path}/history"))["data"][-1]["to"] == "captured"
     replay = await there.pay("paid")
     assert (replay.content, replay.headers["idempotent-replayed"]) == (paid.content, "true")
@@ -193,7 +195,14 @@ async def _a_settlement_file(
     assert file_id in [each["id"] for each in (await shown(path))["data"]]
     assert (await shown(f"{path}/{file_id}"))["batches"][0]["batch"] == payout
     assert len((await shown(f"{path}/{file_id}/rows"))["data"]) == 1
-    return {"listSettlementFiles", "getSettlementFile", "listSettlementRows"}
+    riddle = Acquirer()
+    riddle.row("riddle", 77)
+    proved = (await here.client.post(path, content=riddle.text().encode(), headers=key)).json()["settlement_file"]["id"]
+    assert (await compare_file(here.app.state.runtime, proved, ACTOR)).rows == 1
+    report = await shown("/v1/reconciliation?provider=simulator&limit=1000")
+    assert proved in [each["file_id"] for each in report["rows"]]
+    assert "unexplained" in [each["state"] for each in report["states"]]
+    return {"listSettlementFiles", "getSettlementFile", "listSettlementRows", "getReconciliation"}
 
 
 async def _in_doubt_and_late(database: Database, merchant_id: str) -> set[str]:

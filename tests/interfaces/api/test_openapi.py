@@ -51,8 +51,10 @@ def test_enumerations_and_limits_come_from_the_code() -> None:
     payment = DOCUMENT["components"]["schemas"]["Payment"]
     assert payment["properties"]["state"]["$ref"] == "#/components/schemas/PaymentState"
     assert DOCUMENT["components"]["schemas"]["PaymentState"]["enum"] == list(get_args(PaymentState))
-    # Only payments with late money that was accepted have its amount, and reads alone name refunds and disputes.
-    assert set(payment["required"]) == set(payment["properties"]) - {"amount_late_accepted", "refunds", "disputes"}
+    # Only payments with late money that was accepted have its amount. Reads alone name refunds, disputes and
+    # reconciliation.
+    in_some = {"amount_late_accepted", "refunds", "disputes", "reconciliation"}
+    assert set(payment["required"]) == set(payment["properties"]) - in_some
     limit = next(p for p in DOCUMENT["paths"]["/v1/payments"]["get"]["parameters"] if p["name"] == "limit")
     assert limit["schema"]["maximum"] == MAX_PAGE_SIZE
 

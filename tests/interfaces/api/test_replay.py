@@ -10,7 +10,7 @@ import pytest
 from tallystick.domain.verdicts import Approved, Verdict
 from tallystick.kit.ids import new_id
 from tallystick.providers.port import ProviderCall
-from tests.support.api import NO_MEMBERS, Merchant, Stack, assert_problem, inside
+from tests.support.api import NO_MEMBERS, Merchant, Stack, as_listed, assert_problem, inside
 from tests.support.database import Database
 from tests.support.inbox import pending
 from tests.support.polling import eventually_async
@@ -149,7 +149,7 @@ def test_202_until_it_is_final_then_the_recorded_answer(merchant: Merchant) -> N
     settled = merchant.settled(f"/v1/payments/{first.json()['id']}")
     final = merchant.pay("sim_pending", key=key)
     assert (final.status_code, final.headers["idempotent-replayed"]) == (201, "true")
-    assert settled == final.json() | NO_MEMBERS
+    assert as_listed(settled) == final.json() | NO_MEMBERS
     assert "retry-after" not in final.headers
 
 

@@ -23,7 +23,8 @@ LANES: Final[tuple[Lane, ...]] = ("merchant", "platform", "provider", "operator"
 _LANE: Final[Mapping[EntryKind, Lane]] = {
     "request": "merchant", "answer": "merchant", "replay": "merchant", "message": "merchant", "delivery": "merchant",
     "send": "merchant", "step": "platform", "transfer": "platform", "rejection": "platform", "case": "platform",
-    "try": "platform", "call": "provider", "arrival": "provider", "act": "operator",
+    "try": "platform", "call": "provider", "arrival": "provider", "evidence": "provider",
+    "act": "operator",
 }  # fmt: skip
 
 #: What follows from a step beside it, and is looked at by who looks for it.
@@ -147,6 +148,9 @@ def _says(entry: Entry) -> str:
             return f"Operator: {what}"
         case "case":
             return f"Case {entry.state}: {what}"
+        case "evidence":
+            amount = money(entry.amount or 0, entry.currency or "")
+            return f"Settlement row of a {spoken(entry.subject or '')}, {amount}: {what}"
 
 
 def _detail(entry: Entry) -> str:

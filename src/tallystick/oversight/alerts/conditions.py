@@ -204,6 +204,17 @@ def messages_late(evidence: Evidence, settings: Settings) -> Iterator[Holds]:
         yield Holds("messages", say, _crossed(evidence, work, settings.alert_message_age_ms))
 
 
+def settlement_file_missing(evidence: Evidence, _: Settings) -> Iterator[Holds]:
+    """The next settlement file of an account with a calendar should be there."""
+    for each in evidence.numbers.missing_files:
+        newest = "none ever came" if each.last_at is None else f"the newest came {_time(each.last_at)}"
+        yield Holds(
+            f"{each.provider}/{each.account}",
+            f"the next settlement file of {each.provider}/{each.account} is missing; {newest}",
+            each.since,
+        )
+
+
 def _is_older(work: Backlog, limit_ms: int) -> bool:
     return work.waiting > 0 and work.longest_ms is not None and work.longest_ms > limit_ms
 

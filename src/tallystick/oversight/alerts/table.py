@@ -204,6 +204,14 @@ RULES: Final[tuple[Rule, ...]] = (
         look="tallystick status",
         expression=f'{_LATE}{{what="queues_to_send"}} > 900',
     ),
+    Rule(
+        name="settlement_file_missing",
+        says="The next settlement file of an account with a calendar should be there, and is not.",
+        severity="notice",
+        holds=conditions.settlement_file_missing,
+        look="tallystick settlements list",
+        expression="max by (provider, account) (tallystick_settlement_file_missing_seconds) >= 0",
+    ),
 )
 
 RULE: Final = {rule.name: rule for rule in RULES}

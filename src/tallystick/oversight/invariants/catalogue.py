@@ -13,6 +13,8 @@ from typing import Final, Protocol
 
 from msgspec import Struct, field
 
+from tallystick.domain.ledger.accounts import settled_account
+from tallystick.domain.settlement import PAYABLE
 from tallystick.oversight.invariants import exponents, history, instructions, ledger, messages, recovery
 from tallystick.oversight.invariants.finding import Finding
 from tallystick.record.postgres.inbox import TAKE_UP_EVERY_MS
@@ -238,6 +240,14 @@ INVARIANTS: Final = (
         says="A foreign event has neither a payment nor a mark of ours, and no payment has its charge.",
         of_platform=("foreign_events_of_ours",),
         given=lambda settings: (2 * TAKE_UP_EVERY_MS, settings.clock_shift_ms),
+    ),
+    # Settlements.
+    Invariant(
+        name="settlements_have_evidence",
+        says="Every settled batch and merchant's part is what the evidence of its files comes to, row by row, and what"
+        " its transfers moved.",
+        of_platform=("settled_without_evidence",),
+        given=lambda _: ([*PAYABLE, "late"], settled_account("")),
     ),
     # The store.
     Invariant(

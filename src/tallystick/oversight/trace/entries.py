@@ -12,10 +12,10 @@ from tallystick.record.postgres.trace_parts import CaseRow, TraceRows
 
 #: What an entry is about. ``call``: a step of an attempt: what was sent to a provider, and what came back. ``step``: a
 #: transition of a payment, refund or dispute. ``send``: one try at a message. ``act``: of an operator. ``case``: a
-#: refused transition that somebody has to look at, as it stands.
+#: refused transition that somebody has to look at, as it stands. ``evidence``: what comparing a settlement row came to.
 EntryKind = Literal[
     "request", "answer", "replay", "step", "rejection", "call", "arrival", "try", "transfer", "message",
-    "delivery", "send", "act", "case",
+    "delivery", "send", "act", "case", "evidence",
 ]  # fmt: skip
 
 
@@ -77,6 +77,28 @@ def acts(rows: TraceRows) -> Iterator[Entry]:
             act_id=each.act_id,
             reason=each.reason,
             result=each.result,
+        )
+
+
+def evidence(rows: TraceRows) -> Iterator[Entry]:
+    """What settlement rows say of the payment, each comparison at its time; a later one of a row supersedes it."""
+    for each in rows.evidence:
+        again = "" if each.supersedes is None else f"; supersedes comparison {each.supersedes}"
+        fee = "" if each.fee == 0 else f", fee {each.fee}"
+        yield Entry(
+            at=each.compared_at,
+            kind="evidence",
+            what=each.status,
+            subject=each.kind,
+            subject_id=each.subject_id,
+            version=each.subject_version,
+            actor=each.actor,
+            idempotency_key=each.idempotency_key,
+            reference=each.row_reference,
+            amount=each.gross,
+            currency=each.currency,
+            number=each.version,
+            detail=f"{each.reason} by {each.stage}{fee}; {each.file_id}, line {each.line}, batch {each.batch}{again}",
         )
 
 

@@ -27,9 +27,11 @@ from tallystick.domain.json_types import (
     Time,
     described,
 )
+from tallystick.domain.settlement_evidence import REASON_MEANINGS, Evidence
 from tallystick.flows.webhooks.inbound.envelope import cloud_event
 from tallystick.record.postgres.inbox import Inbox
 from tallystick.record.postgres.inbox_rows import DeliveryOfEvent, StoredEvent, TryOfEvent
+from tallystick.record.postgres.settlement_evidence import EvidenceBook
 
 #: The steps of an event's processing, in their order.
 CHECKPOINTS: Final = ("ingest", "validate", "dedup", "process", "persist", "emit", "reconcile")
@@ -81,7 +83,7 @@ class EventTrace(Struct, frozen=True, kw_only=True):
     attempts: Annotated[list[EventTry], described("Each try, and what operators did, oldest first.")]
 
 
-async def trace_event(inbox: Inbox, event_id: str) -> EventTrace | None:
+async def trace_event(inbox: Inbox, evidence: EvidenceBook, event_id: str) -> EventTrace | None:
     """The trace of one event, or None if it does not exist."""
     event = await inbox.event(event_id)
     if event is None:
@@ -91,7 +93,7 @@ async def trace_event(inbox: Inbox, event_id: str) -> EventTrace | None:
     checkpoints = [
         *_arrivals(deliveries),
         *[checkpoint for row in tries async for checkpoint in _of_try(inbox, event, row)],
-        Checkpoint(name="reconcile", at=None, result=None, detail="no settlement has named this event yet"),
+        *await _reconciled(inbox, evidence, event, tries),
     ]
     return EventTrace(
         id=event.event_id,
@@ -113,6 +115,42 @@ async def trace_event(inbox: Inbox, event_id: str) -> EventTrace | None:
         checkpoints=checkpoints,
         attempts=[EventTry(**{field: getattr(each, field) for field in EventTry.__struct_fields__}) for each in tries],
     )
+
+
+async def _reconciled(
+    inbox: Inbox, evidence: EvidenceBook, event: StoredEvent, tries: Sequence[TryOfEvent]
+) -> list[Checkpoint]:
+    """What settlement rows say of what the event did, or of the charge that it names."""
+    if event.merchant_id is None or event.payment_id is None:
+        return [_NOT_RECONCILED]
+    rows = await evidence.of_payment(event.merchant_id, event.payment_id)
+    changes = dict.fromkeys(row.change_id for row in tries if row.change_id is not None) if rows else {}
+    did = {
+        (step.subject_id, step.version)
+        for change_id in changes
+        for step in await inbox.persisted(event.merchant_id, event.payment_id, change_id)
+    }
+    newest = {(row.file_id, row.position): row for row in rows}  # the newest version is read last
+    found = [
+        row
+        for row in newest.values()
+        if (row.subject_id, row.subject_version) in did
+        or (
+            event.charge_reference is not None
+            and event.charge_reference in (row.row_reference, row.provider_reference, row.payment_reference)
+        )
+    ]
+    return [_reconcile(row) for row in found] or [_NOT_RECONCILED]
+
+
+_NOT_RECONCILED: Final = Checkpoint(
+    name="reconcile", at=None, result=None, detail="no settlement has named this event yet"
+)
+
+
+def _reconcile(row: Evidence) -> Checkpoint:
+    said = f"{REASON_MEANINGS[row.reason]}; {row.file_id}, line {row.line}, batch {row.batch}"
+    return Checkpoint(name="reconcile", at=row.compared_at, result=row.status, detail=said)
 
 
 def _arrivals(deliveries: Sequence[DeliveryOfEvent]) -> Iterator[Checkpoint]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from tallystick.oversight.trace.entries import Entry, acts, cases
+from tallystick.oversight.trace.entries import Entry, acts, cases, evidence
 from tallystick.record.postgres.trace_parts import StepRow, TraceRows
 
 #: Of entries at one time, the order in which one leads to the next.
@@ -19,7 +19,7 @@ _ORDER: Final[Mapping[str, int]] = {
     for place, kind in enumerate(
         (
             "request", "arrival", "try", "call", "step", "rejection", "transfer", "answer", "message",
-            "delivery", "send", "replay", "case", "act",
+            "delivery", "send", "replay", "case", "act", "evidence",
         )
     )
 }  # fmt: skip
@@ -39,6 +39,7 @@ def timeline(rows: TraceRows) -> list[Entry]:
         *_messages(rows),
         *cases(rows),
         *acts(rows),
+        *evidence(rows),
     ]
     return sorted(found, key=_place)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -116,6 +116,11 @@ class NumberReads:
     async def drift_since(self, since: datetime) -> Sequence[DriftSum]:
         """In the hours that begin from then on."""
         return structs_of(await self._pool.fetch(STATEMENTS["drift_since"], since), DriftSum)
+
+    async def newest_settlement_files(self) -> Mapping[tuple[str, str], datetime]:
+        """(provider, account) -> when its newest settlement file was imported."""
+        rows = await self._pool.fetch(STATEMENTS["newest_settlement_files"])
+        return {(row["provider"], row["account"]): row["imported_at"] for row in rows}
 
     async def payments_made(self, after: str, below: str, limit: int) -> list[tuple[str, str]]:
         """(merchant, payment) of the payments with such ids, oldest first."""

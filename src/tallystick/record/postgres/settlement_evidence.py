@@ -16,6 +16,7 @@ from tallystick.decisions.settlements import BatchName, EvidenceSum
 from tallystick.domain.kinds import SETTLED_BATCH_KIND, SETTLEMENT_KIND
 from tallystick.domain.ledger.accounts import provider_account
 from tallystick.domain.ledger.settlement_postings import SETTLED_KINDS
+from tallystick.domain.payment_reconciliation import ReconciledPart, ReconciliationState
 from tallystick.domain.settlement import SettledBatch, Settlement
 from tallystick.domain.settlement_evidence import LATE_KINDS, OF_PAYMENTS, Candidate, Evidence, kind_of_posting
 from tallystick.domain.settlement_row import CLOSING, SettlementRow
@@ -118,6 +119,26 @@ class Explained(Struct, frozen=True, kw_only=True):
     record: Sequence[Total]
     reasons: Sequence[ByReason]
     missing: Sequence[Missing]
+
+
+class StateSum(Struct, frozen=True, kw_only=True):
+    """What of one account has one state: postings of ours that no row covers (``expected``, ``overdue``), or rows.
+    ``amount``: signed, more than 0 is owed to the platform; of rows it is their net."""
+
+    account: str
+    state: ReconciliationState
+    currency: str
+    count: int
+    amount: int
+    oldest_at: datetime
+
+
+class PartsOfPayment(Struct, frozen=True, kw_only=True):
+    """A payment's postings to its provider's account, what rows say of them, and the account at the provider."""
+
+    postings: Sequence[ReconciledPart]
+    rows: Sequence[ReconciledPart]
+    account: str | None
 
 
 class Comparing:
@@ -265,10 +286,40 @@ class EvidenceBook:
         """Rows that somebody has to look at."""
         return structs_of(await self._pool.fetch(STATEMENTS["open_rows"], provider, limit), OpenRow)
 
+    async def states(self, provider: str, late: Mapping[str, datetime]) -> Sequence[StateSum]:
+        """Everything of a provider by account, state and currency, in one snapshot. ``late``: account -> what was
+        posted until then is overdue."""
+        ledger = provider_account(provider)
+        async with (
+            self._pool.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            for statement in _FOR_LISTS:
+                await connection.execute(statement)
+            given = (ledger, provider, list(late), list(late.values()), list(SETTLED_KINDS))
+            waiting = await connection.fetch(STATEMENTS["waiting_postings"], *given, timeout=_LONG_S)
+            rows = await connection.fetch(STATEMENTS["rows_by_state"], provider, timeout=_LONG_S)
+        return structs_of([*waiting, *rows], StateSum)
+
     async def of_payment(self, merchant_id: str, payment_id: str) -> Sequence[Evidence]:
         """What settlement rows say of a payment."""
         found = await self._pool.fetch(STATEMENTS["evidence_of_payment"], merchant_id, payment_id)
         return [msgspec.convert({**row, "compared": msgspec.json.decode(row["compared"])}, Evidence) for row in found]
+
+    async def parts_of_payment(self, merchant_id: str, payment_id: str, provider: str) -> PartsOfPayment:
+        """How far a payment is reconciled: one read by its key."""
+        found = await self._pool.fetch(
+            STATEMENTS["parts_of_payment"], merchant_id, payment_id, provider_account(provider)
+        )
+        return PartsOfPayment(
+            postings=[_part_of(row) for row in found if row["part"] == "posting"],
+            rows=[_part_of(row) for row in found if row["part"] == "row"],
+            account=next((row["subject_id"] for row in found if row["part"] == "account"), None),
+        )
+
+
+def _part_of(row: Any) -> ReconciledPart:
+    return ReconciledPart(**{name: row[name] for name in ReconciledPart.__struct_fields__})
 
 
 def digest_input(evidence: Evidence) -> bytes:

@@ -212,6 +212,30 @@ class ActRow(Struct, frozen=True, kw_only=True):
     at: datetime
 
 
+class EvidenceRow(Struct, frozen=True, kw_only=True):
+    """A row of ``settlement_evidence``, without the values compared."""
+
+    file_id: str
+    position: int
+    version: int
+    line: int
+    batch: str
+    currency: str
+    kind: str
+    gross: int
+    fee: int
+    status: str
+    reason: str
+    stage: str
+    subject_id: str | None
+    subject_version: int | None
+    idempotency_key: str | None
+    row_reference: str | None
+    actor: str
+    compared_at: datetime
+    supersedes: int | None
+
+
 class TraceRows(Struct, frozen=True, kw_only=True):
     """Everything stored about one payment. ``record`` is what ``verify`` looks at; where the row of the payment itself
     is missing, its head is the last state that the history gives. ``stored``: the ids of subjects that have rows.
@@ -236,3 +260,4 @@ class TraceRows(Struct, frozen=True, kw_only=True):
     tries: Mapping[str, Sequence[TryRow]] = field(default_factory=dict)
     cases: Sequence[CaseRow] = ()
     acts: Sequence[ActRow] = ()
+    evidence: Sequence[EvidenceRow] = ()

@@ -28,6 +28,7 @@ from tallystick.record.postgres.trace_parts import (
     CaseRow,
     DeliveryRow,
     EventRow,
+    EvidenceRow,
     InstructionRow,
     MessageRow,
     RejectionRow,
@@ -63,6 +64,7 @@ _DECODERS: Final[Mapping[type[Any], msgspec.json.Decoder[Any]]] = {
     TryRow: msgspec.json.Decoder(TryRow),
     CaseRow: msgspec.json.Decoder(CaseRow),
     ActRow: msgspec.json.Decoder(ActRow),
+    EvidenceRow: msgspec.json.Decoder(EvidenceRow),
 }
 
 
@@ -171,6 +173,10 @@ class _Parts:
             tries=_by_event(self._all("try", TryRow)),
             cases=sorted(self._all("case", CaseRow), key=lambda each: (each.created_at, each.case_id)),
             acts=sorted(self._all("act", ActRow), key=lambda each: (each.at, each.act_id)),
+            evidence=sorted(
+                self._all("evidence", EvidenceRow),
+                key=lambda each: (each.compared_at, each.file_id, each.position, each.version),
+            ),
         )
 
     def _raw(self, part: str) -> list[dict[str, Any]]:

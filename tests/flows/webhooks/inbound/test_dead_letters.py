@@ -80,7 +80,7 @@ async def test_poison_ends_as_a_dead_letter_and_holds_nobody_up(
         (letter,) = await letters.page(DeadLetterFilter(merchant_id=fresh_merchant), None, 10)
         assert (letter.event_id, letter.tries, letter.owner) == (events[0].event_id, 4, "sim-team")
         assert letter.last_error is not None and letter.last_error.startswith("Poison at defective")
-        trace = await trace_event(runtime.stores.inbox, letter.event_id)
+        trace = await trace_event(runtime.stores.inbox, runtime.stores.evidence, letter.event_id)
         assert trace is not None
         assert [(each.number, each.result) for each in trace.attempts] == [(n, "failed") for n in (1, 2, 3, 4)]
         times = [each.started_at for each in trace.attempts]
@@ -140,7 +140,7 @@ async def test_a_dead_letter_is_replayed_and_traced_through_every_checkpoint(
         await drain(runtime)
         assert await versions_of(runtime, stored) == ["create", "captured"]
     async with runtime_of(database.app_url, BookedProvider()) as later:
-        trace = await trace_event(later.stores.inbox, event.event_id)
+        trace = await trace_event(later.stores.inbox, later.stores.evidence, event.event_id)
     assert trace is not None
     assert (trace.state, trace.replays, trace.deliveries) == ("duplicate_effect", 2, 2)
     assert [(each.name, each.result) for each in trace.checkpoints] == [

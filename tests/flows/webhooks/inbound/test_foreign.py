@@ -109,7 +109,7 @@ async def park(runtime: Runtime, attempt_id: str) -> None:
 
 
 async def seen(runtime: Runtime, event: Envelope) -> EventTrace:
-    trace = await trace_event(runtime.stores.inbox, event.event_id)
+    trace = await trace_event(runtime.stores.inbox, runtime.stores.evidence, event.event_id)
     assert trace is not None
     return trace
 

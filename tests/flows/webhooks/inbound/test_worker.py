@@ -91,7 +91,7 @@ async def test_a_worker_that_lost_its_lease_buries_nothing(database: Database, f
         assert await states(runtime, fresh_merchant) == {event.provider_event_id: "received"}
         await slow_handler.handle(quick, stored, datetime.now(UTC))
         assert await states(runtime, fresh_merchant) == {event.provider_event_id: "applied"}
-        trace = await trace_event(inbox, event.event_id)
+        trace = await trace_event(inbox, runtime.stores.evidence, event.event_id)
         assert trace is not None and [each.result for each in trace.attempts] == ["unroutable", "applied"]
     await assert_invariants(database, fresh_merchant)
 

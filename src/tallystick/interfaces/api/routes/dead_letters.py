@@ -98,7 +98,7 @@ def _on_one(name: ActName, act_on: Callable[..., Awaitable[None]]) -> Handle:
             await act_once(runtime, request, caller, wanted, do, standing=standing)
         except NotReplayable as error:
             raise ProblemError(problem("not_replayable", f"{error}.", request_id=request.request_id)) from None
-        return json_response(request, await trace_event(stores.inbox, event_id))
+        return json_response(request, await trace_event(stores.inbox, stores.evidence, event_id))
 
     return handle
 

@@ -56,6 +56,7 @@ from tallystick.interfaces.api.parameters import (
     text,
 )
 from tallystick.interfaces.api.problems import LACKS_KEY, RETRY_AFTER_S, invalid_fields, not_found, report
+from tallystick.oversight.payment_reconciliation import reconciliation_of
 
 PATH: Final = "/v1/payments"
 
@@ -192,6 +193,7 @@ async def get_payment(runtime: Runtime, request: ApiRequest, caller: Caller) -> 
         opened=runtime.actions.opened(payment),
         refunds=members.refunds,
         disputes=members.disputes,
+        reconciliation=await reconciliation_of(runtime.stores.evidence, runtime.settings, payment, runtime.clock.now()),
     )
 
 

@@ -61,7 +61,7 @@ class EventPage(Struct, frozen=True, kw_only=True):
 
 async def get_event(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
     """One event, to the merchant whose payment it is about, and to operators."""
-    trace = await trace_event(runtime.stores.inbox, request.id_in_path())
+    trace = await trace_event(runtime.stores.inbox, runtime.stores.evidence, request.id_in_path())
     if trace is None or not (caller.operator or trace.merchant_id == caller.merchant_id):
         raise not_found(request.request_id, "event")
     return trace

@@ -33,7 +33,8 @@ async def discard(runtime: Runtime, asked: AskedAct, _: Mapping[str, str]) -> Op
 
 async def detail(request: PageRequest, item: WorkItem) -> Sequence[tuple[str, str]]:
     """Its tries and arrivals."""
-    event = await trace_event(request.runtime.stores.inbox, item.item_id)
+    stores = request.runtime.stores
+    event = await trace_event(stores.inbox, stores.evidence, item.item_id)
     if event is None:
         return []
     facts = [

@@ -340,3 +340,59 @@ SELECT payment_id AS subject_id,
 FROM kept
 WHERE EXISTS (SELECT 1 FROM known)
   AND (substr(head, 1, 1) <> '\x01'::bytea OR substr(head, 2, 4) NOT IN (SELECT key_id FROM known));
+
+-- settled_without_evidence: posted batches and merchants' parts that are not what the evidence of their files comes to,
+-- row by row; ledger: what the transfers of a stream move through the account between books. A batch that is posting is
+-- not looked at. $1: parts that are merchants'; $2: how that account's name begins
+WITH posted AS MATERIALIZED (
+    SELECT b.batch_id, b.merchant_id, b.rows, b.net, b.merchants, b.fees + b.tax AS costs, b.files FROM settled_batch b
+    WHERE b.state = 'posted'
+), counted AS MATERIALIZED (
+    SELECT b.batch_id, b.batch, b.currency, json_array_elements_text(b.files) AS file_id FROM settled_batch b
+    WHERE b.state = 'posted'
+), evidence AS MATERIALIZED (
+    SELECT e.file_id, e.batch, e.currency, CASE WHEN e.part = ANY ($1::text[]) THEN e.merchant_id END AS merchant_id,
+           e.kind, e.gross, e.fee, e.net
+    FROM settlement_evidence e WHERE e.version = 1
+), parts AS MATERIALIZED (
+    SELECT s.batch_id, s.merchant_id, s.settlement_id, s.rows, s.fees, s.charges + s.charge_reversals + s.refunds
+           + s.refund_reversals + s.disputes + s.dispute_reversals + s.late AS gross
+    FROM settlement s
+), moved AS MATERIALIZED (
+    SELECT t.merchant_id, t.stream_id, sum(CASE WHEN starts_with(t.debit, $2) THEN t.amount ELSE -t.amount END) AS amount
+    FROM transfer t WHERE starts_with(t.debit, $2) OR starts_with(t.credit, $2)
+    GROUP BY t.merchant_id, t.stream_id
+)
+SELECT m.batch_id AS subject_id,
+       format('posted %s rows, a net of %s, %s of merchants and %s of costs more than its evidence has', sum(m.rows),
+              sum(m.net), sum(m.merchants), sum(m.costs)) AS detail
+FROM (SELECT batch_id, rows, net, merchants, costs FROM posted
+      UNION ALL
+      SELECT c.batch_id, -1, -e.net, CASE WHEN e.merchant_id IS NULL THEN 0 ELSE -e.gross END, -e.fee
+      FROM counted c JOIN evidence e ON e.file_id = c.file_id AND e.batch = c.batch AND e.currency = c.currency) AS m
+GROUP BY m.batch_id
+HAVING sum(m.rows) <> 0 OR sum(m.net) <> 0 OR sum(m.merchants) <> 0 OR sum(m.costs) <> 0
+UNION ALL
+SELECT coalesce(max(m.settlement_id), m.batch_id),
+       format('of merchant %s: posted %s rows, %s and fees of %s more than its evidence has', m.merchant_id, sum(m.rows),
+              sum(m.gross), sum(m.fees))
+FROM (SELECT s.batch_id, s.merchant_id, s.settlement_id, s.rows, s.gross, s.fees
+      FROM parts s JOIN posted b ON b.batch_id = s.batch_id
+      UNION ALL
+      SELECT c.batch_id, e.merchant_id, NULL, -1, -e.gross, CASE WHEN e.kind = 'tax' THEN 0 ELSE -e.fee END
+      FROM counted c JOIN evidence e ON e.file_id = c.file_id AND e.batch = c.batch AND e.currency = c.currency
+      WHERE e.merchant_id IS NOT NULL) AS m
+GROUP BY m.batch_id, m.merchant_id
+HAVING sum(m.rows) <> 0 OR sum(m.gross) <> 0 OR sum(m.fees) <> 0
+UNION ALL
+SELECT s.settlement_id, format('is of a batch %s that is not there', s.batch_id) FROM parts s
+WHERE NOT EXISTS (SELECT 1 FROM settled_batch b WHERE b.batch_id = s.batch_id)
+UNION ALL
+SELECT s.settlement_id, format('says %s, and its transfers moved %s', s.gross, coalesce(v.amount, 0)) FROM parts s
+LEFT JOIN moved v ON v.merchant_id = s.merchant_id AND v.stream_id = s.settlement_id
+WHERE s.gross <> coalesce(v.amount, 0)
+UNION ALL
+SELECT b.batch_id, format('says %s of merchants, and its transfers moved %s', b.merchants, -coalesce(v.amount, 0))
+FROM posted b
+LEFT JOIN moved v ON v.merchant_id = b.merchant_id AND v.stream_id = b.batch_id
+WHERE b.merchants <> -coalesce(v.amount, 0);

@@ -100,6 +100,10 @@ GROUP BY closed_by ORDER BY closed_by;
 SELECT provider, kind, sum(n)::bigint AS count FROM contract_drift WHERE hour >= $1
 GROUP BY provider, kind ORDER BY provider, kind;
 
+-- newest_settlement_files: when the newest settlement file of each account was imported
+SELECT provider, account, max(imported_at) AS imported_at FROM settlement_file WHERE state = 'imported'
+GROUP BY provider, account ORDER BY provider, account;
+
 -- payments_made: payments with ids above $1 and below $2, at most $3, in the order of time
 SELECT p.merchant_id, p.payment_id
 FROM (SELECT merchant_id FROM merchant UNION SELECT merchant_id FROM balance) AS m

@@ -211,3 +211,56 @@ WHERE t.merchant_id = $1 AND (t.debit = $2 OR t.credit = $2) AND t.kind <> ALL (
     WHERE e.merchant_id = t.merchant_id AND e.payment_id = t.stream_id AND e.subject_id = t.subject_id
       AND e.subject_version = t.version AND e.leg = t.leg)
 ORDER BY t.stream_id;
+
+-- parts_of_payment: how far the payment $2 of the merchant $1 is reconciled: its postings to the account $3, its rows by
+-- their newest evidence, and the account at the provider
+SELECT 'posting' AS part, t.subject_id, t.version AS subject_version, t.leg::integer AS leg, t.at, t.currency,
+       null::text AS status, null::text AS batch, 0::bigint AS fee, 0::bigint AS net, 0::bigint AS covers
+FROM transfer t
+WHERE t.merchant_id = $1 AND t.stream_id = $2 AND (t.debit = $3 OR t.credit = $3)
+UNION ALL
+SELECT 'row', e.subject_id, e.subject_version, e.leg, e.compared_at, e.currency, e.status, e.batch, e.fee, e.net, e.covers
+FROM settlement_evidence e
+WHERE e.merchant_id = $1 AND e.payment_id = $2 AND NOT EXISTS (
+    SELECT 1 FROM settlement_evidence l
+    WHERE l.file_id = e.file_id AND l.position = e.position AND l.version > e.version
+)
+UNION ALL
+SELECT 'account', a.account, null, null, now(), '', null, null, 0, 0, 0
+FROM attempt a
+WHERE a.merchant_id = $1 AND a.payment_id = $2 AND a.operation = 'authorize';
+
+-- waiting_postings: our postings to the account $1 of the provider $2 that no row covers, by account at the provider;
+-- what was posted until the time ($4) of an account ($3) is late. $5: kinds of settlements
+WITH covered AS (
+    SELECT DISTINCT e.merchant_id, e.subject_id, e.subject_version, e.leg
+    FROM settlement_evidence e
+    WHERE e.merchant_id IS NOT NULL AND (e.status IN ('matched', 'explained') OR e.covers <> 0)
+), held AS (
+    SELECT DISTINCT a.merchant_id, a.payment_id, a.account FROM attempt a
+    WHERE a.provider = $2 AND a.operation = 'authorize'
+), late AS (
+    SELECT unnest($3::text[]) AS account, unnest($4::timestamptz[]) AS until
+)
+SELECT h.account, CASE WHEN t.at <= l.until THEN 'overdue' ELSE 'expected' END AS state, t.currency, count(*) AS count,
+       sum(CASE WHEN t.debit = $1 THEN t.amount ELSE -t.amount END)::bigint AS amount, min(t.at) AS oldest_at
+FROM transfer t
+JOIN held h ON h.merchant_id = t.merchant_id AND h.payment_id = t.stream_id
+LEFT JOIN late l ON l.account = h.account
+LEFT JOIN covered c ON c.merchant_id = t.merchant_id AND c.subject_id = t.subject_id AND c.subject_version = t.version
+  AND c.leg = t.leg
+WHERE (t.debit = $1 OR t.credit = $1) AND t.kind <> ALL ($5::text[]) AND c.subject_id IS NULL
+GROUP BY 1, 2, 3
+ORDER BY 1, 2, 3;
+
+-- rows_by_state: rows of the provider $1 by what their newest comparison came to, by account at the provider
+SELECT s.account, e.status AS state, e.currency, count(*) AS count, sum(e.net)::bigint AS amount,
+       min(e.compared_at) AS oldest_at
+FROM settlement_evidence e
+JOIN settlement_evidence_set s ON s.file_id = e.file_id AND s.batch = e.batch AND s.currency = e.currency
+WHERE s.provider = $1 AND NOT EXISTS (
+    SELECT 1 FROM settlement_evidence l
+    WHERE l.file_id = e.file_id AND l.position = e.position AND l.version > e.version
+)
+GROUP BY 1, 2, 3
+ORDER BY 1, 2, 3;

@@ -75,6 +75,8 @@ UNION ALL SELECT 'arrival', json_build_object('provider_event_id', d.provider_ev
     JOIN delivery d ON d.provider = e.provider AND d.account = e.account AND d.provider_event_id = e.provider_event_id
 UNION ALL SELECT 'try', to_json(t)::text FROM events e
     JOIN processing t ON t.provider = e.provider AND t.account = e.account AND t.provider_event_id = e.provider_event_id
+UNION ALL SELECT 'evidence', to_json(s)::text FROM settlement_evidence s
+    WHERE s.merchant_id = $1::text AND s.payment_id = $2::text
 UNION ALL SELECT 'act', to_json(o)::text FROM operator_act o WHERE o.payment_id = $2::text
 UNION ALL SELECT 'act', to_json(o)::text FROM targets n
     JOIN operator_act o ON o.target = n.target AND (o.payment_id IS NULL OR o.payment_id <> $2::text);

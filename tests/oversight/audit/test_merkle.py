@@ -86,7 +86,7 @@ def test_an_implementation_from_elsewhere_agrees() -> None:
     for size in range(1, len(MANY) + 1):
         assert tree.get_root(size) == root_of(MANY[:size])
         for position in range(0, size, 3):
-            theirs = tree.prove_inclusion(position, size)
+            theirs = tree.prove_inclusion(position + 1, size)  # it counts from one
             ours = inclusion_proof(MANY[:size], position)
             assert sorted(theirs.path) == sorted([MANY[position], *ours])
             pymerkle.verify_inclusion(MANY[position], root_of(MANY[:size]), theirs)

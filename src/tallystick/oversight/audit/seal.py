@@ -97,45 +97,54 @@ class Sealer:
         self._watch = Watch(pool, clock, NAME, new_id("lse"))
         self._window = timedelta(milliseconds=settings.audit_window_ms)
         self._last_round: datetime | None = None
-        self._whole_window_ms: int | None = None
+        self._behind_since: datetime | None = None
+        self._whole_window_ms = 0
         self._sweep: Sweep | None = None
 
     async def round(self) -> int:
         """Seal what is new: how much was found. Raises what the database raises, and BrokenHead."""
         if not await self._watch.hold(LEASE_MS):
-            self._last_round = self._sweep = None
+            self._last_round = self._behind_since = self._sweep = None
             return 0
+        now = self._clock.now()
+        since = await self._since(now)
         try:
-            found = await self._look(self._since())
+            found, whole = await self._look(since)
         except (LostSeal, asyncpg.UniqueViolationError):
             return 1
-        return found + await self._go_on_sweeping()
+        if not whole:
+            self._behind_since = since  # the oldest came first: the next round goes on from there
+            return found
+        self._behind_since, self._last_round = None, now
+        return await self._go_on_sweeping()
 
     async def leave(self) -> None:
         """Let another process seal. Raises what the database raises."""
         await self._watch.leave()
 
-    def _since(self) -> datetime:
-        """How far back this round looks."""
-        now, now_ms = self._clock.now(), monotonic_ms()
-        whole = self._whole_window_ms is None or now_ms - self._whole_window_ms >= WINDOW_EVERY_MS
-        if whole or self._last_round is None:
-            self._whole_window_ms = now_ms
-            since = now - self._window
-        else:
-            since = max(self._last_round - timedelta(milliseconds=NEAR_MS), now - self._window)
-        self._last_round = now
-        return since
+    async def _since(self, now: datetime) -> datetime:
+        """How far back this round looks. The first one, and one every half minute, goes back a window before the newest
+        checkpoint: what was made while nobody sealed is found too."""
+        if self._behind_since is not None:
+            return self._behind_since
+        now_ms = monotonic_ms()
+        if self._last_round is not None and now_ms - self._whole_window_ms < WINDOW_EVERY_MS:
+            return self._last_round - timedelta(milliseconds=NEAR_MS)
+        self._whole_window_ms = now_ms
+        async with self._pool.acquire() as proxy:
+            newest = await AuditRows(cast(asyncpg.Connection, proxy)).last_checkpoint()
+        sealed_at = now if newest is None else min(now, newest.sealed_at)
+        return min(sealed_at, self._last_round or now) - self._window
 
-    async def _look(self, since: datetime) -> int:
-        """Seal what is visible since then. The number of things, or 0 where no kind has more than were taken."""
+    async def _look(self, since: datetime) -> tuple[int, bool]:
+        """Seal what is visible since then: how much that was, and whether it was all."""
         async with self._pool.acquire() as proxy, proxy.transaction():
             rows = AuditRows(cast(asyncpg.Connection, proxy))
             await rows.in_utc()
             record = await self._record(rows)
             found = [await rows.unsealed(kind, since, AT_ONCE) for kind in KINDS]
             await self._seal(rows, record, [thing for things in found for thing in things])
-        return sum(map(len, found)) if any(len(things) == AT_ONCE for things in found) else 0
+        return sum(map(len, found)), all(len(things) < AT_ONCE for things in found)
 
     async def _record(self, rows: AuditRows) -> Record:
         record = await rows.record()

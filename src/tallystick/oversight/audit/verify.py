@@ -201,11 +201,11 @@ class Verifier:
                 self.report.add("checkpoint", about, "it does not follow the checkpoint before it")
             previous, number = digest(each.document), each.number
             self._checkpoints[number] = previous
-            named = {group.group: group for group in said.groups}
+            named = {each_group.group: each_group for each_group in said.groups}
             for lost in set(newest) - set(named):
                 self.report.add("checkpoint", about, f"it lacks the group {group_name(lost)}, which had heads before")
-            for group in set(named.values()) - set(newest.values()):
-                self._compare_named(about, group)
+            for each_group in set(named.values()) - set(newest.values()):
+                self._compare_named(about, each_group)
             newest = named
             self.report.sealed_until = each.sealed_at
         for group, tree in self._trees.items():

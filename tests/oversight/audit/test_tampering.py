@@ -1,0 +1,211 @@
+"""Ways to rewrite a sealed record as the owner of its database, and what each is named by."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import asyncpg
+import msgspec
+import pytest
+
+from tallystick.oversight.audit.anchors import Anchor
+from tests.support.audit import compare, named
+from tests.support.sample import Sample
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+#: The tail of the record: its last head, with what it sealed, and the checkpoint over it.
+_LAST_HEAD = "(leaf_group, sequence) IN (SELECT leaf_group, max(sequence) FROM audit_head GROUP BY leaf_group)"
+
+
+class Way(NamedTuple):
+    """One way. ``sql``: run as the owner; names in braces are those of the sample. ``finds``: what a finding of each
+    begins with; every one of them must be there. ``outside``: only heads that are kept elsewhere show it."""
+
+    name: str
+    sql: str
+    finds: tuple[str, ...]
+    outside: bool = False
+
+
+#: Written down by hand. Others add theirs below.
+WAYS = (
+    Way(
+        "change an amount in the ledger",
+        "UPDATE transfer SET amount = amount + 1 WHERE stream_id = '{captured}'",
+        ("changed: change {merchant} {captured}/2",),
+    ),
+    Way(
+        "change what a step of history set",
+        "UPDATE transition SET change = '{{}}' WHERE subject_id = '{captured}' AND version = 2",
+        ("changed: change {merchant} {captured}/2",),
+    ),
+    Way(
+        "change who did it",
+        "UPDATE transition SET actor = 'key:somebody' WHERE subject_id = '{captured}' AND version = 1",
+        ("changed: change {merchant} {captured}/1",),
+    ),
+    Way(
+        "move a step in time",
+        "UPDATE transition SET at = at - interval '1 hour' WHERE subject_id = '{captured}' AND version = 2",
+        ("changed: change {merchant} {captured}/2",),
+    ),
+    Way(
+        "remove a posting",
+        "DELETE FROM transfer WHERE stream_id = '{captured}'",
+        ("changed: change {merchant} {captured}/2",),
+    ),
+    Way(
+        "remove a step of an attempt",
+        "DELETE FROM transition WHERE stream_id = '{captured}' AND lead_version = 1",
+        ("changed: change {merchant} {captured}/1",),
+    ),
+    Way(
+        "remove the history of a payment",
+        "DELETE FROM transition WHERE subject_id = '{captured}'",
+        ("removed: change {merchant} {captured}/1", "removed: change {merchant} {captured}/2", "stray: transition"),
+    ),
+    Way(
+        "insert a posting",
+        "INSERT INTO transfer SELECT merchant_id, payment_id, subject_id, version, 99, kind, credit, debit, 5, currency,"
+        " at, stream_id FROM transfer WHERE stream_id = '{captured}' LIMIT 1",
+        ("changed: change {merchant} {captured}/2",),
+    ),
+    Way(
+        "insert a posting beside all steps",
+        "INSERT INTO transfer SELECT merchant_id, payment_id, subject_id, 77, leg, kind, credit, debit, 5, currency,"
+        " at, stream_id FROM transfer WHERE stream_id = '{captured}' LIMIT 1",
+        ("stray: transfer {merchant} {captured}/77",),
+    ),
+    Way(
+        "insert a payment of yesterday",
+        "INSERT INTO transition (merchant_id, subject_id, version, change_id, from_state, to_state, event, cause, actor,"
+        " at, change) SELECT merchant_id, 'pay_forged', version, change_id, from_state, to_state, event, cause, actor,"
+        " at - interval '1 day', change FROM transition WHERE subject_id = '{captured}' AND version = 1",
+        ("not_sealed: change {merchant} pay_forged/1",),
+    ),
+    Way(
+        "move a posting to another payment",
+        "UPDATE transfer SET stream_id = '{partly_captured}', subject_id = '{partly_captured}', leg = 99"
+        " WHERE stream_id = '{captured}'",
+        ("changed: change {merchant} {captured}/2", "changed: change {merchant} {partly_captured}/2"),
+    ),
+    Way(
+        "swap the answers of two instructions",
+        "UPDATE response r SET body = o.body FROM response o WHERE r.merchant_id = o.merchant_id"
+        " AND (r.idempotency_key, o.idempotency_key) IN (('captured', 'refunded'), ('refunded', 'captured'))",
+        ("changed: response {merchant} captured", "changed: response {merchant} refunded"),
+    ),
+    Way(
+        "change the status of an answer",
+        "UPDATE response SET status = 500 WHERE idempotency_key = 'captured'",
+        ("changed: response {merchant} captured",),
+    ),
+    Way(
+        "change what a client asked for",
+        "UPDATE instruction SET request = '\\x7b7d' WHERE idempotency_key = 'captured'",
+        ("changed: instruction {merchant} captured",),
+    ),
+    Way(
+        "change a message",
+        "UPDATE outbox SET type = 'payment.failed' WHERE stream_id = '{captured}' AND version = 2",
+        ("changed: change {merchant} {captured}/2",),
+    ),
+    Way(
+        "remove a refused transition",
+        "DELETE FROM rejection WHERE stream_id = '{refused}'",
+        ("removed: rejection {merchant} {refused}/",),
+    ),
+    Way(
+        "change a row, and let the sealer take it for a new one",
+        "UPDATE transfer SET amount = amount + 1 WHERE stream_id = '{captured}';"
+        " DELETE FROM audit_leaf WHERE leaf_key = '{captured}/2'",
+        ("removed: change {merchant} {captured}/2", "not_sealed: change {merchant} {captured}/2"),
+    ),
+    Way(
+        "change the salt of a leaf",
+        "UPDATE audit_leaf SET salt = '\\x00' WHERE leaf_key = '{captured}/1'",
+        ("changed: change {merchant} {captured}/1",),
+    ),
+    Way(
+        "replay an old head in place of a newer one",
+        "UPDATE audit_head h SET document = o.document, signature = o.signature FROM audit_head o"
+        " WHERE o.leaf_group = h.leaf_group AND o.sequence = 1 AND h.sequence = 2",
+        ("head: head 2 of platform",),
+    ),
+    Way(
+        "replace the list of leaves of a head",
+        "UPDATE audit_head h SET leaves = o.leaves FROM audit_head o"
+        " WHERE o.leaf_group = 1 AND o.sequence = 1 AND h.leaf_group = 0 AND h.sequence = 1",
+        ("head: head 1 of platform",),
+    ),
+    Way(
+        "drop a group",
+        "DELETE FROM audit_head WHERE leaf_group = 1; DELETE FROM audit_leaf WHERE leaf_group = 1",
+        ("head: head 1 of inbox",),
+    ),
+    Way(
+        "write another size into a head",
+        "UPDATE audit_head SET size = size - 1 WHERE leaf_group = 0 AND sequence = 1",
+        ("head: head 1 of platform",),
+    ),
+    Way(
+        "sign a head again with another key",
+        "UPDATE audit_head SET signature = sha512(signature) WHERE leaf_group = 0 AND sequence = 1",
+        ("head: head 1 of platform",),
+    ),
+    Way(
+        "cut off the end of the heads, with their leaves, and leave the checkpoints",
+        f"DELETE FROM audit_leaf WHERE leaf_group = 0; DELETE FROM audit_head WHERE {_LAST_HEAD} AND leaf_group = 0",
+        ("head: head 2 of platform",),
+    ),
+    Way(
+        "go back to an older state of everything, its heads and checkpoints included",
+        "DELETE FROM audit_checkpoint; DELETE FROM audit_head; DELETE FROM audit_leaf; DELETE FROM audit_sweep;"
+        " DELETE FROM transfer; DELETE FROM transition; DELETE FROM outbox; DELETE FROM response;"
+        " DELETE FROM instruction; DELETE FROM rejection; DELETE FROM delivery; DELETE FROM processing;"
+        " DELETE FROM message_try; DELETE FROM operator_act; DELETE FROM deployment; DELETE FROM webhook_endpoint_act",
+        ("rolled_back: checkpoint ", "rolled_back: head 1 of platform", "removed: change {merchant} {captured}/1"),
+        outside=True,
+    ),
+    Way(
+        "remove rows, their leaves, and everything that was ever signed",
+        "DELETE FROM transfer WHERE stream_id = '{captured}'; DELETE FROM transition WHERE subject_id = '{captured}';"
+        " DELETE FROM transition WHERE stream_id = '{captured}'; DELETE FROM outbox WHERE stream_id = '{captured}';"
+        " DELETE FROM audit_head; DELETE FROM audit_checkpoint; DELETE FROM audit_leaf; DELETE FROM audit_sweep",
+        ("rolled_back: checkpoint ", "removed: change {merchant} {captured}/2"),
+        outside=True,
+    ),
+)
+
+
+async def _break(owner: asyncpg.Connection, sample: Sample, way: Way) -> None:
+    names: dict[str, Any] = msgspec.structs.asdict(sample)
+    for statement in way.sql.format(**names).split(";"):
+        status = await owner.execute(statement)
+        assert status.split()[-1] != "0" or way.outside, f"it changed nothing: {statement}"
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+async def test_a_rewritten_record_is_named(
+    way: Way, owner: asyncpg.Connection, sample: Sample, anchors: list[Anchor]
+) -> None:
+    transaction = owner.transaction()
+    await transaction.start()
+    try:
+        await _break(owner, sample, way)
+        found = named(await compare(owner, anchors if way.outside else ()))
+    finally:
+        await transaction.rollback()
+    names = msgspec.structs.asdict(sample)
+    missing = [each.format(**names) for each in way.finds if not any(f.startswith(each.format(**names)) for f in found)]
+    assert missing == [], found
+
+
+async def test_what_nobody_touched_holds(owner: asyncpg.Connection, anchors: list[Anchor]) -> None:
+    async with owner.transaction():
+        inside, outside = await compare(owner), await compare(owner, anchors)
+    assert (named(inside), named(outside)) == ([], [])
+    assert (inside.unsealed, inside.late, inside.outside) == (0, [], None)
+    assert inside.leaves == inside.examined > 100
+    assert outside.promised_until is not None

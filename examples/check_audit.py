@@ -6,6 +6,7 @@ PUBLIC_KEYS has a key a line in base64. Needs the package `cryptography`. Exits 
 import base64
 import hashlib
 import json
+import pathlib
 import sys
 
 from cryptography.exceptions import InvalidSignature
@@ -68,10 +69,11 @@ def check(keys, proof):
 
 
 if __name__ == "__main__":
-    trusted = [base64.b64decode(line) for line in open(sys.argv[1]) if line.strip() and not line.startswith("#")]
+    lines = pathlib.Path(sys.argv[1]).read_text().splitlines()
+    trusted = [base64.b64decode(line) for line in lines if line.strip() and not line.startswith("#")]
     for name in sys.argv[2:]:
         try:
-            check(trusted, json.load(open(name)))
+            check(trusted, json.loads(pathlib.Path(name).read_text()))
             print(f"{name}: holds")
         except (ValueError, KeyError, IndexError) as error:
             sys.exit(f"{name}: {error}")

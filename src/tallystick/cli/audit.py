@@ -30,7 +30,7 @@ from tallystick.oversight.audit.heads import (
     public_text,
     read_checkpoint,
 )
-from tallystick.oversight.audit.prove import inclusion_proofs
+from tallystick.oversight.audit.prove import consistency_of, inclusion_proofs
 from tallystick.oversight.audit.verify import AuditReport, verify_audit
 from tallystick.record.postgres.audit_rows import AuditRows
 from tallystick.record.postgres.connections import connect
@@ -113,15 +113,15 @@ def verify(
 ) -> None:
     """Compare the record with what was sealed. Exits 1 where something differs."""
     settings = settings_from(data_dir)
-    keys = public_keys(_key_lines(settings, public_key))
     anchors: list[Anchor] = [] if heads is None else read_anchors(heads)
     if heads is not None and not anchors:
         raise typer.BadParameter("there are no heads in it", param_hint="--heads")
     window = timedelta(milliseconds=settings.audit_window_ms)
 
-    async def run(url: str, progress: Callable[[int], None]) -> AuditReport:
+    async def run(url: str, progress: Callable[[int, int], None]) -> AuditReport:
         connection = await connect(url, command_timeout_ms=COMMAND_TIMEOUT_MS)
         try:
+            keys = public_keys(_key_lines(settings, public_key))
             return await verify_audit(connection, keys, Clock(settings.clock_shift_ms), window, anchors, progress)
         finally:
             await connection.close()
@@ -181,6 +181,20 @@ def prove(
         file = out / f"{subject_id}-{number}.json"
         file.write_text(json.dumps(proof, indent=1) + "\n", encoding="utf-8")
         typer.echo(str(file))
+
+
+@app.command("consistency")
+def consistency(
+    group: Annotated[int, typer.Argument(metavar="GROUP", min=0, help="The group's number, as heads have it.")],
+    head: Annotated[int, typer.Argument(metavar="HEAD", min=1, help="The sequence of an earlier head of it.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Proof that a group's tree still begins with what it was at an earlier head: JSON."""
+
+    async def find(rows: AuditRows) -> dict[str, Any]:
+        return await consistency_of(rows, group, head)
+
+    print_json(_with_rows(settings_from(data_dir), find))
 
 
 @app.command("public-key")

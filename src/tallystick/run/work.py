@@ -101,9 +101,7 @@ def sealing_rounds(runtime: Runtime) -> list[Rounds]:
         return []
     sealer = Sealer(runtime.pool, runtime.clock, settings, SigningKey.from_text(settings.audit_signing_key))
     rounds = [
-        Rounds(
-            "sealing", settings.audit_sealing_interval_ms, sealer.round, finish=sealer.leave, watch=runtime.outage
-        )
+        Rounds("sealing", settings.audit_sealing_interval_ms, sealer.round, finish=sealer.leave, watch=runtime.outage)
     ]
     if settings.audit_heads_directory is not None:
         writer = HeadWriter(runtime.pool, Path(settings.audit_heads_directory).expanduser())

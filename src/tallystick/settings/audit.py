@@ -33,7 +33,8 @@ class AuditSettings(Section):
         int, count("Trees that merchants are spread over; fixed when sealing begins.", le=1_000)
     ] = 4
     audit_heads_directory: Annotated[
-        str | None, text("Where heads are copied to, so that they are out of the database's reach; without it, nowhere.")
+        str | None,
+        text("Where heads are copied to, so that they are out of the database's reach; without it, nowhere."),
     ] = None
     audit_heads_interval_ms: Annotated[int, ms("How often heads are copied.", ge=100, le=60_000)] = 30_000
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 import msgspec
 import pytest
 
 from tallystick.oversight.audit.anchors import Anchor
-from tests.support.audit import compare, named
+from tallystick.record.postgres.connections import open_pool
+from tests.support.audit import SETTINGS, compare, named, seal_all
+from tests.support.database import NewDatabase
 from tests.support.sample import Sample
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -67,8 +70,8 @@ WAYS = (
     ),
     Way(
         "insert a posting",
-        "INSERT INTO transfer SELECT merchant_id, payment_id, subject_id, version, 99, kind, credit, debit, 5, currency,"
-        " at, stream_id FROM transfer WHERE stream_id = '{captured}' LIMIT 1",
+        "INSERT INTO transfer SELECT merchant_id, payment_id, subject_id, version, 99, kind, credit, debit, 5,"
+        " currency, at, stream_id FROM transfer WHERE stream_id = '{captured}' LIMIT 1",
         ("changed: change {merchant} {captured}/2",),
     ),
     Way(
@@ -79,8 +82,8 @@ WAYS = (
     ),
     Way(
         "insert a payment of yesterday",
-        "INSERT INTO transition (merchant_id, subject_id, version, change_id, from_state, to_state, event, cause, actor,"
-        " at, change) SELECT merchant_id, 'pay_forged', version, change_id, from_state, to_state, event, cause, actor,"
+        "INSERT INTO transition (merchant_id, subject_id, version, change_id, from_state, to_state, event, cause,"
+        " actor, at, change) SELECT merchant_id, 'pay_forged', version, change_id, from_state, to_state, event, cause, actor,"
         " at - interval '1 day', change FROM transition WHERE subject_id = '{captured}' AND version = 1",
         ("not_sealed: change {merchant} pay_forged/1",),
     ),
@@ -179,6 +182,14 @@ WAYS = (
 )
 
 
+#: What no verifier can see. The first has a test of its own.
+NOT_PROMISED: Final = (
+    "edit a row before it is sealed",
+    "write rows that fit each other, with the time of now, and let them be sealed",
+    "take the signing key and everything that is outside, and write all of it anew",
+)
+
+
 async def _break(owner: asyncpg.Connection, sample: Sample, way: Way) -> None:
     names: dict[str, Any] = msgspec.structs.asdict(sample)
     for statement in way.sql.format(**names).split(";"):
@@ -209,3 +220,45 @@ async def test_what_nobody_touched_holds(owner: asyncpg.Connection, anchors: lis
     assert (inside.unsealed, inside.late, inside.outside) == (0, [], None)
     assert inside.leaves == inside.examined > 100
     assert outside.promised_until is not None
+
+
+async def test_an_edit_before_sealing_is_seen_by_nobody(new_database: NewDatabase) -> None:
+    """It is not promised: what is sealed is what is there when the sealer comes."""
+    database = new_database()
+    owner = await asyncpg.connect(database.owner_url)
+    try:
+        await owner.execute(
+            "INSERT INTO response (merchant_id, idempotency_key, status, body, at) VALUES ('m', 'k', 200, 'x', now())"
+        )
+        await owner.execute("UPDATE response SET status = 500")
+        async with await open_pool(database.app_url, SETTINGS) as pool:
+            await seal_all(pool)
+        async with owner.transaction():
+            report = await compare(owner)
+    finally:
+        await owner.close()
+    assert (named(report), report.late) == ([], [])
+    assert report.outside is None, "what is not outside is not promised at all"
+
+
+def table() -> str:
+    """The ways, as the page for operators has them."""
+    rows = [
+        f"| {way.name} | {'`audit verify --heads`' if way.outside else '`audit verify`'} |"
+        f" {', '.join(dict.fromkeys(_shown(found) for found in way.finds))} |"
+        for way in WAYS
+    ]
+    rows += [f"| {name} | nothing | *not promised* |" for name in NOT_PROMISED]
+    return "\n".join(["| as the owner of the database | seen by | named |", "|---|---|---|", *rows])
+
+
+def _shown(found: str) -> str:
+    what, _, about = found.partition(": ")
+    said = "the head" if what == "head" else what.replace("_", " ")
+    thing = about.split(" ")[0]
+    return said if thing in ("head", "checkpoint") and what != "rolled_back" else f"{said}: {thing}"
+
+
+async def test_the_page_has_every_way() -> None:
+    page = (Path(__file__).parents[3] / "docs/operate/audit.md").read_text()
+    assert table() in page

@@ -1,4 +1,4 @@
-"""Heads outside: files with a checkpoint and the heads that are new since the file before, each with its list of leaves.
+"""Heads outside: files with a checkpoint and the heads that are new since the file before, each with its leaves.
 
 A file is JSON, named by its checkpoint. It is written whole or not at all. What is there says what comes next, so a
 directory that was away catches up in order.

@@ -233,7 +233,7 @@ class SigningKey:
 
 
 def public_keys(texts: Iterable[str]) -> Mapping[str, Ed25519PublicKey]:
-    """By key id, from lines of base64; empty lines and those that begin with # are passed over. Raises BadSigningKey."""
+    """By key id, from lines of base64; empty lines and comments (#) are passed over. Raises BadSigningKey."""
     lines = [line.strip() for line in texts]
     keys = [
         Ed25519PublicKey.from_public_bytes(_key_bytes(line, "a public key"))

@@ -140,7 +140,7 @@ def inclusion_holds(hashed: bytes, position: int, size: int, proof: Sequence[byt
 
 
 def consistency_holds(first: int, first_root: bytes, second: int, second_root: bytes, proof: Sequence[bytes]) -> bool:
-    """Whether the proof shows that the tree of ``second`` leaves begins with the one of ``first`` (RFC 9162, 2.1.4.2)."""
+    """Whether it proves that the tree of ``second`` leaves begins with the one of ``first`` (RFC 9162, 2.1.4.2)."""
     if first == second:
         return first > 0 and first_root == second_root and not proof
     if not 0 < first < second or not proof:

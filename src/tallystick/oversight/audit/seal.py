@@ -1,4 +1,4 @@
-"""The sealer: in rounds it takes what is visible and not sealed, makes each group's tree longer, and signs the new heads.
+"""The sealer: in rounds it takes what is visible and not sealed, makes each tree longer, and signs the new heads.
 
 The order of a tree is the order of sealing, never a clock's. A round is one transaction: leaves, heads and the
 checkpoint over them are there together or not at all. Several may run. The primary key of heads decides which of two
@@ -219,9 +219,7 @@ class Sealer:
     def _signed(self, key: str, text: str, signature: bytes) -> bool:
         return signed_by({self._key.key_id: self._key.public}, key, text, signature)
 
-    async def _add_checkpoint(
-        self, rows: AuditRows, record: Record, heads: Sequence[GroupHead], now: datetime
-    ) -> None:
+    async def _add_checkpoint(self, rows: AuditRows, record: Record, heads: Sequence[GroupHead], now: datetime) -> None:
         last = await rows.last_checkpoint()
         groups: dict[int, GroupHead] = {}
         if last is not None:
@@ -300,7 +298,12 @@ class Sealer:
         sweep.late += len(late)
         for thing in late:
             log.error(
-                "sealed late", alert=True, kind=thing.kind, merchant_id=thing.merchant_id, key=thing.leaf_key, at=thing.at
+                "sealed late",
+                alert=True,
+                kind=thing.kind,
+                merchant_id=thing.merchant_id,
+                key=thing.leaf_key,
+                at=thing.at,
             )
 
     async def _end(self, sweep: Sweep) -> None:

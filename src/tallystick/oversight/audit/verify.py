@@ -119,7 +119,7 @@ class Verifier:
         keys: Mapping[str, Ed25519PublicKey],
         clock: Clock,
         window: timedelta,
-        progress: Callable[[int], None] = lambda _: None,
+        progress: Callable[[int, int], None] = lambda *_: None,
     ) -> None:
         self._rows = rows
         self._keys = keys
@@ -142,14 +142,17 @@ class Verifier:
                 for thing in things:
                     self._compare(thing)
                 self.report.examined += len(things)
-                self._progress(self.report.examined)
+                self._progress(self.report.examined, max(self.report.examined, self._size()))
         await self._name_missing()
         for merchant_id, table, name, stream in await self._rows.strays(KEPT):
             self.report.add("stray", f"{table} {merchant_id} {name}", f"it belongs to no change of {stream}")
         if anchors:
             await self._compare_outside(anchors)
-        self.report.leaves = sum(tree.size for tree in self._trees.values())
+        self.report.leaves = self._size()
         return self.report
+
+    def _size(self) -> int:
+        return sum(tree.size for tree in self._trees.values())
 
     async def _read_group(self, group: int) -> None:
         tree = self._trees[group] = Tree()
@@ -279,7 +282,9 @@ class Verifier:
                 await self._compare_head(anchor, outer.text.group, outer.text.sequence, outer.document, outer.leaves)
             if self._checkpoints.get(said.number) != digest(anchor.document):
                 self.report.add(
-                    "rolled_back", f"checkpoint {said.number}", f"{anchor.name} has it, and the record another one or none"
+                    "rolled_back",
+                    f"checkpoint {said.number}",
+                    f"{anchor.name} has it, and the record another one or none",
                 )
             last = anchor
         if last is not None:
@@ -322,7 +327,7 @@ async def verify_audit(
     clock: Clock,
     window: timedelta,
     anchors: Sequence[Anchor] = (),
-    progress: Callable[[int], None] = lambda _: None,
+    progress: Callable[[int, int], None] = lambda *_: None,
 ) -> AuditReport:
     """One comparison in one snapshot. Raises what the database raises."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):

@@ -261,7 +261,9 @@ class AuditRows:
         while after is not None:
             things, after = await self.page("change", after, _STEPS_AT_ONCE)
             own = [
-                each for each in things if each.merchant_id == merchant_id and each.leaf_key.startswith(f"{subject_id}/")
+                each
+                for each in things
+                if each.merchant_id == merchant_id and each.leaf_key.startswith(f"{subject_id}/")
             ]
             found += own
             if len(own) < len(things):

@@ -8,16 +8,17 @@ import hashlib
 import json
 import pathlib
 import sys
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 
-def sha256(*parts):
+def sha256(*parts: bytes) -> bytes:
     return hashlib.sha256(b"".join(parts)).digest()
 
 
-def signed_head(keys, text, signature):
+def signed_head(keys: list[bytes], text: str, signature: str) -> tuple[int, bytes]:
     """(size, root) of a head that one of the keys signed."""
     for key in keys:
         try:
@@ -29,7 +30,7 @@ def signed_head(keys, text, signature):
     raise ValueError("the head is not signed by a key of yours")
 
 
-def fold(path, at, last, old, new):
+def fold(path: list[bytes], at: int, last: int, old: bytes, new: bytes) -> tuple[bytes, bytes]:
     """Both roots by RFC 9162, 2.1.4.2 (and, with old = new, 2.1.3.2)."""
     for other in path:
         if last == 0:
@@ -46,7 +47,7 @@ def fold(path, at, last, old, new):
     return old, new
 
 
-def check(keys, proof):
+def check(keys: list[bytes], proof: dict[str, Any]) -> None:
     size, root = signed_head(keys, proof["head"], proof["signature"])
     path = [bytes.fromhex(each) for each in proof["path"]]
     if proof["proof"] == "tallystick inclusion 1":

@@ -123,7 +123,7 @@ async def test_two_that_seal_at_once_make_one_tree(fresh: Database, monkeypatch:
     async def everybody(*_: Any) -> bool:
         return True
 
-    monkeypatch.setattr(seal.Watch, "hold", everybody)
+    monkeypatch.setattr("tallystick.oversight.audit.seal.Watch.hold", everybody)
     monkeypatch.setattr(seal, "AT_ONCE", 7)
     async with _pool(fresh) as pool:
         sealers = [sealer_of(pool, audit_window_ms=600_000) for _ in range(4)]

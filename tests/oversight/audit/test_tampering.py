@@ -83,8 +83,8 @@ WAYS = (
     Way(
         "insert a payment of yesterday",
         "INSERT INTO transition (merchant_id, subject_id, version, change_id, from_state, to_state, event, cause,"
-        " actor, at, change) SELECT merchant_id, 'pay_forged', version, change_id, from_state, to_state, event, cause, actor,"
-        " at - interval '1 day', change FROM transition WHERE subject_id = '{captured}' AND version = 1",
+        " actor, at, change) SELECT merchant_id, 'pay_forged', version, change_id, from_state, to_state, event, cause,"
+        " actor, at - interval '1 day', change FROM transition WHERE subject_id = '{captured}' AND version = 1",
         ("not_sealed: change {merchant} pay_forged/1",),
     ),
     Way(

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "operate" / "alerts.md").read_text(encoding="utf-8")
 
@@ -31,6 +33,7 @@ def in_source() -> set[str]:
     return {found for file in files for found in alerts(file.read_text(encoding="utf-8"))}
 
 
+@pytest.mark.exhaustive
 def test_every_alert_has_a_row() -> None:
     rows = set(re.findall(r"^\| `([^`]+)` \|", PAGE, re.MULTILINE)) - {"event"}
     assert len(in_source()) > 15

@@ -109,6 +109,7 @@ def test_each_command_takes_a_config_file() -> None:
     assert all(takes("--config", each) for each in COMMANDS.values())
 
 
+@pytest.mark.exhaustive
 def test_each_command_answers_to_h(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     root = typer.main.get_command(app)
     program = root.make_context("tallystick", [], resilient_parsing=True)

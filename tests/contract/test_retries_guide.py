@@ -161,6 +161,7 @@ def test_a_wait_that_is_no_number_of_seconds_is_none(nonsense: str) -> None:
     assert 0 <= page.waits[0] <= 0.5
 
 
+@pytest.mark.exhaustive
 def test_a_client_with_patience_goes_on_for_hours() -> None:
     page = Page()
     assert page.create(patience_s=6_000)[0] == "checking"

@@ -85,6 +85,7 @@ def test_every_field_of_everything_that_is_said(struct: type[Struct]) -> None:
         assert NUMBER not in msgspec.json.encode(SCREEN.screened(said, "simulator", "main")).decode()
 
 
+@pytest.mark.exhaustive
 @given(data=st.data(), struct=st.sampled_from(SAID), number=numbers(), way=st.sampled_from(sorted(WRITTEN)))
 def test_however_it_is_said(data: st.DataObject, struct: type[Struct], number: str, way: str) -> None:
     said = data.draw(st.sampled_from(list(filled(struct, f"said {WRITTEN[way](number)}."))))
@@ -113,6 +114,7 @@ def test_names_stay_comparable() -> None:
         assert SCREEN.kept_name(name, "adyen") is name, "kept by its shape"
 
 
+@pytest.mark.exhaustive
 @given(number=numbers(), name=st.text(max_size=20))
 def test_a_name_is_opened_to_what_it_was(number: str, name: str) -> None:
     seal = NameSeal(Sealer(lambda: [b"k" * 32]))

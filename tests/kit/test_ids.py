@@ -38,6 +38,7 @@ def test_later_ids_sort_after_earlier_ones() -> None:
     assert ids == sorted(set(ids))
 
 
+@pytest.mark.exhaustive
 def test_threads_never_share_an_id() -> None:
     ids: list[str] = []
 

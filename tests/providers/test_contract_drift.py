@@ -186,6 +186,7 @@ def is_opaque(path: Path) -> bool:
     return any(part in _OPAQUE for part in path[:-1])
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("provider", LETTERS_OF)
 def test_an_event_without_one_of_its_fields(provider: str) -> None:
     letters = LETTERS_OF[provider]
@@ -285,6 +286,7 @@ def test_the_closed_lists(provider: str) -> None:
     assert known == ENUMS[provider]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("provider", LETTERS_OF)
 def test_an_event_with_an_unknown_word(provider: str) -> None:
     """At every place that holds a word of a closed list."""

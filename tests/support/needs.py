@@ -24,7 +24,7 @@ MARKERS: Final = {
     "database": "needs the embedded PostgreSQL",
     "processes": "starts programs",
     "browser": "drives a browser",
-    "exhaustive": "explores very many orders or values, for most of a second or longer",
+    "exhaustive": "explores very many orders or values, for a fifth of a second or longer",
 }
 
 #: Modules whose use starts a program.

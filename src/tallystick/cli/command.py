@@ -128,17 +128,20 @@ class Commands(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """One command, or None for an unknown name."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[cmd_name].partition(":")
-        found = getattr(import_module(module), attribute)
-        if isinstance(found, typer.Typer):
-            group = typer.main.get_group(found)
-            group.name = cmd_name
-            return _with_config(group)
-        alone = typer.Typer(add_completion=False)
-        alone.command(cmd_name)(found)
-        return _with_config(typer.main.get_command(alone))
+        return _command(cmd_name) if cmd_name in COMMANDS else None
+
+
+@cache  # a process that runs many commands makes each once
+def _command(name: str) -> Any:
+    module, _, attribute = COMMANDS[name].partition(":")
+    found = getattr(import_module(module), attribute)
+    if isinstance(found, typer.Typer):
+        group = typer.main.get_group(found)
+        group.name = name
+        return _with_config(group)
+    alone = typer.Typer(add_completion=False)
+    alone.command(name)(found)
+    return _with_config(typer.main.get_command(alone))
 
 
 @cache

@@ -70,9 +70,9 @@ SETTLED: Final = Line(
 
 
 def ends_another(change: Change) -> bool:
-    """Whether it answers an instruction for good that was answered 202 before, or whose request is gone: whoever asked
-    for it here has a line of its own."""
-    if change.claim is not None or not change.responses:
+    """Whether it answers an instruction for good that was answered 202 before, or whose request is gone, and a line is
+    wanted of that: whoever asked for it here has a line of its own."""
+    if change.claim is not None or not change.responses or not SETTLED.wanted:
         return False
     request = awaited()
     return (

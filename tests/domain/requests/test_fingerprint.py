@@ -71,6 +71,7 @@ def test_everything_else_does(one: str, other: str) -> None:
     assert differing_field(of(one), of(other)).split(".")[0] in {"a", "capture_method"}
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=100)
 @given(bodies)
 def test_the_canonical_form_is_stable_and_means_the_same(body: dict[str, Any]) -> None:

@@ -162,6 +162,7 @@ def test_what_any_encoder_writes_is_read_back(body: dict[str, Any], escaped: boo
     assert parse_json_object(json.dumps(body, ensure_ascii=escaped).encode()) == body
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=300)
 @given(
     st.binary(max_size=40) | st.text(st.sampled_from('{}[]":,\\ud8001eE.-NaInfity \x00'), max_size=30).map(str.encode)

@@ -52,6 +52,7 @@ async def test_nothing_unsafe_is_allowed(path: str) -> None:
     assert response.headers["request-id"]
 
 
+@pytest.mark.exhaustive
 async def test_it_loads_nothing_but_our_stylesheet() -> None:
     page = Read((await get("/docs")).text)
     assert page.loaded == ["/docs/style.css"]
@@ -62,6 +63,7 @@ async def test_it_loads_nothing_but_our_stylesheet() -> None:
     assert "url(" not in style.text and "@import" not in style.text
 
 
+@pytest.mark.exhaustive
 async def test_it_is_one_well_formed_page_whose_links_lead_somewhere() -> None:
     response = await get("/docs")
     assert response.headers["content-type"] == "text/html; charset=utf-8"
@@ -71,6 +73,7 @@ async def test_it_is_one_well_formed_page_whose_links_lead_somewhere() -> None:
     assert {link for link in page.links if link not in {f"#{id_}" for id_ in page.ids}} == {"/openapi.json"}
 
 
+@pytest.mark.exhaustive
 def test_it_shows_all_that_the_document_has() -> None:
     page = Read(reference_page(openapi_document()).decode())
     shown = set(page.ids)

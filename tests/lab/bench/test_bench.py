@@ -27,7 +27,7 @@ from tallystick.lab.bench.targets import JOURNAL_ADDS_MS, JOURNAL_SHARE, judge
 from tallystick.oversight.invariants import verify
 from tallystick.record.postgres.embedded.server import DatabaseUrls
 from tallystick.settings.load import Settings
-from tests.support.database import NewDatabase
+from tests.support.database import DEEP, NewDatabase
 
 #: What runs beside the load starts sooner as one process.
 SETTINGS = Settings(api_processes=1)
@@ -134,7 +134,7 @@ def test_journal_command_prints_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commits, "WARM_UP_PAYMENTS", 50)
     run = CliRunner().invoke(
         commands.app,
-        ["journal", "--rounds", "1", "--payments", "200", "--flows", "50", "--idle", "3", "--json"],
+        ["journal", "--rounds", "1", "--payments", "100", "--flows", "20", "--idle", "1", "--json"],
         catch_exceptions=False,
     )
     assert run.exit_code == 0
@@ -144,6 +144,7 @@ def test_journal_command_prints_json(monkeypatch: pytest.MonkeyPatch) -> None:
     assert report["figures"]["door_per_s"] > 0
 
 
+@pytest.mark.skipif(not DEEP, reason="deep: an API, a provider and their load are started")
 def test_a_slow_provider_over_http(bench_database: Database) -> None:
     plan = ProvidersPlan(
         providers=["adyen"],

@@ -144,6 +144,7 @@ def same(found: Replay, meant: Replay) -> bool:
     return found == meant and list(found.states) == list(meant.states)
 
 
+@pytest.mark.exhaustive
 def test_a_life_is_replayed_as_by_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     meant = [replay(steps) for steps in histories()]
     assert len(meant) > 100

@@ -307,6 +307,7 @@ KINDS = st.sampled_from(
 )
 
 
+@pytest.mark.exhaustive
 @given(KINDS, st.dictionaries(st.sampled_from(sorted({*OPERATION, "funds", "reason"})), ANY_JSON), ANY_JSON)
 def test_no_values_do_harm(kind: str, changed: dict[str, Any], created: Any) -> None:
     _harmless(event(kind, OPERATION | changed))

@@ -92,6 +92,7 @@ async def test_a_list_that_was_not_seen_to_its_end_proves_nothing(
     assert isinstance(await provider.fetch(missing), Unknown)
 
 
+@pytest.mark.exhaustive
 async def test_past_ten_thousand_objects_nothing_is_absent(
     bank: FakeStripe, provider: StripeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:

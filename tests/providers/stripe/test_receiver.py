@@ -198,6 +198,7 @@ _OBJECTS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.exhaustive
 @given(kind=_TYPES, thing=_OBJECTS | _JSON, created=_JSON)
 def test_whatever_is_signed_is_an_event_or_cleanly_refused(kind: str, thing: Any, created: Any) -> None:
     body = json.dumps({"id": "evt_1", "type": kind, "created": created, "data": {"object": thing}}).encode()

@@ -9,7 +9,7 @@ import asyncpg
 
 from tallystick.oversight.audit.anchors import read_anchors
 from tallystick.run.work import periodic_work
-from tests.support.audit import KEYS, KEY_TEXT, compare, named
+from tests.support.audit import KEY_TEXT, KEYS, compare, named
 from tests.support.database import NewDatabase
 from tests.support.polling import eventually_async
 from tests.support.runtime import SETTINGS, BookedProvider, Client, runtime_of
@@ -28,18 +28,20 @@ async def test_a_worker_seals_and_copies_heads(new_database: NewDatabase, tmp_pa
     )
     owner = await asyncpg.connect(database.owner_url)
     try:
-        async with runtime_of(database.app_url, BookedProvider(), settings=settings) as runtime:
-            async with working(runtime, "sealing", "heads"):
-                for number in range(3):
-                    await Client(runtime, "m").create(f"k{number}")
+        async with (
+            runtime_of(database.app_url, BookedProvider(), settings=settings) as runtime,
+            working(runtime, "sealing", "heads"),
+        ):
+            for number in range(3):
+                await Client(runtime, "m").create(f"k{number}")
 
-                async def everything_is_outside() -> bool:
-                    async with owner.transaction():
-                        report = await compare(owner, read_anchors(tmp_path))
-                    assert named(report) == []
-                    return report.unsealed == 0 and report.outside == f"checkpoint {report.checkpoints}"
+            async def everything_is_outside() -> bool:
+                async with owner.transaction(isolation="repeatable_read"):
+                    report = await compare(owner, read_anchors(tmp_path))
+                assert named(report) == []
+                return report.unsealed == 0 and report.outside == f"checkpoint {report.checkpoints}"
 
-                await eventually_async(everything_is_outside)
+            await eventually_async(everything_is_outside)
         assert all(anchor.signed_by(KEYS) for anchor in read_anchors(tmp_path))
     finally:
         await owner.close()

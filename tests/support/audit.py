@@ -48,11 +48,13 @@ async def copy_heads(pool: asyncpg.Pool, directory: Path) -> None:
         pass
 
 
-async def compare(connection: asyncpg.Connection, anchors: Sequence[Anchor] = (), **more: Any) -> AuditReport:
+async def compare(
+    connection: asyncpg.Connection, anchors: Sequence[Anchor] = (), *, window_ms: int = 1_000
+) -> AuditReport:
     """What ``audit verify`` finds, in the transaction of the connection."""
     rows = AuditRows(connection)
     await rows.in_utc()
-    return await Verifier(rows, KEYS, Clock(), timedelta(seconds=1)).run(anchors, **more)
+    return await Verifier(rows, KEYS, Clock(), timedelta(milliseconds=window_ms)).run(anchors)
 
 
 def named(report: AuditReport) -> list[str]:

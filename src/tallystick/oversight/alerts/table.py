@@ -185,6 +185,13 @@ RULES: Final[tuple[Rule, ...]] = (
         holds=conditions.messages_late,
         expression=f'{_LATE}{{what="queues_to_send"}} > 900',
     ),
+    Rule(
+        name="sealing_late",
+        says="The record is not sealed, or its heads are not copied: nothing of what comes meanwhile is proved.",
+        severity="notice",
+        holds=conditions.sealing_late,
+        expression="max by (part) (tallystick_sealing_lag_seconds) > 120",
+    ),
 )
 
 RULE: Final = {rule.name: rule for rule in RULES}

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
@@ -32,6 +33,8 @@ from tallystick.record.postgres.audit_rows import AuditRows, Checkpoint, Head
 
 #: Digits of a number in a file's name, so that names sort as numbers do.
 _DIGITS: Final = 12
+
+_NAME: Final = re.compile(r"heads-\d{12}\.json")
 
 #: Heads in one file: each has up to some hundred kilobytes of leaves. A file that would have more goes no further
 #: than an earlier checkpoint.
@@ -94,6 +97,12 @@ def _read(file: Path) -> Anchor:
 
 def _signed(found: Mapping[str, Any]) -> tuple[str, bytes]:
     return found["document"], base64.b64decode(found["signature"], validate=True)
+
+
+def last_outside(directory: Path) -> int:
+    """The number of the newest checkpoint in a directory; 0 where there is none. Raises OSError."""
+    files = sorted(directory.iterdir())
+    return max((int(file.stem.removeprefix("heads-")) for file in files if _NAME.fullmatch(file.name)), default=0)
 
 
 class HeadWriter:

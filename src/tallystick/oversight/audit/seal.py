@@ -303,7 +303,7 @@ class Sealer:
                 kind=thing.kind,
                 merchant_id=thing.merchant_id,
                 key=thing.leaf_key,
-                at=thing.at,
+                at=moment(thing.at),
             )
 
     async def _end(self, sweep: Sweep) -> None:

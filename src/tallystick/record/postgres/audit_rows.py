@@ -226,6 +226,16 @@ class AuditRows:
         found = structs_of(await self._connection.fetch(STATEMENTS["last_checkpoint"]), Checkpoint)
         return found[0] if found else None
 
+    async def oldest_unsealed(self, since: datetime, until: datetime) -> datetime | None:
+        """The time of the oldest change from then, and before then, that is not sealed."""
+        found: datetime | None = await self._connection.fetchval(STATEMENTS["oldest_unsealed"], since, until)
+        return found
+
+    async def checkpoint_after(self, number: int) -> datetime | None:
+        """When the first checkpoint above that number was made."""
+        found: datetime | None = await self._connection.fetchval(STATEMENTS["checkpoint_after"], number)
+        return found
+
     async def checkpoints(self, after: int = 0) -> AsyncIterator[Checkpoint]:
         """Heads of heads in their order, those above that number."""
         while found := structs_of(await self._connection.fetch(STATEMENTS["checkpoints"], after, 1_000), Checkpoint):

@@ -27,6 +27,16 @@ WHERE leaf_group = $1 AND sequence > $2 ORDER BY sequence LIMIT $3;
 -- head_groups: the groups that have heads
 SELECT DISTINCT leaf_group FROM audit_head ORDER BY leaf_group;
 
+-- oldest_unsealed: the oldest change of a time that is not sealed (from $1 to before $2)
+SELECT min(s.at) AS at
+FROM transition s
+LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'change'
+    AND l.leaf_key = s.subject_id || '/' || s.version::text
+WHERE s.at >= $1 AND s.at < $2 AND s.lead_version IS NULL AND l.leaf_key IS NULL;
+
+-- checkpoint_after: when the first checkpoint above this number was made
+SELECT sealed_at FROM audit_checkpoint WHERE number > $1 ORDER BY number LIMIT 1;
+
 -- last_checkpoint: the newest head of heads
 SELECT number, document, signature, sealed_at FROM audit_checkpoint ORDER BY number DESC LIMIT 1;
 

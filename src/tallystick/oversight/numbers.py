@@ -90,7 +90,7 @@ COMPLETE: Final = Levels(
 SEALING_LAG: Final = Levels(
     "tallystick_sealing_lag_seconds",
     "Where the record is sealed: the age of the oldest change that is not, and since when heads are not copied.",
-    ("part",),
+    ("what",),
 )
 ALERTS: Final = Levels("tallystick_alerts", "Alerts that are not resolved.", ("alert", "severity", "state"))
 READ_AT: Final = Levels(

@@ -292,13 +292,13 @@ async def test_endpoint_given_up_and_messages_late(database: Database, fresh_mer
 async def test_sealing_late(new_database: NewDatabase, tmp_path: Path, seen: Seen) -> None:
     """Heads are made by one look of a sealer, and nobody copies them or seals what comes after."""
     database = new_database()
-    sealed = {
-        "audit_sealing": True,
-        "audit_signing_key": KEY_TEXT,
-        "audit_heads_directory": str(tmp_path),
-        "alert_sealing_age_ms": 0,
-    }
-    async with watched(database.app_url, **sealed) as runtime:
+    async with watched(
+        database.app_url,
+        audit_sealing=True,
+        audit_signing_key=KEY_TEXT,
+        audit_heads_directory=str(tmp_path),
+        alert_sealing_age_ms=0,
+    ) as runtime:
         client = Client(runtime, "m")
         await client.create("sealed")
         await seal_all(runtime.pool)

@@ -40,6 +40,24 @@ def test_every_alert_has_a_row() -> None:
     assert rows == in_source()
 
 
+def silent(source: str) -> Iterator[str]:
+    """Lines of the log for a person that say nothing of what to do next."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("log."):
+            names = {keyword.arg for keyword in node.keywords}
+            if (
+                "alert" in names
+                and "next" not in names
+                and "where" not in {ast.unparse(each.value) for each in node.keywords if each.arg is None}
+            ):
+                yield ast.unparse(node.args[0])
+
+
+def test_every_alert_says_what_to_do_next() -> None:
+    files = (ROOT / "src" / "tallystick").rglob("*.py")
+    assert [found for file in files for found in silent(file.read_text(encoding="utf-8"))] == []
+
+
 def test_an_alert_is_found_however_it_is_written() -> None:
     written = (
         "log.error('a', alert=True)\nlog.warning('b', alert=x.alert)\nself._alert('c', d)\nself._intake.alert('e', d)"

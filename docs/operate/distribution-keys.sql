@@ -70,3 +70,12 @@ SELECT create_distributed_table('audit_head', 'leaf_group', colocate_with => 'no
 SELECT create_distributed_table('audit_checkpoint', 'number', colocate_with => 'none');
 SELECT create_distributed_table('audit_record', 'name', colocate_with => 'none');
 SELECT create_distributed_table('audit_sweep', 'sweep_id', colocate_with => 'none');
+-- Operators who sign in, their sessions and their tries; and what needs more than one person. Few rows, by their own keys.
+SELECT create_distributed_table('operator_version', 'operator_id', colocate_with => 'none');
+SELECT create_distributed_table('operator_bootstrap', 'place', colocate_with => 'none');
+SELECT create_distributed_table('operator_credential', 'operator_id', colocate_with => 'operator_version');
+SELECT create_distributed_table('operator_session', 'session_hash', colocate_with => 'none');
+SELECT create_distributed_table('sign_in_try', 'subject', colocate_with => 'none');
+SELECT create_distributed_table('approval_request', 'request_id', colocate_with => 'none');
+SELECT create_distributed_table('approval_decision', 'request_id', colocate_with => 'approval_request');
+SELECT create_distributed_table('approval_outcome', 'request_id', colocate_with => 'approval_request');

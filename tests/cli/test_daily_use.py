@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tallystick.access.operator import operator_of_shell
 from tallystick.cli import provider_events
 from tallystick.interfaces.api.openapi import openapi_document
 from tallystick.kit.clock import Clock
@@ -22,6 +23,8 @@ from tests.support.inbox import accept, envelope
 from tests.support.operators import LONG, MERCHANT, OTHER, World
 
 Command = Callable[..., Ran]
+
+WHY = ("--reason", "the receiver was down")
 
 
 def documents(ran: Ran) -> Any:
@@ -167,23 +170,25 @@ def test_messages_are_sent_again(world: World, operate: Command) -> None:
     sent = documents(operate("webhooks", "deliveries", world.endpoint, "--json"))
     assert len(sent) > 10 and {each["state"] for each in sent} == {"open"}
     message = sent[0]["message_id"]
-    assert documents(operate("webhooks", "resend", world.endpoint, message, "--actor", "kim", "--json")) == {
-        "count": 1,
-        "has_more": False,
-    }
+    once = ("webhooks", "resend", world.endpoint, message, *WHY, "--idempotency-key", "ticket-7", "--json")
+    first, second = documents(operate(*once)), documents(operate(*once))
+    assert (first["count"], first["has_more"], first["act"]["repeated"]) == (1, False, False)
+    assert second["act"] == first["act"] | {"repeated": True}
+    (act,) = documents(operate("acts", "list", "--target", world.endpoint, "--json"))
+    assert (act["id"], act["act"], act["operator"]) == (first["act"]["id"], "message.resend", operator_of_shell().name)
     again = documents(operate("webhooks", "deliveries", world.endpoint, "--json", "--limit", "1"))[0]
-    assert again["resends"] == 1 and [each["actor"] for each in again["attempts"]] == ["operator:kim"]
+    assert again["resends"] == 1 and [each["actor"] for each in again["attempts"]] == [operator_of_shell().name]
     with psycopg.connect(world.database.owner_url, autocommit=True) as owner:
         owner.execute(
             "UPDATE message_delivery SET state = 'exhausted', next_try_at = NULL WHERE message_id = %s", (message,)
         )
     exhausted = documents(operate("webhooks", "deliveries", world.endpoint, "--state", "exhausted", "--json"))
     assert [each["message_id"] for each in exhausted] == [message]
-    assert operate("webhooks", "resend", world.endpoint, "--since", "2020-01-01").code == 0
+    assert operate("webhooks", "resend", world.endpoint, "--since", "2020-01-01", *WHY).code == 0
     assert documents(operate("webhooks", "deliveries", world.endpoint, "--state", "exhausted", "--json")) == []
     with psycopg.connect(world.database.owner_url, autocommit=True) as owner:
         owner.execute("UPDATE webhook_endpoint SET state = 'disabled'")
-        refused = operate("webhooks", "resend", world.endpoint, message)
+        refused = operate("webhooks", "resend", world.endpoint, message, *WHY)
         owner.execute("UPDATE webhook_endpoint SET state = 'enabled'")
     assert refused.code == 2 and "nothing is sent to the disabled endpoint we_" in refused.err
 
@@ -211,8 +216,8 @@ def test_what_is_not_there_and_what_is_no_id_is_one_line(world: World, operate: 
         ("provider-events", "show", "x"): "x is not the id of an event",
         ("webhooks", "deliveries", new_id("we")): "there is no endpoint we_",
         ("webhooks", "deliveries", "x"): "x is not the id of an endpoint",
-        ("webhooks", "resend", world.endpoint, new_id("msg")): "has no delivery of msg_",
-        ("webhooks", "resend", world.endpoint, "x"): "x is not the id of a message",
+        ("webhooks", "resend", world.endpoint, new_id("msg"), *WHY): "has no delivery of msg_",
+        ("webhooks", "resend", world.endpoint, "x", *WHY): "x is not the id of a message",
     }
     for line, said in lost.items():
         ran = operate(*line)
@@ -226,7 +231,7 @@ def test_what_is_not_there_and_what_is_no_id_is_one_line(world: World, operate: 
         ("payments list --state paid", "expected one of"),
         ("refunds list --since 2026-01-02 --until 2026-01-02", "--until must be after --since"),
         ("webhooks deliveries we_00000000000000000000000000000000 --state lost", "expected one of open"),
-        ("webhooks resend we_00000000000000000000000000000000", "name messages, or give --since"),
+        ("webhooks resend we_00000000000000000000000000000000 --reason r", "name messages, or give --since"),
         ("payments list --min-amount 5 --since 2026-01-01 --until 2026-01-02", "--currency is required"),
         ("payments list --currency EUR", "--since is required beside amounts, currency and metadata"),
         ("payments list --currency eur", "three capital letters"),

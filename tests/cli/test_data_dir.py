@@ -32,6 +32,8 @@ WELL_FORMED = {
     "case": new_id("case"),
     "act": new_id("opa"),
     "alert": new_id("alr"),
+    "request": new_id("apr"),
+    "role": "viewer",
 }
 
 #: Words that are not required one by one, but of which a command needs some.

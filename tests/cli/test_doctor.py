@@ -11,6 +11,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from itertools import count
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -35,7 +36,7 @@ from tests.support.ports import free_port
 from tests.support.runtime import SETTINGS
 from tests.support.sample import make_sample
 
-COMMANDS: Final = ("serve", "work", "up", "migrate")
+COMMANDS: Final = ("serve", "work", "console", "up", "migrate")
 
 #: Said by a command that got past its checks.
 WENT_ON: Final = "went on"
@@ -129,6 +130,12 @@ def a_port_of_another_program(world: World, _: pytest.MonkeyPatch) -> Iterator[d
 def few_file_descriptors(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1_024, 1_024))
     monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
+    yield world.settings(world.database())
+
+
+@case("packages", "not installed here: nothing-of-this-name; install what this release needs")
+def a_package_that_is_not_installed(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    monkeypatch.setattr(metadata, "requires", lambda _: ["nothing-of-this-name>=2"])
     yield world.settings(world.database())
 
 

@@ -34,6 +34,7 @@ WITHOUT_JSON: Final = {
     "up": "a role: it logs in JSON where nobody looks on",
     "serve": "a role",
     "work": "a role",
+    "console": "a role",
     "simulate": "a role",
     "demo": "a demonstration for people",
     "alerts rules": "a file for Prometheus",
@@ -46,6 +47,7 @@ WITHOUT_JSON: Final = {
 WITHOUT_TABLE: Final = {
     **WITHOUT_JSON,
     **dict.fromkeys(("keys create", "keys rotate"), "prints a key"),
+    "login": "a sentence",
     "listen": "a line for each message, until Ctrl-C",
     **dict.fromkeys(("in-doubt show", "openapi", "contract", "contract write"), "prints a document or its path"),
     **dict.fromkeys(
@@ -71,6 +73,12 @@ WITHOUT_TABLE: Final = {
             "release mark",
             "alerts acknowledge",
             "alerts resolve",
+            "operators add",
+            "operators change",
+            "operators disable",
+            "operators reset",
+            "operators approve",
+            "operators reject",
         ),
         "an act: a sentence",
     ),
@@ -163,6 +171,9 @@ def lines_with_rows(world: World) -> dict[str, list[str]]:
         "rejections events": [],
         "acts list": [],
         "acts show": [world.act],
+        "operators list": [],
+        "operators review": [],
+        "operators requests": [],
         "providers list": [],
         "release list": [],
         "dead-letters list": [],
@@ -226,7 +237,7 @@ def test_settings_stand_in_groups_that_fit(monkeypatch: pytest.MonkeyPatch, caps
     ran = run_here(monkeypatch, capsys, "settings")
     assert max(map(len, re.sub(r"\x1b\[[0-9;]*m", "", ran.out).splitlines())) <= 80
     groups = {row["group"] for row in json.loads(run_here(monkeypatch, capsys, "settings", "--json").out)}
-    assert len(groups) == 15 and all(group and f" {group} " in ran.out for group in groups)
+    assert len(groups) == 16 and all(group and f" {group} " in ran.out for group in groups)
 
 
 def test_what_a_restored_record_lacks_fits(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -256,7 +267,7 @@ NEEDED: Final = {
     "disputes state-amount": [new_id("dp"), *"--movement m --amount 1 --reason r".split()],
     "provider-events show": [new_id("evt")],
     "webhooks deliveries": [new_id("we")],
-    "webhooks resend": [new_id("we"), new_id("msg")],
+    "webhooks resend": [new_id("we"), new_id("msg"), *"--reason r".split()],
     "webhooks reread": ["--type", "t"],
     "keys create": ["--merchant", "m"],
     "keys rotate": ["k", "--merchant", "m"],
@@ -285,7 +296,14 @@ NEEDED: Final = {
     "release mark": ["1.0"],
     "audit prove": [new_id("pay"), "--merchant", "m"],
     "audit consistency": ["2", "1"],
-    "sealing-keys retire": ["01234567", *"--actor a --reason r".split()],
+    "operators add": ["ada", "--role", "viewer", "--reason", "r"],
+    "operators change": ["ada", "--role", "viewer", "--reason", "r"],
+    "operators disable": ["ada", "--reason", "r"],
+    "operators reset": ["ada", "--reason", "r"],
+    "operators approve": [new_id("apr"), "--reason", "r"],
+    "operators reject": [new_id("apr"), "--reason", "r"],
+    "login": ["--out"],
+    "sealing-keys retire": ["01234567", *"--reason r".split()],
 }
 
 #: Commands that open no database of the settings, or go on without it, with the reason.
@@ -309,9 +327,16 @@ def test_a_database_that_is_away_is_named_with_its_remedy_and_without_a_password
     away = f"postgresql://nobody:hunter2@127.0.0.1:{port}/nothing"
     line = [*name.split(), *NEEDED.get(name, ())]
     ran = run_here(
-        monkeypatch, capsys, *line, database_url=away, migration_database_url=away, port=str(free_port()), **SEALED
+        monkeypatch,
+        capsys,
+        *line,
+        database_url=away,
+        migration_database_url=away,
+        port=str(free_port()),
+        console_port=str(free_port()),
+        **SEALED,
     )
-    assert (ran.code, ran.out) == (75 if name in ("serve", "work") else 2, ""), ran
+    assert (ran.code, ran.out) == (75 if name in ("serve", "work", "console") else 2, ""), ran
     (said,) = ran.err.splitlines()
     assert f"cannot reach the database at 127.0.0.1:{port}; nothing was done. Check that it runs" in said
     assert "TALLYSTICK_DATABASE_URL" in said and "hunter2" not in said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -46,6 +47,8 @@ def test_a_case_is_shown_taken_handed_on_and_ignored(database: Database, fresh_m
     assert listed.code == 0 and case["id"] in listed.out and "nobody" in listed.out
     shown = command("rejections", "show", case["id"])
     assert payment_id in shown.out and "late" in shown.out
+    evidence = shown.out.partition("evidence")[2]
+    assert evidence.count("\n") > 3, "one member a line"
     assert "wait" in command("rejections", "groups").out
     taken = command("rejections", "acknowledge", case["id"], "--reason", "mine")
     assert "looks at it" in taken.out
@@ -130,11 +133,17 @@ def test_malformed_arguments(command: Command) -> None:
 
 def test_releases_and_pauses(fresh_merchant: str, command: Command) -> None:
     name, account = f"1.0-{fresh_merchant}", f"acct-{fresh_merchant}"
-    assert f"Release {name} is marked." in command("release", "mark", name).out
-    assert name in [each["version"] for each in document(command("release", "list", "--json"))]
+    first = command("release", "mark", name)
+    assert f"Release {name} is marked." in first.out and "Recorded as opa_" in first.out
+    again = command("release", "mark", name, "--reason", "somebody else says so too")
+    assert again.code == 0 and f"Release {name} was marked before, at " in again.out and "one point" in again.out
+    assert [each["version"] for each in document(command("release", "list", "--json"))].count(name) == 1
     pause = ("providers", "pause", "simulator", "--account", account, "--reason", "audit")
-    assert "gets no calls" in command(*pause, "--for", "10m").out
-    assert account in command("providers", "list").out
+    paused = command(*pause, "--for", "10m").out
+    assert re.search(r"gets no calls until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\.\nRecorded as opa_", paused)
+    until = re.findall(r"until (\S+ \S+) UTC", paused)[0]
+    assert account in command("providers", "list").out and until in command("providers", "list").out
+    assert "gets no calls until it is resumed." in command(*pause).out
     resume = ("providers", "resume", "simulator", "--account", account, "--reason", "done")
     assert "gets calls again" in command(*resume).out
     assert account not in command("providers", "list").out

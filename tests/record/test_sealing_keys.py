@@ -32,6 +32,7 @@ from tallystick.record.sealing import (
 )
 from tallystick.record.sealing_keys import NOT_COMPARED, NOT_REGISTERED, Retired, SealingKeys, active_of, judge, retire
 from tallystick.settings.load import Settings
+from tests.support.acts import retiring
 from tests.support.database import Database
 from tests.support.runtime import SETTINGS, BookedProvider, Client, runtime_of
 
@@ -308,12 +309,12 @@ async def test_a_lost_key_is_given_up_by_a_person(
     await refused(database, settings_of("a"))
     assert await refused(database, settings) is not None
     assert (await sealed_by(owner, key_id("a"))).endpoint_secrets == 1
-    await retire(owner, key_id("a"), actor="operator:jo", reason="the disk is gone", shift_ms=0)
+    await retire(owner, key_id("a"), retiring(key_id("a"), "the disk is gone"), shift_ms=0)
     assert await refused(database, settings) is None
     assert await registered(owner) == [sealer_of(settings).names()[0].key_id]
     assert "was retired" in str(await refused(database, settings_of("a"))), "it seals nothing again"
     with pytest.raises(Retired, match="retired already"):
-        await retire(owner, key_id("a"), actor="operator:jo", reason="again", shift_ms=0)
+        await retire(owner, key_id("a"), retiring(key_id("a"), "again"), shift_ms=0)
 
 
 async def test_a_charge_whose_name_a_key_sealed_is_counted(
@@ -338,7 +339,7 @@ async def test_what_a_retired_key_sealed_is_opened_where_it_is_still_given(
 ) -> None:
     await refused(database, settings_of("a"))
     await refused(database, settings_of("ba"))
-    await retire(owner, key_id("a"), actor="operator:jo", reason="rotated", shift_ms=0)
+    await retire(owner, key_id("a"), retiring(key_id("a"), "rotated"), shift_ms=0)
     assert await refused(database, settings_of("b")) is None
     async with process(database, settings_of("ba")) as (sealer, keys):
         await keys.compare()
@@ -351,7 +352,7 @@ async def test_an_unregistered_lost_key_of_an_upgraded_record_is_given_up_too(
 ) -> None:
     await a_kept_event(owner, sealer_of(settings_of("a")))
     assert await refused(database, settings_of("b")) is not None
-    await retire(owner, key_id("a"), actor="operator:jo", reason="lost long ago", shift_ms=0)
+    await retire(owner, key_id("a"), retiring(key_id("a"), "lost long ago"), shift_ms=0)
     assert await refused(database, settings_of("b")) is None
     assert await registered(owner) == [key_id("b")]
 

@@ -13,6 +13,7 @@ import pytest
 from tallystick.domain.alert import Alert
 from tallystick.domain.rates import RateName
 from tallystick.domain.verdicts import Approved, Declined, Pending, Verdict
+from tallystick.flows.api_process import telling_circuits
 from tallystick.flows.deployments import mark_release
 from tallystick.flows.operations.acts import asked_act
 from tallystick.flows.payments.attempts import settle_verdict
@@ -240,7 +241,11 @@ async def test_conflicting_event(database: Database, fresh_merchant: str, seen: 
         await accept(database, [first])
         await accept(database, [again(first, digest=b"x" * 32)])
         await Rates(runtime.stores.rates).write()
-        seen(await alert_of(runtime, "conflicting_event"))
+        alert = seen(await alert_of(runtime, "conflicting_event"))
+        event_id = await runtime.pool.fetchval(
+            "SELECT event_id FROM inbox WHERE payment_id = $1", loaded.stored.payment.payment_id
+        )
+        assert alert.summary.endswith(f"{event_id} last; tallystick provider-events show {event_id}")
 
 
 async def test_case_unassigned(database: Database, fresh_merchant: str, seen: Seen) -> None:
@@ -267,8 +272,14 @@ class Silent(BookedProvider):
 
 
 async def test_circuit_open(database: Database, seen: Seen) -> None:
-    async with watched(database.app_url, Silent()) as runtime:
-        assert seen(await alert_of(runtime, "circuit_open", "simulator")).severity == "notice"
+    """In a process beside the worker that watches, whose own calls are answered."""
+    async with (
+        watched(database.app_url, None, "circuits") as runtime,
+        runtime_of(database.app_url, Silent()) as beside,
+        telling_circuits(beside),
+    ):
+        alert = seen(await alert_of(runtime, "circuit_open", "simulator"))
+        assert alert.severity == "notice" and "open in 1 of" in alert.summary
 
 
 async def test_contract_drift(database: Database, seen: Seen) -> None:

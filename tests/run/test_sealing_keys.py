@@ -140,6 +140,7 @@ async def test_up_says_why_it_gives_up(
         database=DatabaseUrls(database.owner_url, database.app_url),
         address=f"http://127.0.0.1:{port}",
         simulator_address=None,
+        console_address=None,
         key_file=Path("api-key"),
         api_key="",
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from tallystick.domain.notices import AttemptNotice
-from tallystick.domain.operator_act import ActName, AskedAct
+from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
 from tallystick.domain.rejected_case import RejectedCase
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.verdicts import Approved
 from tallystick.flows.operations.acts import asked_act
 from tallystick.flows.runtime import Runtime
+from tallystick.kit.clock import utc_now
 from tallystick.kit.ids import new_id
 from tallystick.record.postgres.cases import CaseFilter
 from tests.support.database import Database
@@ -26,6 +27,11 @@ def asked(
 ) -> AskedAct:
     """An act as an operator asks for it."""
     return asked_act(operator, key, act, target, reason, key_kind="human", **more)
+
+
+def retiring(key_id: bytes, reason: str) -> OperatorAct:
+    """A sealing key is given up, as an operator's act."""
+    return asked("sealing_key.retire", key_id.hex(), reason=reason).done({}, utc_now())
 
 
 async def refused_event(runtime: Runtime, database: Database, stored: PaymentSnapshot, name: str | None = None) -> str:

@@ -82,6 +82,7 @@ def end_where_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
         went_on()
 
     monkeypatch.setattr("tallystick.cli.serve.serve_api", went_on)
+    monkeypatch.setattr("tallystick.cli.console.serve_console", went_on)
     monkeypatch.setattr("tallystick.cli.work.work_until_signalled", works)
     monkeypatch.setattr("tallystick.cli.migrate.apply_migrations", went_on)
     monkeypatch.setattr("tallystick.run.up.migrate", went_on)
@@ -102,7 +103,7 @@ def run_process(*arguments: str, timeout_s: float = 5 * PATIENCE_S, **settings: 
 
 class Up:
     """``tallystick up`` on a data directory, in a process of its own. With ``database_url`` among the settings its
-    database is that one, which starts sooner than a new one."""
+    database is that one, which starts sooner than a new one. Without ``console`` it starts none."""
 
     def __init__(self, data_dir: Path, **settings: str) -> None:
         self.data_dir = data_dir
@@ -119,7 +120,9 @@ class Up:
                 *(sys.executable, "-m", "tallystick", "up", *where),
                 *("--port", str(self.port), "--simulator-port", str(self.simulator_port)),
             ],
-            env=clean_environment({f"TALLYSTICK_{name.upper()}": value for name, value in settings.items()}),
+            env=clean_environment(
+                {f"TALLYSTICK_{name.upper()}": value for name, value in ({"console": "false"} | settings).items()}
+            ),
             stdout=self._log,
             stderr=self._log,
         )

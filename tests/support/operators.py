@@ -8,12 +8,14 @@ from typing import Final, NamedTuple
 
 import psycopg
 
+from tallystick.access.accounts import Granted
 from tallystick.access.key_store import create_key
 from tallystick.domain.alert import Found
 from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.notices import DisputeNotice
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.deployments import mark_release, note_configuration
+from tallystick.flows.operations import operators
 from tallystick.flows.operations.acts import annotate
 from tallystick.flows.operations.alerts import alert_id_of, raise_alert
 from tallystick.flows.operations.pauses import pause
@@ -84,8 +86,16 @@ async def make_world(database: Database) -> World:
         act = await _acts(runtime)
         [case, *_] = await cases_of(runtime, MERCHANT)
         alert = await _alert(runtime)
+        await _operators(runtime)
     unknown = derived_id("dp", "simulator", "main", "du")
     return World(database, sample, others, endpoint, _lengthen(database), unknown, case.case_id, act, alert)
+
+
+async def _operators(runtime: Runtime) -> None:
+    """The first two, and a third whom nobody has approved."""
+    for name in ("ada", "b" + "o" * 30 + "b", "joe"):
+        granted = Granted(roles=["admin", "operator"], merchants=None, raw_evidence=name == "ada")
+        await operators.add(runtime, name, granted, actor=f"shell:{name}@{LONG}", reason="joined the team")
 
 
 async def _alert(runtime: Runtime) -> str:

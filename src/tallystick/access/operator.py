@@ -1,17 +1,26 @@
-"""Who acts on a command line: the owner of an operator's API key, or the account of the machine."""
+"""Who acts on a command line: who signed in, the owner of an operator's API key, or the account of the machine."""
 
 from __future__ import annotations
 
 import getpass
 import socket
+from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
 
 from tallystick.access.api_key import matches, parse_key
+from tallystick.access.roles import Right
+from tallystick.access.sessions import Sessions
 from tallystick.access.stored_keys import StoredKeys
 from tallystick.domain.api_keys import KeyKind, Scope
 from tallystick.domain.errors import TallystickError
+from tallystick.domain.operator_act import ActName
+
+#: Acts that move or settle money.
+MONEY_ACTS: Final[frozenset[ActName]] = frozenset(
+    {"attempt.resolve", "late_money.accept", "late_money.return", "dispute.state_amount"}
+)
 
 #: Compared with for an unknown key, as in authentication over HTTP.
 _NO_HASH: Final = bytes(32)
@@ -22,8 +31,8 @@ class NotAnOperator(TallystickError):
 
 
 class Operator(Struct, frozen=True, kw_only=True):
-    """Who acts. ``name``: ``key:<key id>``, or ``shell:<user>@<host>`` where nobody was authenticated. ``key_kind`` is
-    the key's."""
+    """Who acts. ``name``: ``operator:<name>``, ``key:<key id>``, or ``shell:<user>@<host>`` where nobody was
+    authenticated. ``key_kind`` is the key's."""
 
     name: str
     key_kind: KeyKind | None = None
@@ -53,3 +62,18 @@ async def operator_on_command_line(keys: StoredKeys, text: str | None, scope: Sc
     if not stored.declared.allows(scope):
         raise NotAnOperator(f"TALLYSTICK_OPERATOR_KEY lacks the scope {scope}; nothing was done")
     return operator_of_key(key.key_id, stored.declared.kind)
+
+
+async def operator_signed_in(sessions: Sessions, token: str, act: ActName, now: datetime, fresh_ms: int) -> Operator:
+    """Who signed in on this command line. Raises NotAnOperator for a session that is over or lacks the act's right."""
+    viewer = await sessions.viewer(token)
+    if viewer is None:
+        raise NotAnOperator("your session is over: `tallystick login`, or `tallystick login --out`. Nothing was done")
+    right: Right = "money" if act in MONEY_ACTS else "act"
+    if not viewer.may(right):
+        raise NotAnOperator(f"{viewer.actor} lacks the right {right}; nothing was done")
+    if viewer.merchants is not None:
+        raise NotAnOperator(f"{viewer.actor} is limited to merchants, and acts in the console. Nothing was done")
+    if right == "money" and not viewer.is_fresh(now, fresh_ms):
+        raise NotAnOperator("this needs a recent sign-in: `tallystick login`. Nothing was done")
+    return Operator(name=viewer.actor, key_kind="human")

@@ -9,13 +9,19 @@ from typing import Annotated, Any, TypeVar
 import typer
 from msgspec import Struct
 
-from tallystick.access.operator import operator_on_command_line
+from tallystick.access.operator import operator_on_command_line, operator_signed_in
+from tallystick.access.sessions import Sessions
 from tallystick.cli.context import console, print_json
 from tallystick.cli.database import existing_database
+from tallystick.cli.session_file import kept_session
 from tallystick.domain.api_keys import Scope
+from tallystick.domain.errors import TallystickError
 from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
 from tallystick.domain.requests.idempotency_key import parse_idempotency_key
 from tallystick.flows.assembly import open_runtime
+from tallystick.flows.compliance.amounts import NeedsSecondPerson
+from tallystick.flows.compliance.approvable import APPROVABLE
+from tallystick.flows.compliance.four_eyes import ask
 from tallystick.flows.operations.acts import asked_act, perform
 from tallystick.flows.runtime import Runtime
 from tallystick.settings.load import Settings
@@ -32,6 +38,14 @@ ActKey = Annotated[
         show_default="a new one",
     ),
 ]
+
+
+class AskedFor(TallystickError):
+    """The act waits for a second person; the message says how they approve it."""
+
+
+#: What a second person types, before the request's id.
+APPROVE = "tallystick operators approve"
 
 
 class Done(Struct, frozen=True, kw_only=True):
@@ -85,7 +99,11 @@ def act_on(settings: Settings, asking: Asking, do: Callable[[Runtime, AskedAct],
 async def act_in(runtime: Runtime, asking: Asking, do: Callable[[Runtime, AskedAct], Awaitable[OperatorAct]]) -> Done:
     """As ``act_on``, in a runtime that is open."""
     stores, settings = runtime.stores, runtime.settings
-    who = await operator_on_command_line(stores.api_keys, settings.operator_key, asking.scope)
+    sessions = Sessions(runtime.pool, runtime.clock, settings, runtime.sealer)
+    if settings.operator_key is None and (token := kept_session()) is not None:
+        who = await operator_signed_in(sessions, token, asking.act, runtime.clock.now(), settings.console_fresh_ms)
+    else:
+        who = await operator_on_command_line(stores.api_keys, settings.operator_key, asking.scope)
     asked = asked_act(
         who.name,
         checked_key(asking.key),
@@ -95,7 +113,12 @@ async def act_in(runtime: Runtime, asking: Asking, do: Callable[[Runtime, AskedA
         key_kind=who.key_kind,
         **asking.arguments,
     )
-    act, repeated = await perform(stores.acts, settings, asked, lambda: do(runtime, asked))
+    try:
+        act, repeated = await perform(stores.acts, settings, asked, lambda: do(runtime, asked))
+    except NeedsSecondPerson as error:
+        what = APPROVABLE[asking.act]
+        request = await ask(runtime, what, asking.target, {}, requested_by=who.name, reason=asked.reason)
+        raise AskedFor(f"{error}. A second person has to approve it: {APPROVE} {request.request_id}") from None
     return Done(act=act, repeated=repeated)
 
 
@@ -109,7 +132,7 @@ def print_done(done: Done, as_json: bool, *sentences: str) -> None:
     if as_json:
         print_json(done.document())
         return
-    console.print("\n".join([*steps_of(done.act), *sentences, *said_again(done)]), highlight=False, markup=False)
+    console.print("\n".join([*steps_of(done.act), *sentences, *record_of(done)]), highlight=False, markup=False)
 
 
 def steps_of(act: OperatorAct) -> list[str]:
@@ -118,9 +141,11 @@ def steps_of(act: OperatorAct) -> list[str]:
     return [*moved, *(f"rejected: {each['reason']}" for each in act.result.get("rejected", ()))]
 
 
-def said_again(done: Done) -> list[str]:
-    """What a person is told where nothing was done now."""
-    return [f"This was done before ({done.act.act_id}, {done.act.at:%Y-%m-%d %H:%M} UTC)."] if done.repeated else []
+def record_of(done: Done) -> list[str]:
+    """Where the act is recorded, and whether it was done before now."""
+    act = done.act
+    before = f"This was done before ({act.act_id}, {act.at:%Y-%m-%d %H:%M} UTC)."
+    return [before if done.repeated else f"Recorded as {act.act_id}."]
 
 
 def require_words(*options: tuple[str, str]) -> None:

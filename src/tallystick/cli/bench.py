@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +37,7 @@ from tallystick.lab.bench.report import BenchReport, print_report
 from tallystick.lab.bench.soak import SoakPlan, measure_soak
 from tallystick.lab.bench.stage import Database, open_database
 from tallystick.lab.bench.targets import Judged, judge
+from tallystick.lab.bench.trace import measure_trace
 from tallystick.lab.bench.webhooks import WebhookPlan, measure_webhooks
 from tallystick.lab.own_database import own_database
 from tallystick.providers.registry import CONNECTOR_SETTINGS
@@ -330,6 +332,36 @@ def growth(
         picture.write_text(draw_growth(figures, subtitle), encoding="utf-8")
     _print(BenchReport(benchmark="growth", machine=machine, targets=[], figures=figures), as_json=as_json)
     if figures.failed():
+        raise typer.Exit(1)
+
+
+@app.command()
+def trace(
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--data-dir",
+            help="Directory of a database that was filled; default: an empty one.",
+            show_default=False,
+        ),
+    ] = None,
+    names: Annotated[int, typer.Option(min=1, help="Names of each kind.")] = 200,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how long it takes to explain a payment, by each kind of name, on a new connection and on an open one.
+    What a filled database lacks is made first: payments with refunds and disputes, as many as names of a kind."""
+    settings = _settings(data_dir)
+    # Short: the path of a Unix socket is at most 107 bytes long.
+    with (
+        open_database(data_dir) as database,
+        tempfile.TemporaryDirectory(prefix="tsg-") as logs,
+        _progress() as progress,
+    ):
+        machine = asyncio.run(describe_machine(database.app_url))
+        figures = measure_trace(settings, database, Path(logs), names, random.Random(), progress)
+    report = BenchReport(benchmark="trace", machine=machine, targets=figures.judged(), figures=figures)
+    _print(report, as_json=as_json)
+    if figures.judged()[1].holds is False:
         raise typer.Exit(1)
 
 

@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from tallystick import __version__
+from tallystick.cli import missing_package
 from tallystick.domain.errors import TallystickError
 from tallystick.kit.log_capture import captures_output
 from tallystick.kit.logs import get_logger
@@ -33,6 +34,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "up": "tallystick.cli.up:up",
     "serve": "tallystick.cli.serve:serve",
     "work": "tallystick.cli.work:work",
+    "console": "tallystick.cli.console:console",
     "simulate": "tallystick.cli.simulate:simulate",
     "trigger": "tallystick.cli.trigger:trigger",
     "listen": "tallystick.cli.listen:listen",
@@ -61,6 +63,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "dead-letters": "tallystick.cli.dead_letters:app",
     "rejections": "tallystick.cli.rejections:app",
     "acts": "tallystick.cli.operator_acts:app",
+    "operators": "tallystick.cli.operators:app",
+    "login": "tallystick.cli.login:login",
     "providers": "tallystick.cli.providers:app",
     "release": "tallystick.cli.release:app",
     "sealing-keys": "tallystick.cli.sealing_keys:app",
@@ -84,7 +88,7 @@ DATABASE_IS_AWAY: Final = (
 )
 
 #: What a supervisor starts, and starts again where that may help.
-ROLES: Final = frozenset({"serve", "work", "simulate"})
+ROLES: Final = frozenset({"serve", "work", "console", "simulate"})
 
 #: Classes of SQLSTATEs that say nothing of what was asked: the connection, too few resources, the server's own state
 #: (57P03: it starts, stops or recovers), the system below it. A later start may succeed.
@@ -197,6 +201,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         app(prog_name=PROGRAM)
+    except ModuleNotFoundError as error:
+        if (said := missing_package.in_words(error)) is None:
+            raise
+        _fail(said, EXIT_MISCONFIGURED)
     except Exception as error:
         if not isinstance(error, TallystickError | OSError) and _library(error) not in TRANSPORTS:
             raise

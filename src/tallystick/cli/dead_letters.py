@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from tallystick.cli.acts import ActKey, Asking, Reason, act_in, act_on, require_words, with_runtime
+from tallystick.cli.acts import ActKey, Asking, Done, Reason, act_in, act_on, record_of, require_words, with_runtime
 from tallystick.cli.context import AsJson, DataDir, console, print_json, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.cli.tables import literal, table_of, way_of_an_event
@@ -117,13 +117,16 @@ def _command(name: str, act_name: ActName, help_text: str, done: str, on_one: On
         require_words(("--reason", reason))
         settings = settings_from(data_dir)
         if events:
-            count = _act_on_each(settings, act_name, dict.fromkeys(events), on_one, reason, key)
+            acts = _act_on_each(settings, act_name, dict.fromkeys(events), on_one, reason, key)
+            count = len(acts)
         else:
-            count = _act_on_all(settings, act_name, which, on_many, reason, key)
+            acts = [_act_on_all(settings, act_name, which, on_many, reason, key)]
+            count = int(acts[0].act.result["count"])
         if as_json:
-            print_json({"count": count})
+            print_json({"count": count, "acts": [each.document()["act"] for each in acts]})
         else:
-            console.print(f"{count} {done}.", highlight=False)
+            recorded_as = [line for each in acts for line in record_of(each)]
+            console.print("\n".join([f"{count} {done}.", *recorded_as]), highlight=False)
 
 
 _command(
@@ -146,24 +149,24 @@ _command(
 
 def _act_on_each(
     settings: Settings, name: ActName, events: Iterable[str], on_one: OnOne, reason: str, key: str | None
-) -> int:
-    """Act on the named events, each an act of its own. Returns how many. A failure on one event does not stop the
+) -> list[Done]:
+    """Act on the named events, each an act of its own. A failure on one event does not stop the
     others. Raises NotReplayable."""
     named = list(events)
 
-    async def act(runtime: Runtime) -> int:
+    async def act(runtime: Runtime) -> list[Done]:
         refused: list[str] = []
+        acts: list[Done] = []
         for event in named:
             own_key = key if key is None or len(named) == 1 else f"{key}:{event}"
             asking = Asking(act=name, target=event, reason=reason, key=own_key, scope="dead_letters:write")
             try:
-                await act_in(runtime, asking, one)
+                acts.append(await act_in(runtime, asking, one))
             except NotReplayable as error:
                 refused.append(str(error))
-        done = len(named) - len(refused)
         if refused:
-            raise NotReplayable("; ".join([*refused, f"{done} others done"]))
-        return done
+            raise NotReplayable("; ".join([*refused, f"{len(acts)} others done"]))
+        return acts
 
     async def one(runtime: Runtime, asked: AskedAct) -> OperatorAct:
         letters = runtime.stores.dead_letters
@@ -175,15 +178,15 @@ def _act_on_each(
 
 def _act_on_all(
     settings: Settings, name: ActName, which: DeadLetterFilter, on_many: OnMany, reason: str, key: str | None
-) -> int:
-    """Act on all that the filter selects, as one act. Returns how many."""
+) -> Done:
+    """Act on all that the filter selects, as one act."""
 
     async def all_of_them(runtime: Runtime, asked: AskedAct) -> OperatorAct:
         letters = runtime.stores.dead_letters
         await on_many(letters, which, asked, actor=asked.operator, reason=asked.reason)
         return await recorded(runtime.stores.acts, asked)
 
-    done = act_on(
+    return act_on(
         settings,
         Asking(
             act=MANY[name],
@@ -195,7 +198,6 @@ def _act_on_all(
         ),
         all_of_them,
     )
-    return int(done.act.result["count"])
 
 
 def _which(

@@ -17,7 +17,7 @@ from rich.table import Table
 from tallystick.cli.bars import Bars
 from tallystick.cli.context import DataDir, Into, console, settings_from, settings_on_own_or_new_database
 from tallystick.cli.tables import way_of_an_event
-from tallystick.cli.up import announce, invitation
+from tallystick.cli.up import announce, first_sign_in, invitation
 from tallystick.lab.demo.result import DemoResult
 from tallystick.lab.demo.run import demonstrate, impatient
 from tallystick.lab.own_database import own_database
@@ -42,9 +42,11 @@ def demo(
     name.
     """
     directory = Path(tempfile.mkdtemp(prefix="tallystick-demo-")) if data_dir is None else data_dir
-    settings = _on_free_ports(impatient(_settings(data_dir, directory)))
-    own = own_database(settings, into)
     stays = console.is_terminal and not once
+    settings = _on_free_ports(impatient(_settings(data_dir, directory)))
+    if not stays:  # nobody would look at it
+        settings = replace(settings, console=False)
+    own = own_database(settings, into)
     results: list[DemoResult] = []
 
     async def body(platform: Platform) -> None:
@@ -53,6 +55,7 @@ def demo(
         _print(results[0])
         if stays:
             console.print(invitation(platform), highlight=False, soft_wrap=True, markup=False)
+            console.print(first_sign_in(platform), highlight=False, soft_wrap=True, markup=False)
             console.print("Press Ctrl-C to stop.")
             await asyncio.Event().wait()
 
@@ -74,11 +77,12 @@ def _settings(data_dir: Path | None, directory: Path) -> Settings:
 
 def _on_free_ports(settings: Settings) -> Settings:
     """Free ports, so that a platform that is already up is not disturbed."""
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        port, simulator_port = first.getsockname()[1], second.getsockname()[1]
-    return replace(settings, port=port).with_connector(SimulatorSettings, port=simulator_port)
+    with socket.socket() as first, socket.socket() as second, socket.socket() as third:
+        for each in (first, second, third):
+            each.bind(("127.0.0.1", 0))
+        port, simulator_port, console_port = (each.getsockname()[1] for each in (first, second, third))
+    own = replace(settings, port=port, console_port=console_port, console_second_factor=False)
+    return own.with_connector(SimulatorSettings, port=simulator_port)
 
 
 def _print(result: DemoResult) -> None:

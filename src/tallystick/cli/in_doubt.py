@@ -11,7 +11,7 @@ from msgspec.structs import asdict
 from rich.table import Table
 from rich.text import Text
 
-from tallystick.cli.acts import ActKey, Asking, Reason, act_on, require_words, said_again, with_runtime
+from tallystick.cli.acts import ActKey, Asking, Reason, act_on, record_of, require_words, with_runtime
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, print_json, settings_from
 from tallystick.cli.tables import duration, literal, table_of
 from tallystick.domain.operator_act import AskedAct, OperatorAct
@@ -113,14 +113,16 @@ def resolve(
         return await recorded(runtime.stores.acts, asked)
 
     arguments = {"outcome": outcome, "evidence": evidence, "reference": reference}
-    asking = Asking(act="attempt.resolve", target=attempt, reason=reason, key=key, arguments=arguments)
+    asking = Asking(
+        act="attempt.resolve", target=attempt, reason=reason, key=key, scope="in_doubt:write", arguments=arguments
+    )
     done = act_on(settings_from(data_dir), asking, resolved)
     if as_json:
         print_json(done.document())
         return
     steps = [f"{t['subject']} {t['subject_id']}: {t['from']} → {t['to']}" for t in done.act.result["transitions"]]
     steps += [f"rejected: {rejection['reason']}" for rejection in done.act.result["rejected"]]
-    about = "\n".join([*steps, *_money(done.act), *said_again(done)])
+    about = "\n".join([*steps, *_money(done.act), *record_of(done)])
     console.print(about, highlight=False, markup=False, soft_wrap=True)
 
 

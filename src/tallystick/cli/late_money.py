@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from tallystick.cli.acts import ActKey, Asking, Done, Reason, act_on, require_words, said_again, with_runtime
+from tallystick.cli.acts import ActKey, Asking, Done, Reason, act_on, record_of, require_words, with_runtime
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, print_json, settings_from
 from tallystick.cli.tables import table_of
 from tallystick.decisions.operator_acts import result_of
@@ -63,7 +63,7 @@ def accept(
         await late_money.accept(runtime, payment, asked, actor=asked.operator, reason=asked.reason)
         return await recorded(runtime.stores.acts, asked)
 
-    asking = Asking(act="late_money.accept", target=payment, reason=reason, key=key)
+    asking = Asking(act="late_money.accept", target=payment, reason=reason, key=key, scope="late_money:write")
     done = act_on(settings_from(data_dir), asking, accepted)
     _print(done, f"{_moved(done.act.result)} were given to merchant {done.act.merchant_id}.", as_json)
 
@@ -82,7 +82,7 @@ def give_back(
         came_to.append(await late_money.give_back(runtime, payment, asked, actor=who, reason=why))
         return await recorded(runtime.stores.acts, asked)
 
-    asking = Asking(act="late_money.return", target=payment, reason=reason, key=key)
+    asking = Asking(act="late_money.return", target=payment, reason=reason, key=key, scope="late_money:write")
     done = act_on(settings_from(data_dir), asking, returned)
     change = came_to[0] if came_to else None
     events = set() if change is None else {each.event for each in change.transitions}
@@ -105,7 +105,7 @@ def _print(done: Done, meaning: str, as_json: bool, outcome: Change | None = Non
         print_json({**done.document(), **came_to, "means": meaning})
         return
     steps = [f"{each['subject']} {each['subject_id']}: {each['event']}" for each in came_to["transitions"]]
-    console.print("\n".join([*steps, meaning, *said_again(done)]), highlight=False, markup=False, soft_wrap=True)
+    console.print("\n".join([*steps, meaning, *record_of(done)]), highlight=False, markup=False, soft_wrap=True)
 
 
 def _moved(result: Mapping[str, Any]) -> str:

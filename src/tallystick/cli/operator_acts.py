@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 import typer
 
 from tallystick.cli.acts import ActKey, Asking, act_on, print_done, require_words
 from tallystick.cli.context import AsJson, DataDir, console, print_json, settings_from
 from tallystick.cli.reading import NotFound, OpenRecord, id_of, lines, print_rows, shown_time, with_record
-from tallystick.cli.tables import facts_of
+from tallystick.cli.tables import facts_of, json_lines
 from tallystick.domain.operator_act import ACT_NAMES
 from tallystick.domain.operator_views import RecordedActView, act_view
 from tallystick.flows.operations.acts import annotate
@@ -46,7 +45,10 @@ def list_acts(
         print_json(acts)
         return
     rows = [
-        (f"{each.id}\n{shown_time(each.at)}", lines(f"{each.act} {each.target}", each.operator, each.reason))
+        (
+            f"{each.id}\n{shown_time(each.at)}",
+            lines(f"{each.act} {each.target}", each.merchant_id, each.operator, each.reason),
+        )
         for each in acts
     ]
     print_rows(rows, ("act, at (UTC)", "what, who, why"), title="Acts", nothing="No acts.")
@@ -75,9 +77,10 @@ def show(act: ActId, as_json: AsJson = False, data_dir: DataDir = None) -> None:
                 ("at", f"{shown_time(view.at)} UTC"),
                 ("reason", view.reason),
                 ("key", view.idempotency_key),
+                ("merchant", view.merchant_id or ""),
                 ("payment", view.payment_id or ""),
-                ("arguments", msgspec.json.encode(view.arguments).decode()),
-                ("result", msgspec.json.encode(view.result).decode()),
+                ("arguments", json_lines(view.arguments) if view.arguments else ""),
+                ("result", json_lines(view.result) if view.result else ""),
             ]
         )
     )
@@ -94,4 +97,4 @@ def add_note(
     """Add a note to something in the record. It is kept as an act, and does nothing else."""
     require_words(("--reason", reason))
     done = act_on(settings_from(data_dir), Asking(act="annotate", target=target, reason=reason, key=key), annotate)
-    print_done(done, as_json, f"The note is kept: {done.act.act_id}.")
+    print_done(done, as_json, "The note is kept.")

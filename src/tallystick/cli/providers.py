@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -89,7 +90,11 @@ def pause(
     async def paused(runtime: Runtime, asked: AskedAct) -> OperatorAct:
         return await pauses.pause(runtime, asked, account, span)
 
-    said = f"{provider}/{account} gets no calls."
+    def said(act: OperatorAct) -> str:
+        until = act.result.get("until")
+        end = "until it is resumed" if until is None else f"until {shown_time(datetime.fromisoformat(until))} UTC"
+        return f"{provider}/{account} gets no calls {end}."
+
     _act(data_dir, "provider.pause", provider, reason, key, paused, as_json, said, account=account, for_ms=span)
 
 
@@ -107,7 +112,9 @@ def resume(
     async def resumed(runtime: Runtime, asked: AskedAct) -> OperatorAct:
         return await pauses.resume(runtime, asked, account)
 
-    said = f"{provider}/{account} gets calls again."
+    def said(_: OperatorAct) -> str:
+        return f"{provider}/{account} gets calls again."
+
     _act(data_dir, "provider.resume", provider, reason, key, resumed, as_json, said, account=account)
 
 
@@ -119,11 +126,11 @@ def _act(
     key: str | None,
     do: Callable[[Runtime, AskedAct], Awaitable[OperatorAct]],
     as_json: bool,
-    said: str,
+    said: Callable[[OperatorAct], str],
     **arguments: Any,
 ) -> None:
     require_words(("--reason", reason))
     done = act_on(
         settings_from(data_dir), Asking(act=name, target=provider, reason=reason, key=key, arguments=arguments), do
     )
-    print_done(done, as_json, said)
+    print_done(done, as_json, said(done.act))

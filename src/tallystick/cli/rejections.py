@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 
-import msgspec
 import typer
 from rich.text import Text
 
 from tallystick.cli.acts import ActKey, Asking, Reason, act_on, print_done, require_words
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, print_json, settings_from
 from tallystick.cli.reading import OpenRecord, id_of, lines, shown_time, state_option, with_record
-from tallystick.cli.tables import duration, facts_of, literal, table_of
+from tallystick.cli.tables import duration, facts_of, json_lines, literal, table_of
 from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
 from tallystick.domain.operator_views import RESOLUTIONS, RejectionDetail, RejectionView, rejection_view
 from tallystick.domain.rejected_case import CASE_STATES, CATEGORIES
@@ -262,5 +261,5 @@ def _facts(case: RejectionDetail) -> list[tuple[str, str]]:
         ("owner", case.owner or "nobody"),
         ("since", f"{shown_time(case.created_at)} UTC ({duration(case.age_ms)})"),
         ("resolved", "" if case.resolution is None else f"{RESOLUTIONS[case.resolution]}, by a {case.closed_by}"),
-        ("evidence", "" if case.evidence is None else msgspec.json.encode(case.evidence).decode()),
+        ("evidence", "" if case.evidence is None else json_lines(case.evidence)),
     ]

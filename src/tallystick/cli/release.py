@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
-from typing import Annotated, Final
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -34,10 +35,18 @@ def mark(
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Mark a release: from now on trends show where it was made."""
+    """Mark a release: from now on trends show where it was made. A version is marked once, however often it is said."""
     require_words(("--reason", reason))
     asking = Asking(act="release.mark", target=version, reason=reason, key=key)
-    print_done(act_on(settings_from(data_dir), asking, mark_release), as_json, f"Release {version} is marked.")
+    done = act_on(settings_from(data_dir), asking, mark_release)
+    print_done(done, as_json, _said(version, done.act.result))
+
+
+def _said(version: str, result: Mapping[str, Any]) -> str:
+    if not result.get("marked_before"):
+        return f"Release {version} is marked."
+    at = datetime.fromisoformat(result["marked_at"])
+    return f"Release {version} was marked before, at {shown_time(at)} UTC by {result['marked_by']}: it has one point."
 
 
 @app.command("list")

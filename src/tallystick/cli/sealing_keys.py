@@ -6,15 +6,19 @@ import asyncio
 import re
 from typing import Annotated, Final
 
+import msgspec
 import typer
 from msgspec import Struct
 
-from tallystick.cli.acts import require_words
+from tallystick.cli.acts import ActKey, Asking, Done, Reason, act_in, record_of, require_words
 from tallystick.cli.context import AsJson, DataDir, console, print_json, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of
+from tallystick.domain.operator_act import AskedAct, OperatorAct
+from tallystick.flows.assembly import open_runtime
+from tallystick.flows.runtime import Runtime
 from tallystick.record.postgres.connections import connect
-from tallystick.record.postgres.sealed_rows import KeyAct, SealedBy, key_acts, sealed_by
+from tallystick.record.postgres.sealed_rows import Connection, KeyAct, SealedBy, key_acts, sealed_by
 from tallystick.record.sealing import KeysUnreadable, sealer_of
 from tallystick.record.sealing_keys import Retired, retire, retired_of
 from tallystick.settings.load import Settings
@@ -27,8 +31,6 @@ _TIMEOUT_MS: Final = 600_000
 KeyId = Annotated[
     str, typer.Argument(metavar="KEY", help="The key's id, eight digits, as `sealing-keys list` prints it.")
 ]
-Actor = Annotated[str, typer.Option(help="Who decides.")]
-Reason = Annotated[str, typer.Option(help="Why.")]
 
 
 class SealingKey(Struct, frozen=True, kw_only=True):
@@ -62,26 +64,31 @@ def list_keys(as_json: AsJson = False, data_dir: DataDir = None) -> None:
 @app.command("retire")
 def retire_key(
     key: KeyId,
-    actor: Actor,
     reason: Reason,
     lose: Annotated[
         bool, typer.Option("--lose-what-it-sealed", help="Also where the record still has values that it sealed.")
     ] = False,
+    idempotency_key: ActKey = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
     """Retire a key for good: no process needs it any more, and it seals nothing again. What it sealed is opened only
     where the settings still have it."""
-    require_words(("--actor", actor), ("--reason", reason))
+    require_words(("--reason", reason))
     if re.fullmatch("[0-9a-f]{8}", key) is None:
         raise typer.BadParameter("expected eight hexadecimal digits", param_hint="KEY")
     settings = settings_from(data_dir)
+    asking = Asking(
+        act="sealing_key.retire", target=key, reason=reason, key=idempotency_key, arguments={"lose": lose or None}
+    )
     with existing_database(settings) as database:
-        sealed = asyncio.run(_retire(settings, database.app_url, bytes.fromhex(key), f"operator:{actor}", reason, lose))
+        done = asyncio.run(_retired(settings, database.app_url, asking, lose))
     if as_json:
-        print_json({"key_id": key, "sealed": sealed})
+        print_json(done.document())
         return
-    console.print(f"Key {key} is retired. It had sealed {_about(sealed)}.", highlight=False, soft_wrap=True)
+    sealed = msgspec.convert(done.act.result["sealed"], SealedBy)
+    said = "\n".join([f"Key {key} is retired. It had sealed {_about(sealed)}.", *record_of(done)])
+    console.print(said, highlight=False, soft_wrap=True)
     if sealed.endpoint_secrets:
         console.print(
             "Where no other key opens an endpoint's secret, its messages wait as `secret_unreadable`: the merchant"
@@ -104,24 +111,33 @@ async def _acts(database_url: str) -> list[KeyAct]:
         await connection.close()
 
 
-async def _retire(
-    settings: Settings, database_url: str, key_id: bytes, actor: str, reason: str, lose: bool
-) -> SealedBy:
-    connection = await connect(database_url, command_timeout_ms=_TIMEOUT_MS)
-    try:
-        sealed = await sealed_by(connection, key_id)
-        known = any(each.key_id == key_id for each in await key_acts(connection))
-        if not known and not sealed.total():
-            raise Retired(f"the record knows no key {key_id.hex()}")
-        if sealed.total() and not lose:
-            raise Retired(
-                f"the key {key_id.hex()} sealed {_about(sealed)}, and no other key opens them;"
-                " --lose-what-it-sealed gives them up"
-            )
-        await retire(connection, key_id, actor=actor, reason=reason, shift_ms=settings.clock_shift_ms)
-        return sealed
-    finally:
-        await connection.close()
+async def _retired(settings: Settings, database_url: str, asking: Asking, lose: bool) -> Done:
+    async def retired(runtime: Runtime, asked: AskedAct) -> OperatorAct:
+        connection = await connect(database_url, command_timeout_ms=_TIMEOUT_MS)
+        try:
+            return await _retire(connection, runtime, asked, lose)
+        finally:
+            await connection.close()
+
+    async with open_runtime(settings, database_url, registers_keys=False) as runtime:
+        return await act_in(runtime, asking, retired)
+
+
+async def _retire(connection: Connection, runtime: Runtime, asked: AskedAct, lose: bool) -> OperatorAct:
+    key_id = bytes.fromhex(asked.target)
+    sealed = await sealed_by(connection, key_id)
+    known = any(each.key_id == key_id for each in await key_acts(connection))
+    if not known and not sealed.total():
+        raise Retired(f"the record knows no key {key_id.hex()}")
+    if sealed.total() and not lose:
+        raise Retired(
+            f"the key {key_id.hex()} sealed {_about(sealed)}, and no other key opens them;"
+            " --lose-what-it-sealed gives them up"
+        )
+    result = {"key_id": key_id.hex(), "sealed": msgspec.to_builtins(sealed)}
+    act = asked.done(result, runtime.clock.now())
+    await retire(connection, key_id, act, runtime.settings.clock_shift_ms)
+    return act
 
 
 def _keys(acts: list[KeyAct], settings: Settings) -> list[SealingKey]:

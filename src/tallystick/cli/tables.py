@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
+import msgspec
 from rich.table import Table
 from rich.text import Text
 
@@ -47,6 +48,25 @@ def facts_of(facts: Iterable[tuple[str, str]]) -> Table:
         if value:
             table.add_row(name, literal(value))
     return table
+
+
+def json_lines(value: object) -> str:
+    """A JSON value for people: one member a line, also of a text that is a JSON object itself, such as a provider's
+    answer."""
+    return msgspec.json.format(msgspec.json.encode(_unpacked(msgspec.to_builtins(value))), indent=2).decode()
+
+
+def _unpacked(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _unpacked(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_unpacked(each) for each in value]
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            return msgspec.json.decode(value)
+        except msgspec.DecodeError:
+            return value
+    return value
 
 
 def duration(span_ms: int) -> str:

@@ -17,7 +17,7 @@ from tallystick.cli.trace_lines import timeline_table
 from tallystick.domain.errors import TallystickError
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.payments.attempts import fetch_verdict
-from tallystick.oversight.trace.first_line import money
+from tallystick.oversight.trace.first_line import where_money_is
 from tallystick.oversight.trace.payment import PaymentTrace, rebuilt_trace, trace_of
 from tallystick.oversight.trace.rebuild import ProvidersWord
 from tallystick.providers.assembly import receivers
@@ -73,7 +73,7 @@ def trace(
 
 async def _rows(connection: PipelineConnection, settings: Settings, name: str, merchant: str | None) -> TraceRows:
     one = _one_of(name, merchant, await find_payments(connection, name, merchant, accounts_of(settings)))
-    rows = await piped_trace_rows(connection, one.merchant_id, one.payment_id)
+    rows = await piped_trace_rows(connection, one.merchant_id, one.payment_id, settings.clock_shift_ms)
     if rows is None:
         raise NotFound(f"payment {one.payment_id} of merchant {one.merchant_id} has neither a row nor a history")
     return rows
@@ -127,13 +127,10 @@ def _print(found: PaymentTrace) -> None:
 
 
 def _facts(found: PaymentTrace) -> Iterator[tuple[str, str]]:
-    facts = found.facts
     yield "payment", found.payment_id
     yield "merchant", found.merchant_id
     yield "provider", found.provider
-    amount = {"moved": facts.amount, "held": facts.held, "in_doubt": facts.in_doubt, "none": 0}[found.money]
-    shown = f": {money(amount, facts.currency)}" if amount else ""
-    yield "money", f"{found.money.replace('_', ' ')}{shown}"
+    yield "money", where_money_is(found.facts)
     for number, each in enumerate(found.waiting):
         until = "" if each.until is None else f", until {shown_time(each.until)} UTC"
         yield "waiting" if number == 0 else " ", f"{each.actor}: {each.what}{until}"

@@ -10,6 +10,8 @@ from rich.table import Table
 
 from tallystick.cli.reading import shown_time
 from tallystick.cli.tables import literal
+from tallystick.domain.lifecycles.table import NEW
+from tallystick.oversight.trace import words
 from tallystick.oversight.trace.entries import Entry
 from tallystick.oversight.trace.first_line import money
 
@@ -58,63 +60,76 @@ def _times(entry: Entry) -> str:
 
 
 def _request(entry: Entry) -> Iterator[str]:
-    yield entry.what
+    yield f"asked: {entry.what}"
     yield f"key {entry.idempotency_key}"
     yield _by(entry)
 
 
 def _answer(entry: Entry) -> Iterator[str]:
-    yield f"{entry.status} recorded for key {entry.idempotency_key}"
+    yield f"answer {entry.status} recorded for key {entry.idempotency_key}"
 
 
 def _replay(entry: Entry) -> Iterator[str]:
-    yield f"{entry.what}: key {entry.idempotency_key}"
+    yield words.one_of(words.REPLAYS, entry.what)
+    yield f"key {entry.idempotency_key}"
     yield _times(entry)
 
 
 def _moved(entry: Entry) -> str:
-    return f"{entry.from_state} to {entry.to_state}"
+    """From which state to which; a step that keeps its state says nothing of it."""
+    before, after = words.plain(entry.from_state or ""), words.plain(entry.to_state or "")
+    if entry.from_state == NEW:
+        return f"now {after}"
+    return "" if before == after else f"was {before}, now {after}"
 
 
 def _step(entry: Entry) -> Iterator[str]:
-    yield f"{entry.subject} {entry.what}: {_moved(entry)}"
-    yield f"{entry.cause} {_by(entry)}".strip()
+    yield words.step(entry.subject, entry.what)
+    yield _moved(entry)
+    yield f"by {words.cause(entry.cause, entry.actor)}"
     if entry.subject != "payment":
         yield entry.subject_id or ""
 
 
 def _rejection(entry: Entry) -> Iterator[str]:
-    yield f"{entry.subject} {entry.what} refused in {entry.from_state}: {entry.detail}"
-    yield f"{entry.cause} {_by(entry)}".strip()
+    state = words.plain(entry.from_state or "")
+    subject = "call" if entry.subject == "attempt" else entry.subject
+    yield f"refused, as the {subject} was {state}: {words.refused(entry.subject, entry.what)}"
+    yield entry.detail or ""
+    yield f"by {words.cause(entry.cause, entry.actor)}"
     yield "a person was alerted" if entry.alert else ""
 
 
 def _call(entry: Entry) -> Iterator[str]:
+    """``subject`` is the operation."""
+    operation = words.one_of(words.OPERATIONS, entry.subject or "")
     if entry.what in ("submit", "resubmit"):
-        again = "again " if entry.what == "resubmit" else ""
-        yield f"{entry.subject} {again}sent to {entry.provider}: {_amount(entry)}"
+        yield f"{operation} of {_amount(entry)} {words.step('attempt', entry.what)} at {entry.provider}"
         yield entry.subject_id or ""
         return
-    said = entry.verdict or entry.what
-    yield f"{entry.subject}: {said.replace('_', ' ')} {_amount(entry)}".rstrip()
-    yield entry.detail or ""
+    yield f"{operation}: {words.step('attempt', entry.what)} {_amount(entry)}".rstrip()
+    yield words.reason(entry.detail or "")
     yield entry.reference or ""
-    yield f"{_moved(entry)} ({entry.cause})"
+    if entry.cause != "answer":
+        yield f"by {words.cause(entry.cause, entry.actor)}"
 
 
 def _arrival(entry: Entry) -> Iterator[str]:
-    yield f"{entry.detail} from {entry.provider}/{entry.account}: {entry.what.replace('_', ' ')}"
+    yield f"{entry.detail} from {entry.provider}/{entry.account} {words.one_of(words.ARRIVALS, entry.what)}"
     yield _times(entry)
     yield entry.event_id or ""
 
 
 def _try(entry: Entry) -> Iterator[str]:
-    yield f"{entry.what.replace('_', ' ')}: {entry.detail or ''}".rstrip(": ")
+    about = f"{entry.detail}: " if entry.detail else ""
+    yield f"{about}{words.one_of({**words.TRIES, **words.SENDS}, entry.what)}"
     yield _by(entry)
 
 
 def _transfer(entry: Entry) -> Iterator[str]:
-    yield f"{entry.what.replace('_', ' ')} {_amount(entry)}: {entry.credit} to {entry.debit}"
+    kind = words.one_of(words.TRANSFERS, entry.what)
+    credit, debit = words.account(entry.credit), words.account(entry.debit)
+    yield f"{kind}: {_amount(entry)} credited to {credit}, debited to {debit}"
 
 
 def _message(entry: Entry) -> Iterator[str]:
@@ -123,13 +138,13 @@ def _message(entry: Entry) -> Iterator[str]:
 
 
 def _delivery(entry: Entry) -> Iterator[str]:
-    yield f"{entry.detail} to {entry.endpoint_id}: {entry.what}"
+    yield f"{entry.detail} to {entry.endpoint_id}: {words.one_of(words.DELIVERIES, entry.what)}"
     yield "" if entry.count is None else f"{entry.count} {'try' if entry.count == 1 else 'tries'}"
 
 
 def _send(entry: Entry) -> Iterator[str]:
-    status = "" if entry.status is None else f" {entry.status}"
-    yield f"{entry.detail}: {entry.what.replace('_', ' ')}{status}"
+    status = "" if entry.status is None else f" (status {entry.status})"
+    yield f"{entry.detail}: {words.one_of(words.SENDS, entry.what)}{status}"
     yield "" if entry.duration_ms is None else f"{entry.duration_ms} ms"
     yield _by(entry)
 
@@ -138,7 +153,7 @@ def _act(entry: Entry) -> Iterator[str]:
     if entry.act_id is None:  # of an event or a message: one of its tries
         yield from _try(entry)
         return
-    yield f"{entry.what}: {entry.reason}"
+    yield f"{words.one_of(words.ACTS, entry.what)}: {entry.reason}"
     yield _by(entry)
     yield from _result(entry.result or {})
     yield entry.subject_id or ""
@@ -147,17 +162,17 @@ def _act(entry: Entry) -> Iterator[str]:
 def _result(result: Mapping[str, Any]) -> Iterator[str]:
     """What an act came to, in short; ``--json`` has all of it."""
     for step in result.get("transitions") or ():
-        yield f"{step['subject']} {step['event']}: {step['from']} to {step['to']}"
+        yield words.step(step["subject"], step["event"])
     for refused in result.get("rejected") or ():
-        yield f"{refused['subject']} {refused['event']} refused"
-    for name in ("became", "came_to"):
-        if isinstance(result.get(name), str):
-            yield f"{name.replace('_', ' ')} {result[name]}"
+        yield f"refused: {words.refused(refused['subject'], refused['event'])}"
+    if isinstance(result.get("came_to"), str):
+        yield f"came to: {words.plain(result['came_to'])}"
 
 
 def _case(entry: Entry) -> Iterator[str]:
-    yield f"{entry.what.replace('_', ' ')}: {entry.detail}"
-    yield f"{entry.state}, {'nobody has it' if entry.owner is None else f'{entry.owner} has it'}"
+    yield f"{words.one_of(words.CATEGORIES, entry.what)}: {entry.detail}"
+    owner = "nobody has it" if entry.owner is None else f"{entry.owner} has it"
+    yield f"{words.one_of(words.CASES, entry.state or '')}, {owner}"
     yield f"age {_age(entry.age_ms or 0)}"
     yield entry.case_id or ""
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
 import typer
 
-from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, print_json, settings_from
+from tallystick.cli.acts import ActKey, Asking, Reason, act_on, print_done, require_words
+from tallystick.cli.context import AsJson, DataDir, SomeMerchant, print_json, settings_from
 from tallystick.cli.reading import (
     Limit,
-    NotFound,
     OpenRecord,
     id_of,
     in_utc,
@@ -25,7 +24,9 @@ from tallystick.cli.reading import (
     state_option,
     with_record,
 )
-from tallystick.domain.errors import TallystickError
+from tallystick.domain.operator_act import AskedAct, OperatorAct
+from tallystick.flows.operations.resending import resend_named, resend_since
+from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.outbound.endpoints import DELIVERY_STATES, EndpointRow
 from tallystick.interfaces.api.routes.webhook_deliveries import (
     SHOWN_TRIES,
@@ -37,10 +38,6 @@ from tallystick.interfaces.api.routes.webhook_endpoints import endpoint_view
 EndpointId = Annotated[
     str, typer.Argument(metavar="ENDPOINT", help="The endpoint's id, we_….", callback=id_of("we", "an endpoint"))
 ]
-
-
-class EndpointDisabled(TallystickError):
-    """Nothing is sent to a disabled endpoint."""
 
 
 def _messages(given: list[str] | None) -> list[str] | None:
@@ -93,6 +90,7 @@ def deliveries(
 
 def resend(
     endpoint: EndpointId,
+    reason: Reason,
     messages: Annotated[
         list[str] | None,
         typer.Argument(metavar="MESSAGE…", help="The messages' ids, msg_….", show_default=False, callback=_messages),
@@ -102,50 +100,32 @@ def resend(
         typer.Option(help="All since this time (UTC) that did not arrive; instead of ids.", show_default=False),
     ] = None,
     merchant: SomeMerchant = None,
-    actor: Annotated[
-        str | None, typer.Option(help="Who does it; kept with each message.", show_default="the system user")
-    ] = None,
+    key: ActKey = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
     """Send messages again, with a new series of tries. A worker sends them."""
     if (since is None) == (not messages):
         raise typer.BadParameter("name messages, or give --since", param_hint="MESSAGE…")
-    who = f"operator:{actor or getpass.getuser()}"
+    require_words(("--reason", reason))
+    settings = settings_from(data_dir)
 
-    async def sent(record: OpenRecord) -> tuple[int, bool]:
-        owner = await _enabled(record, endpoint, merchant)
+    async def whose(record: OpenRecord) -> str:
+        return await record.owner_of("endpoint", endpoint, merchant)
+
+    owner, begun = with_record(settings, whose), in_utc(since)
+
+    async def sent(runtime: Runtime, asked: AskedAct) -> OperatorAct:
         if messages:
-            return await _resend_named(record, owner, endpoint, messages, who), False
-        begun = in_utc(since)
+            return await resend_named(runtime, asked, owner, messages)
         assert begun is not None, "one of the two is given"
-        done = await record.stores.endpoints.resend_since(owner, endpoint, begun, actor=who)
-        return done.count, done.more
+        return await resend_since(runtime, asked, owner, begun)
 
-    count, more = with_record(settings_from(data_dir), sent)
-    if as_json:
-        print_json({"count": count, "has_more": more})
-        return
-    rest = " There are more: the same command again sends the rest." if more else ""
-    console.print(f"{count} to be sent again.{rest}", highlight=False)
-
-
-async def _enabled(record: OpenRecord, endpoint: str, merchant: str | None) -> str:
-    """Whose the endpoint is. Raises NotFound and EndpointDisabled."""
-    owner = await record.owner_of("endpoint", endpoint, merchant)
-    for row in await record.stores.endpoint_book.endpoints(owner, endpoint):
-        if row.state == "enabled":
-            return owner
-    raise EndpointDisabled(f"nothing is sent to the disabled endpoint {endpoint}; its merchant has to enable it first")
-
-
-async def _resend_named(record: OpenRecord, owner: str, endpoint: str, messages: Sequence[str], actor: str) -> int:
-    """How many. Raises NotFound where one of them was never sent there; then none is sent."""
-    book = record.stores.endpoint_book
-    lacking = [each for each in messages if await book.delivery(owner, endpoint, each) is None]
-    if lacking:
-        raise NotFound(f"the endpoint {endpoint} has no delivery of {', '.join(lacking)}; nothing was sent")
-    return await book.resend(owner, endpoint, messages, actor=actor)
+    arguments = {"messages": messages or None, "since": None if begun is None else begun.isoformat()}
+    asking = Asking(act="message.resend", target=endpoint, reason=reason, key=key, arguments=arguments)
+    done = act_on(settings, asking, sent)
+    more = " There are more: the same again, under another key, sends the rest." if done.act.result["has_more"] else ""
+    print_done(done, as_json, f"{done.act.result['count']} to be sent again.{more}")
 
 
 def _endpoint(row: EndpointRow) -> str:

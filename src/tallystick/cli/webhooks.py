@@ -11,7 +11,7 @@ import msgspec
 import typer
 from rich.console import Console
 
-from tallystick.cli.acts import ActKey, Asking, Reason, act_in, require_words, said_again, with_runtime
+from tallystick.cli.acts import ActKey, Asking, Reason, act_in, record_of, require_words, with_runtime
 from tallystick.cli.context import AsJson, DataDir, console, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of
@@ -129,7 +129,7 @@ async def _reread(
             arguments = {"type": which.type, "filed_as": which.state, "provider": which.provider}
             asking = Asking(act="event.reread", target="events", reason=reason, key=key, arguments=arguments)
             done = await act_in(runtime, asking, put_through)
-            for line in said_again(done):
+            for line in record_of(done):
                 _progress.print(line, highlight=False)
     return read, became
 

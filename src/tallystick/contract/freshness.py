@@ -123,6 +123,8 @@ FRESH: Final = (
         0,
         _NOTHING,
     ),
+    Fresh(("listInDoubt",), "", "the answer to the act on the attempt", 0, _NOTHING),
+    Fresh(("listLateMoney",), "", "the answer to the act on the payment", 0, _NOTHING),
     Fresh(("listAlerts", "getAlert"), "", "the answer to the act on the alert", 0, _NOTHING),
     Fresh(
         (),

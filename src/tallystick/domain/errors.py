@@ -55,6 +55,10 @@ ERRORS: Final[dict[str, ErrorKind]] = {
     "case_resolved": ErrorKind(409, "The case is resolved", False, "not_executed"),
     "alert_resolved": ErrorKind(409, "The alert is resolved", False, "not_executed"),
     "not_reprocessable": ErrorKind(409, "The case cannot be processed again now", False, "not_executed"),
+    "not_in_doubt": ErrorKind(
+        409, "The attempt is not in doubt, or the finding lacks something", False, "not_executed"
+    ),
+    "no_late_money": ErrorKind(409, "There is no late money to decide on", False, "not_executed"),
     "webhook_endpoint_exists": ErrorKind(409, "A webhook endpoint with this URL exists", False, "not_executed"),
     "webhook_endpoint_limit": ErrorKind(409, "The limit of webhook endpoints is reached", False, "not_executed"),
     "webhook_endpoint_disabled": ErrorKind(409, "The webhook endpoint is disabled", False, "not_executed"),

@@ -15,6 +15,7 @@ ID_PREFIXES: Final[Mapping[str, str]] = {
     "rej": "rejection: an instruction or a verdict that the state did not allow",
     "case": "case: a refused transition that somebody has to look at",
     "opa": "act of an operator",
+    "apr": "request for a second person's approval",
     "dep": "deployment: a release that was marked, or a change of the configuration",
     "alr": "alert",
     "req": "request of a client to the API",

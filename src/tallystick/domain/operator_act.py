@@ -40,7 +40,14 @@ ActName = Literal[
     "provider.pause",
     "provider.resume",
     "release.mark",
+    "message.resend",
+    "sealing_key.retire",
     "annotate",
+    "operator.add",
+    "operator.change",
+    "operator.disable",
+    "operator.reset",
+    "evidence.read",
 ]
 
 ACT_NAMES: Final[tuple[ActName, ...]] = get_args(ActName)
@@ -105,8 +112,9 @@ class OperatorAct(Struct, frozen=True, kw_only=True):
 
 
 class AskedAct(Struct, frozen=True, kw_only=True):
-    """An act that an operator asked for. ``operator``: ``key:<id>`` of an API key, or ``shell:<user>@<host>`` of a
-    command line without one. ``arguments``: what it is to be done with, beside the reason."""
+    """An act that an operator asked for. ``operator``: ``operator:<name>`` who signed in, ``key:<id>`` of an API key,
+    or ``shell:<user>@<host>`` of a command line without either. ``arguments``: what it is to be done with, beside the
+    reason."""
 
     operator: str
     idempotency_key: str

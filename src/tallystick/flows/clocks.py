@@ -128,7 +128,13 @@ class Clocks:
             known = {"clock": name, "skew_ms": skew.skew_ms, "uncertainty_ms": skew.uncertainty_ms}
             if beyond and name not in self._beyond:
                 self._beyond.add(name)
-                log.error("clock is off: no absence is believed", alert=True, margin_ms=self._margin_ms, **known)
+                log.error(
+                    "clock is off: no absence is believed",
+                    alert=True,
+                    margin_ms=self._margin_ms,
+                    next="tallystick doctor",
+                    **known,
+                )
             elif not beyond and name in self._beyond:
                 self._beyond.remove(name)
                 log.warning("clock is right again", **known)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import socket
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
 import asyncpg
@@ -13,7 +14,7 @@ import asyncpg
 from tallystick import __version__
 from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.flows.runtime import Runtime
-from tallystick.kit.ids import derived_id, sibling_id
+from tallystick.kit.ids import derived_id
 from tallystick.kit.logs import get_logger
 from tallystick.providers.assembly import open_values
 from tallystick.record.postgres.deployments import Deployment
@@ -45,10 +46,22 @@ DIGEST_CHARS: Final = 16
 
 
 async def mark_release(runtime: Runtime, asked: AskedAct) -> OperatorAct:
-    """An operator says that a release was made: its point and the act are one transaction. The target is its name."""
-    at = runtime.clock.now()
-    point = Deployment(
-        deployment_id=sibling_id("dep", asked.act_id),
+    """An operator says that a release was made: its point and the act are one transaction. The target is its name. A
+    release has one point, whoever marks it again: the act then says when it was marked (``marked_before``)."""
+    book = runtime.stores.deployments
+    while True:
+        at, before = runtime.clock.now(), await book.marked(asked.target)
+        point = _release(asked, at) if before is None else before
+        result = {"deployment_id": point.deployment_id, "version": asked.target, "marked_before": before is not None}
+        act = asked.done(result | {"marked_at": point.at.isoformat(), "marked_by": point.actor}, at)
+        if await book.mark(point if before is None else None, act):
+            return act
+
+
+def _release(asked: AskedAct, at: datetime) -> Deployment:
+    return Deployment(
+        # Of the name alone: two that mark one release at the same moment agree on it.
+        deployment_id=derived_id("dep", "release", asked.target),
         kind="release",
         at=at,
         process_version=__version__,
@@ -59,9 +72,6 @@ async def mark_release(runtime: Runtime, asked: AskedAct) -> OperatorAct:
         actor=asked.operator,
         act_id=asked.act_id,
     )
-    act = asked.done({"deployment_id": point.deployment_id, "version": asked.target}, at)
-    await runtime.stores.deployments.mark(point, act)
-    return act
 
 
 async def note_configuration(runtime: Runtime, role: str) -> None:

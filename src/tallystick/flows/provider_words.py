@@ -107,6 +107,7 @@ class ProviderWords:
                 account=account,
                 what=what,
                 since_last_line=since_last_line,
+                next="tell the provider; the number is masked in the record, or sealed where it was a name",
             )
 
         self._lines.line((provider, account, what), say)

@@ -164,6 +164,7 @@ class ScreenedProvider(Provider):
             payment_id=call.payment_id,
             reason=reason,
             error=type(error).__name__,
+            next="tallystick sealing-keys list",
         )
         return reason
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncpg
 from msgspec import Struct
 
+from tallystick.access.accounts import Accounts
 from tallystick.access.key_store import OPERATORS
 from tallystick.access.stored_keys import StoredKeys
 from tallystick.flows.webhooks.inbound.dead_letters import DeadLetters
@@ -15,6 +16,7 @@ from tallystick.flows.webhooks.outbound.endpoints import Endpoints, address_poli
 from tallystick.kit.clock import Clock
 from tallystick.record.postgres.acts import ActBook
 from tallystick.record.postgres.alerts import AlertBook
+from tallystick.record.postgres.approvals import ApprovalBook
 from tallystick.record.postgres.cases import CaseBook, EventResultCounts
 from tallystick.record.postgres.cases import CaseFilter as CaseFilter
 from tallystick.record.postgres.contract_drift import DriftCounts
@@ -38,8 +40,11 @@ class Stores(Struct, frozen=True, kw_only=True):
     that wait and the queues that are leased; ``endpoint_book`` has the rows of webhook endpoints and their deliveries;
     ``endpoints`` has the rules for what a merchant may do with them, and ``endpoint_tester`` sends test messages;
     ``lists`` has what a merchant lists; ``acts`` what operators did, ``cases`` the rejected cases, ``deployments`` the
-    points of releases and configurations, and ``event_results`` the counts of what tries at events came to."""
+    points of releases and configurations, ``event_results`` the counts of what tries at events came to,
+    ``accounts`` the operators who sign in, and ``approvals`` what needs a second person of them."""
 
+    accounts: Accounts
+    approvals: ApprovalBook
     api_keys: StoredKeys
     inbox: Inbox
     dead_letters: DeadLetters
@@ -72,6 +77,8 @@ def stores_on(
     endpoint_book = EndpointStore(pool, clock)
     dispatch = Dispatch(outbound_book, settings.outbound_batch)
     return Stores(
+        accounts=Accounts(pool),
+        approvals=ApprovalBook(pool),
         api_keys=StoredKeys(pool),
         inbox=inbox,
         dead_letters=DeadLetters(inbox, settings),

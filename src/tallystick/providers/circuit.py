@@ -358,7 +358,7 @@ class _StateLog(CoreEventListener):
     def on_state_change(self, *, name: str, old: State, new: State) -> None:
         """Alerts once for each opening; the rest is for the record."""
         if new is State.OPEN:
-            log.error("circuit opened", alert=True, provider=name, was=old.value)
+            log.error("circuit opened", alert=True, provider=name, was=old.value, next="tallystick status")
         else:
             log.warning("circuit changed", provider=name, was=old.value, now=new.value)
 

@@ -21,6 +21,9 @@ from tallystick.record.sealing import SealBroken, Sealer, SealingRefused, key_id
 
 log = get_logger("tallystick.record.next_action_seal")
 
+#: What a person types first, where no key here seals or opens.
+LIST_KEYS: Final = "tallystick sealing-keys list"
+
 #: No key that may seal or that opens, or a value that cannot be written or read as JSON.
 _NOT_SEALED: Final = (SealingRefused, ValueError, msgspec.MsgspecError)
 _NOT_OPENED: Final = (SealBroken, ValueError, msgspec.MsgspecError)
@@ -65,7 +68,13 @@ class ActionSeal:
         try:
             sealed = self._sealer.seal(msgspec.json.encode(action), about)
         except _NOT_SEALED as error:
-            log.error("next action cannot be sealed", alert=True, about=about.decode(), error=type(error).__name__)
+            log.error(
+                "next action cannot be sealed",
+                alert=True,
+                about=about.decode(),
+                error=type(error).__name__,
+                next=LIST_KEYS,
+            )
             return kept
         return kept | {SEALED: base64.b64encode(sealed).decode()}
 
@@ -84,7 +93,9 @@ class ActionSeal:
     def _say_closed(self, key_id: bytes | None, about: bytes, error: Exception) -> None:
         """One alert for a key: a payment may be read often, and the key is what a person has to find."""
         known = {"key": None if key_id is None else key_id.hex(), "about": about.decode()}
-        log.error("next action cannot be opened", alert=key_id not in self._alerted, error=str(error), **known)
+        log.error(
+            "next action cannot be opened", alert=key_id not in self._alerted, error=str(error), next=LIST_KEYS, **known
+        )
         self._alerted.add(key_id)
 
 

@@ -16,6 +16,7 @@ import asyncpg
 from msgspec import Struct
 
 from tallystick.domain.errors import TallystickError
+from tallystick.domain.operator_act import OperatorAct
 from tallystick.kit.clock import Clock
 from tallystick.kit.logs import get_logger
 from tallystick.record.postgres.failures import DATABASE_AWAY
@@ -100,7 +101,9 @@ class SealingKeys:
         if refused in (before, NOT_REGISTERED):
             return
         if refused is not None:
-            log.error("not ready", alert=True, check="sealing_keys", reason=refused)
+            log.error(
+                "not ready", alert=True, check="sealing_keys", reason=refused, next="tallystick sealing-keys list"
+            )
         elif before != NOT_COMPARED:
             log.warning("the sealing keys fit the record again")
 
@@ -171,16 +174,16 @@ async def judge(connection: Connection, sealer: Sealer) -> Judgement:
     return Judgement(number=number, registers=[held[0], *(name for name in held[1:] if name.key_id in opened)])
 
 
-async def retire(connection: Connection, key_id: bytes, *, actor: str, reason: str, shift_ms: int) -> None:
+async def retire(connection: Connection, key_id: bytes, by: OperatorAct, shift_ms: int) -> None:
     """Give a key up: no process needs it any more, and what it sealed is opened only where it is still given. It is
-    never registered again. Raises Retired, and what asyncpg raises."""
+    never registered again. The operator's act is recorded with it. Raises Retired, and what asyncpg raises."""
     for _ in range(_TURNS):
         acts = await key_acts(connection)
         if key_id in retired_of(acts):
             raise Retired(f"the key {key_id.hex()} is retired already")
         known = next((each.fingerprint for each in acts if each.key_id == key_id), None)
-        act = NewKeyAct(act="retired", key_id=key_id, fingerprint=known, actor=actor, reason=reason)
-        if await record_acts(connection, len(acts) + 1, [act], shift_ms):
+        act = NewKeyAct(act="retired", key_id=key_id, fingerprint=known, actor=by.operator, reason=by.reason)
+        if await record_acts(connection, len(acts) + 1, [act], shift_ms, by):
             return
     raise Retired("other processes register keys at the same moment; try again")
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from tallystick.domain.errors import TallystickError
 from tallystick.settings.fields import is_http_url
+from tallystick.settings.load import Settings
 
 #: The test acquirer has no authentication, so it listens on loopback only.
 SIMULATOR_HOST: Final = "127.0.0.1"
@@ -24,6 +25,12 @@ def http_address(host: str, port: int) -> str:
     """The URL at which a client on this machine reaches a server that listens on ``host``."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
+def console_address(settings: Settings) -> str:
+    """The console's URL for a browser on this machine."""
+    address = http_address(settings.console_host, settings.console_port)
+    return address.replace("http:", "https:", 1) if settings.console_tls_certificate_file is not None else address
 
 
 def require_free_port(host: str, port: int) -> None:

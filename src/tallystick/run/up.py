@@ -23,6 +23,7 @@ import aiohttp
 from msgspec import Struct
 
 from tallystick.access import key_store
+from tallystick.access.first_operator import FirstSignIn, first_sign_in
 from tallystick.domain.errors import TallystickError
 from tallystick.providers.assembly import switched_off
 from tallystick.providers.simulator.setup import SIMULATOR, SimulatorSettings
@@ -31,7 +32,7 @@ from tallystick.record.postgres.embedded.server import DatabaseUrls, resolve_dat
 from tallystick.record.postgres.migrate import migrate
 from tallystick.record.postgres.open_payments import count_open_payments
 from tallystick.run.doctor.examine import Examination
-from tallystick.run.ports import SIMULATOR_HOST, http_address
+from tallystick.run.ports import SIMULATOR_HOST, console_address, http_address
 from tallystick.run.supervisor import END_MARGIN_MS, Role, Supervisor, child_environment
 from tallystick.settings.load import Settings
 
@@ -57,8 +58,10 @@ class Platform(Struct, frozen=True, kw_only=True):
     database: DatabaseUrls
     address: str
     simulator_address: str | None  # None where the test acquirer is off
+    console_address: str | None  # None where the console is off
     key_file: Path
     api_key: str
+    first_sign_in: FirstSignIn | None = None  # of the console, while its first operator has not signed in
 
 
 async def bring_up(
@@ -96,6 +99,7 @@ async def bring_up(
         await asyncio.to_thread(migrate, database.owner_url, announce)
         key_file = data_dir / "api-key"
         api_key = await key_store.ensure_first_key(database.app_url, key_file, FIRST_MERCHANT)
+        invited = await first_sign_in(database.app_url) if settings.console else None
         if not simulator_is_on:
             announce(f"the test acquirer is off; {await _open_there(database)} payments are open there")
         stack.push_async_callback(supervisor.drain)
@@ -107,8 +111,10 @@ async def bring_up(
             database=database,
             address=http_address(settings.host, settings.port),
             simulator_address=simulator.url if simulator_is_on else None,
+            console_address=console_address(settings) if settings.console else None,
             key_file=key_file,
             api_key=api_key,
+            first_sign_in=invited,
         )
         return await _until_stopped(_when_ready(platform, body), supervisor, stop)
 
@@ -132,8 +138,13 @@ def _roles(settings: Settings, data_dir: Path, logs: Path | None) -> list[Role]:
             environment=environment,
             log=logs / f"{name}.log" if logs is not None else None,
         )
-        for name, options in (("simulate", ("--webhook-url", webhook_url)), ("work", ()), ("serve", ()))
-        if name != "simulate" or SIMULATOR.name not in switched_off(settings)
+        for name, options, is_on in (
+            ("simulate", ("--webhook-url", webhook_url), SIMULATOR.name not in switched_off(settings)),
+            ("work", (), True),
+            ("console", (), settings.console),
+            ("serve", (), True),
+        )
+        if is_on
     ]
 
 

@@ -19,12 +19,13 @@ from tallystick.kit.ids import new_id
 from tallystick.kit.logs import get_logger
 from tallystick.kit.metrics import Reading
 from tallystick.kit.rounds import Rounds
-from tallystick.oversight.alerts.evidence import Evidence, Samples, Trend
+from tallystick.oversight.alerts.evidence import Evidence, OtherBytes, Samples, Trend
 from tallystick.oversight.alerts.table import RULE, Look
 from tallystick.oversight.completeness import AT_ONCE, Completeness, Incomplete
 from tallystick.oversight.numbers import NumberReader, Numbers, shown
 from tallystick.record.postgres.failures import DATABASE_AWAY
 from tallystick.record.postgres.number_reads import Watch
+from tallystick.record.postgres.provider_circuits import read_circuits
 
 log = get_logger("tallystick.run.watch")
 
@@ -42,6 +43,9 @@ COMPARED: Final = timedelta(hours=24)
 
 #: How far back events that came again with other content are told.
 LOOK_BACK: Final = timedelta(hours=1)
+
+#: For the circuits of all processes: a row for each account in each of them.
+CIRCUITS_TIMEOUT_S: Final = 2.0
 
 #: Payments in one line of the log.
 NAMED: Final = 10
@@ -61,7 +65,7 @@ class Watcher:
         self._look = Look(settings)
         self._samples = Samples(settings.alert_rising_ms)
         self._trend: Trend | None = None
-        self._other_bytes: tuple[int, datetime] | None = None
+        self._other_bytes: OtherBytes | None = None
         self._incomplete: list[Incomplete] = []
         self._gap: tuple[datetime, datetime] | None = None
         self._holds_no_longer: dict[str, datetime] = {}  # alert -> since when its condition is gone
@@ -85,9 +89,15 @@ class Watcher:
         self.numbers = await self._reader.read()
         self._samples.add(self.numbers)
         now, rates = self._runtime.clock.now(), self._runtime.stores.rates
-        self._other_bytes = await rates.newest("other_bytes", now - LOOK_BACK)
+        newest = await rates.newest("other_bytes", now - LOOK_BACK)
+        self._other_bytes = None if newest is None else await self._named(*newest)
         self._trend = await self._compared(now)
         self.reading = shown(self.numbers, await self._runtime.stores.alerts.all())
+
+    async def _named(self, number: int, newest_at: datetime) -> OtherBytes:
+        """Which event it was. Its arrival is committed before it is counted."""
+        event_id = await self._runtime.stores.inbox.newest_other_bytes()
+        return OtherBytes(number=number, newest_at=newest_at, event_id=event_id)
 
     async def audit(self) -> int:
         """Compare payments with what must stand beside them, while this worker has the watch. Returns how many were
@@ -144,7 +154,7 @@ class Watcher:
             samples=self._samples,
             cases=await runtime.stores.cases.groups(),
             clocks=runtime.clocks.readings(),
-            circuits={name: provider.circuit for name, provider in runtime.providers.items()},
+            circuits=await read_circuits(runtime.pool, CIRCUITS_TIMEOUT_S),
             trend=self._trend,
             incomplete=tuple(self._incomplete),
             other_bytes=self._other_bytes,

@@ -18,6 +18,7 @@ from tallystick.domain.errors import TallystickError
 from tallystick.settings.alerts import AlertSettings
 from tallystick.settings.api import ApiSettings
 from tallystick.settings.audit import AuditSettings
+from tallystick.settings.console import ConsoleSettings
 from tallystick.settings.database import DatabaseSettings
 from tallystick.settings.fields import PREFIX, by_provider, variable
 from tallystick.settings.inbound_webhooks import InboundWebhookSettings
@@ -46,6 +47,7 @@ class Settings(
     OutboundWebhookSettings,
     DatabaseSettings,
     ApiSettings,
+    ConsoleSettings,
     PaymentSettings,
     RecoverySettings,
     JournalSettings,

@@ -32,8 +32,12 @@ async def test_facts_agree_with_the_acquirers_books_and_nothing_is_missing(
     wrong = []
     for trace in found:
         facts, books = trace.facts, demonstrated.books.get(trace.payment_id, NOTHING)
-        effects = {name: number for name, number in msgspec.to_builtins(facts.effects).items() if number}
-        ours = (effects, facts.amount, facts.refunded, facts.withdrawn, facts.held)
+        effects, failed = (
+            {name: number for name, number in msgspec.to_builtins(each).items() if number}
+            for each in (facts.effects, facts.failed_later)
+        )
+        assert sum(msgspec.to_builtins(facts.calls).values()) == facts.sent
+        ours = (effects, failed, facts.amount, facts.refunded, facts.withdrawn, facts.held)
         if facts.in_doubt == 0 and ours != tuple(books):
             wrong.append((trace.payment_id, ours, books))
         assert trace.says == first_line(facts)
@@ -49,6 +53,8 @@ async def test_the_facts_have_seen_what_there_is(owner: asyncpg.Connection) -> N
     assert any(trace.facts.unanswered for trace in found)
     assert any(trace.facts.refunded for trace in found)
     assert any(trace.facts.withdrawn for trace in found)
+    assert any(trace.facts.failed_later.authorize for trace in found)
+    assert {each.state for trace in found for each in trace.facts.disputes} >= {"won", "lost"}
     assert any(trace.facts.late for trace in found)
     assert any(trace.facts.replays for trace in found)
     kinds = {entry.kind for trace in found for entry in trace.timeline}

@@ -15,8 +15,12 @@ from tallystick.domain.alert import Found
 from tallystick.domain.change import Rejection
 from tallystick.flows.hourly_counts import BEHIND_MS
 from tallystick.flows.operations.alerts import alert_id_of, raise_alert
+from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.table import ENDPOINTS
 from tallystick.kit.ids import new_id, sibling_id
+from tests.flows.operations.test_late_money import late
+from tests.interfaces.api.test_in_doubt_and_late_money import doubtful, silent
+from tests.interfaces.api.test_rejections import bank
 from tests.support.api import NO_MEMBERS, Inside, inside
 from tests.support.database import Database, NewDatabase
 from tests.support.endpoints import PATH as ENDPOINTS_PATH
@@ -84,6 +88,7 @@ async def test_what_was_written_here_is_read_there(database: Database, fresh_mer
         another = {"authorization": f"Bearer {await create_key(database.app_url, fresh_merchant)}"}
         assert (await there.client.get("/v1/payments", headers=another)).status_code == 200
         seen.add("a new API key")
+    seen |= await _in_doubt_and_late(database, fresh_merchant)
     assert seen == AT_ONCE
 
 
@@ -174,6 +179,34 @@ async def _acts(here: Inside, there: Inside, merchant_id: str, operator: str) ->
     assert alert_id in [each["id"] for each in (await shown("/v1/alerts?state=acknowledged"))["data"]]
     reads = {"getRejection", "listRejections", "listRejectionGroups", "listActs", "getAct", "listAlerts", "getAlert"}
     return reads | {"listDeployments", "listProviderPauses"}
+
+
+async def _in_doubt_and_late(database: Database, merchant_id: str) -> set[str]:
+    """An attempt that is parked and settled, and late money that is accepted."""
+    operator = await create_key(database.app_url, OPERATORS, operator=True)
+    for make, provider, path, settled, body in (
+        (_doubt, silent(), "/v1/in-doubt", "resolve", {"outcome": "declined", "evidence": "statement 12"}),
+        (late, bank(), "/v1/late-money", "accept", {}),
+    ):
+        async with (
+            inside(database, merchant_id, provider, **SETTINGS) as here,
+            inside(database, merchant_id, BookedProvider(), **SETTINGS) as there,
+        ):
+            subject_id = await make(here.app.state.runtime, merchant_id)
+            key = {"authorization": f"Bearer {operator}"}
+            listed = (await there.client.get(f"{path}?merchant_id={merchant_id}", headers=key)).json()["data"]
+            assert [each.get("id", each["payment_id"]) for each in listed] == [subject_id]
+            headers = key | {"idempotency-key": new_id("req")}
+            done = await here.client.post(
+                f"{path}/{subject_id}/{settled}", json={"reason": "why", **body}, headers=headers
+            )
+            assert done.status_code == 200, done.text
+            assert (await there.client.get(f"{path}?merchant_id={merchant_id}", headers=key)).json()["data"] == []
+    return {"listInDoubt", "listLateMoney"}
+
+
+async def _doubt(runtime: Runtime, merchant_id: str) -> str:
+    return (await doubtful(runtime, merchant_id))[1]
 
 
 async def _a_case(here: Inside, merchant_id: str) -> str:

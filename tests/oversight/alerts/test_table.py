@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tallystick.cli.command import COMMANDS
 from tallystick.contract.monitoring import dashboard, render_dashboard, render_rules
 from tallystick.domain.alert import RUNBOOKS
 from tallystick.domain.measures import MEASURES
@@ -124,3 +125,11 @@ def lost(ours: Any, known: Any, path: str = "") -> Iterator[str]:
             yield from lost(value, other, f"{path}/{number}")
     elif ours != known:
         yield path
+
+
+def test_every_alert_names_the_command_to_begin_with() -> None:
+    """Each is a command of the program: somebody pastes it at night."""
+    for rule in RULES:
+        for command in rule.look.split("; "):
+            program, name, *_ = command.split()
+            assert program == "tallystick" and name in COMMANDS, rule.name

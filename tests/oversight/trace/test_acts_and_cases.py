@@ -44,7 +44,7 @@ async def test_an_open_case_waits_for_an_operator(database: Database, fresh_merc
         assert entry.age_ms is not None and entry.age_ms >= 0
         [waits] = [each for each in found.waiting if each.kind == "case"]
         assert (waits.subject_id, waits.actor) == (case.case_id, "operator")
-        assert "nobody has it" in waits.what and "malformed" in waits.what
+        assert "nobody has it" in waits.what and "call approved, which cannot be ours" in waits.what
         assert found.next is not None and found.next.actor == "operator"
         assert found.missing == []
 

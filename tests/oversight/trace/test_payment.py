@@ -10,7 +10,7 @@ from tallystick.domain.lifecycles.machines import MACHINES
 from tallystick.domain.verdicts import Approved, Declined, NotFound, Unknown, Verdict
 from tallystick.oversight.trace.entries import Entry
 from tallystick.oversight.trace.merchant import ENTRIES, WAITS, MerchantEntry, MerchantTrace, for_merchant
-from tallystick.oversight.trace.payment import PaymentTrace, rebuilt_trace, traced_payment
+from tallystick.oversight.trace.payment import PaymentTrace, rebuilt_trace
 from tallystick.oversight.trace.rebuild import PROVIDER_AGREES
 from tallystick.record.postgres.trace_parts import TraceRows
 from tallystick.record.postgres.trace_rows import trace_rows
@@ -107,8 +107,8 @@ def test_each_field_of_the_merchants_trace_is_one_of_the_operators() -> None:
 
 
 async def test_not_found_and_another_merchants_are_one(connection: asyncpg.Connection, sample: Sample) -> None:
-    assert await traced_payment(connection, "another", sample.captured, SETTINGS) is None
-    assert await traced_payment(connection, sample.merchant, "pay_" + "0" * 32, SETTINGS) is None
+    assert await trace_rows(connection, "another", sample.captured) is None
+    assert await trace_rows(connection, sample.merchant, "pay_" + "0" * 32) is None
 
 
 @pytest.mark.parametrize("machine", MACHINES)

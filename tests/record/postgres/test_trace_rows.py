@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import asyncpg
 import pytest
@@ -12,11 +12,15 @@ import pytest_asyncio
 
 from tallystick.access.key_store import create_key
 from tallystick.kit.ids import new_id
+from tallystick.lab.bench.before_after.wire import CountedWire
+from tallystick.lab.bench.trace import most_round_trips
+from tallystick.oversight.trace.payment import traced_payment
 from tallystick.record.postgres import sql, trace_find
-from tallystick.record.postgres.connections import connect, connect_journal
-from tallystick.record.postgres.pipeline import Answers, Call, PipelineConnection
+from tallystick.record.postgres.connections import connect, connect_journal, open_pool
+from tallystick.record.postgres.pipeline import PipelineConnection
 from tallystick.record.postgres.trace_find import find_payments
 from tallystick.record.postgres.trace_rows import piped_trace_rows, trace_rows
+from tallystick.settings.load import Settings
 from tests.support.database import Database, NewDatabase
 from tests.support.sample import Sample, make_sample
 
@@ -36,28 +40,6 @@ async def sample(own_database: Database) -> Sample:
     merchant = "m" + new_id("ins")[-12:]
     await create_key(own_database.app_url, merchant, "simulator")
     return await make_sample(own_database.app_url, merchant)
-
-
-class Counted:
-    """A connection that counts its exchanges: each is one round trip."""
-
-    def __init__(self, connection: PipelineConnection) -> None:
-        self.connection, self.exchanges = connection, 0
-
-    async def exchange(self, calls: Sequence[Call]) -> Answers:
-        self.exchanges += 1
-        return await self.connection.exchange(calls)
-
-
-class CountedFetches:
-    """A connection that counts statements. A statement that it does not know yet is two round trips of asyncpg."""
-
-    def __init__(self, connection: asyncpg.Connection) -> None:
-        self.connection, self.statements = connection, 0
-
-    async def fetch(self, query: str, *args: Any) -> list[asyncpg.Record]:
-        self.statements += 1
-        return await self.connection.fetch(query, *args)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -103,6 +85,10 @@ async def names(owner_url: str, sample: Sample) -> dict[str, tuple[str, str]]:
             "capture's reference": await one(
                 "SELECT provider_reference, payment_id FROM attempt"
                 " WHERE merchant_id = $1 AND operation = 'capture' AND provider_reference IS NOT NULL LIMIT 1"
+            ),
+            "case": await one(
+                "SELECT case_id, from_stream_id FROM rejected_case"
+                " WHERE merchant_id = $1 AND from_stream_id LIKE 'pay%' LIMIT 1"
             ),
             "dispute's reference": ("dispute_lost", sample.dispute_lost),
             "reference of a refund made at the provider": ("dashboard", sample.dashboard),
@@ -152,24 +138,51 @@ async def test_a_message_that_was_dispatched_is_found_by_its_deliveries(
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_name_is_found_and_its_payment_read_in_two_round_trips_of_a_new_connection(
-    own_database: Database, sample: Sample, piped: PipelineConnection
-) -> None:
-    counted: Any = Counted(piped)
-    (found,) = await find_payments(counted, sample.refund, None, ACCOUNTS)
-    assert await piped_trace_rows(counted, found.merchant_id, found.payment_id) is not None
-    assert counted.exchanges == 2 <= ROUND_TRIPS
+async def test_each_name_takes_two_round_trips_of_a_new_connection(own_database: Database, sample: Sample) -> None:
+    """Counted on the wire."""
+    for what, name in (await names(own_database.owner_url, sample)).items():
+        assert await most_round_trips(Settings(), own_database.app_url, [name]) == 2 <= ROUND_TRIPS, what
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_the_api_reads_a_payment_by_two_statements(own_database: Database, sample: Sample) -> None:
-    connection = await connect(own_database.app_url, command_timeout_ms=10_000)
+async def test_an_act_takes_one_more_since_what_it_is_about_is_looked_for(
+    own_database: Database, sample: Sample
+) -> None:
+    owner, act = await asyncpg.connect(own_database.owner_url), new_id("act")
     try:
-        counted = CountedFetches(connection)
-        assert await trace_rows(counted, sample.merchant, sample.refunded) is not None
-        assert 2 * counted.statements <= ROUND_TRIPS
+        await owner.execute(
+            "INSERT INTO operator_act (operator, idempotency_key, act_id, act, target, arguments, fingerprint, reason,"
+            " result, at) VALUES ('op', $1, $1, 'annotate', $2, '{}', 'x', 'asked', '{}', now())",
+            act,
+            sample.refund,
+        )
     finally:
-        await connection.close()
+        await owner.close()
+    assert await most_round_trips(Settings(), own_database.app_url, [(act, sample.refunded)]) == 3 <= ROUND_TRIPS
+
+
+async def round_trips(pool: asyncpg.Pool, wire: CountedWire, merchant_id: str | None, payment_id: str) -> int:
+    """Of one trace as the API reads it."""
+    before = wire.counts().round_trips
+    assert await traced_payment(pool, merchant_id, payment_id, Settings()) is not None
+    return wire.counts().round_trips - before
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_api_takes_three_and_four_where_it_looks_for_the_merchant(
+    own_database: Database, sample: Sample
+) -> None:
+    """Counted on the wire, with what the pool does when it gets a connection back. A connection that does not know a
+    statement takes one round trip more for each, once."""
+    with CountedWire(own_database.app_url) as wire:
+        pool = await open_pool(wire.url, Settings(database_connections=1))
+        try:
+            assert await round_trips(pool, wire, sample.merchant, sample.refunded) == 2 * 2 + 1
+            assert await round_trips(pool, wire, sample.merchant, sample.disputed) == 3 <= ROUND_TRIPS
+            assert await round_trips(pool, wire, None, sample.refunded) == 4 + 1
+            assert await round_trips(pool, wire, None, sample.disputed) == 4 <= ROUND_TRIPS
+        finally:
+            await pool.close()
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -210,3 +223,22 @@ async def test_names_are_looked_up_by_index(database: Database, name: str) -> No
 def test_what_arrived_and_what_is_sealed_is_not_read() -> None:
     statements = " ".join([*sql.load("trace.sql").values(), *trace_find.STATEMENTS.values()])
     assert "sealed" not in statements and "webhook_secret" not in statements
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_now_is_by_the_clock_of_the_process(
+    own_database: Database, sample: Sample, piped: PipelineConnection
+) -> None:
+    """Ages and waits are counted until then: a shifted process wrote the times that they are counted from."""
+    shift_ms = 3_600_000
+    connection = await connect(own_database.app_url, command_timeout_ms=10_000)
+    try:
+        before = await connection.fetchval("SELECT now()")
+        one = await trace_rows(connection, sample.merchant, sample.disputed, shift_ms)
+        other = await piped_trace_rows(piped, sample.merchant, sample.disputed, shift_ms)
+        after = await connection.fetchval("SELECT now()")
+    finally:
+        await connection.close()
+    for rows in (one, other):
+        assert rows is not None
+        assert before + timedelta(milliseconds=shift_ms) <= rows.now <= after + timedelta(milliseconds=shift_ms)

@@ -123,7 +123,14 @@ class AlertSender:
     def _say(self, target: Target, alert: Alert, why: str) -> None:
         def say(since_last_line: int) -> None:
             log.warning(
-                "alert not sent yet", target=target.name, name=alert.name, reason=why, since_last_line=since_last_line
+                "alert not sent yet",
+                target=target.name,
+                alert_id=alert.alert_id,
+                name=alert.name,
+                about=alert.about,
+                reason=why,
+                since_last_line=since_last_line,
+                next=f"tallystick alerts show {alert.alert_id}",
             )
 
         self._failures.line(target.name, say)

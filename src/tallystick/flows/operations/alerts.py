@@ -50,6 +50,7 @@ async def raise_alert(runtime: Runtime, known: Alert | None, found: Found) -> bo
     assert alert is not None, "the change opens it"
     log.error(
         "alert opened",
+        alert_id=alert_id,
         name=found.name,
         about=found.about,
         severity=found.severity,
@@ -66,7 +67,7 @@ async def clear(runtime: Runtime, alert: Alert) -> bool:
     change = alerts.cleared(alert, _cause(runtime, "condition"))
     if not isinstance(await runtime.journal.commit(change), Fresh):
         return False
-    log.info("alert cleared", name=alert.name, about=alert.about)
+    log.info("alert cleared", alert_id=alert.alert_id, name=alert.name, about=alert.about)
     return True
 
 

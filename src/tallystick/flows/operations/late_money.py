@@ -16,6 +16,7 @@ from tallystick.domain.late_money import unclaimed
 from tallystick.domain.operator_act import AskedAct
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Payment
+from tallystick.flows.compliance.amounts import require_second_person
 from tallystick.flows.payments.attempts import carry_out, send_by
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
@@ -41,7 +42,7 @@ async def waiting_late_money(runtime: Runtime, merchant_id: str | None, limit: i
 async def accept(
     runtime: Runtime, payment_id: str, asked: AskedAct | None = None, /, *, actor: str, reason: str
 ) -> Change:
-    """All that waits becomes the merchant's. Raises NoLateMoney and Overloaded."""
+    """All that waits becomes the merchant's. Raises NoLateMoney, NeedsSecondPerson and Overloaded."""
     change, _ = await _decided(runtime, payment_id, actor, reason, accept_late_money, asked)
     return change
 
@@ -50,8 +51,8 @@ async def give_back(
     runtime: Runtime, payment_id: str, asked: AskedAct | None = None, /, *, actor: str, reason: str
 ) -> Change | None:
     """All that waits is refunded at the provider. Returns what its answer came to, or None where it said nothing yet:
-    recovery finishes what is open. Raises NoLateMoney, Overloaded, and ProviderNotConfigured: then nothing was
-    written."""
+    recovery finishes what is open. Raises NoLateMoney, NeedsSecondPerson, Overloaded, and ProviderNotConfigured: then
+    nothing was written."""
     attempt_id = new_id("att")
     deadline_ms = send_by(runtime)
 
@@ -82,6 +83,8 @@ async def _decided(
         loaded = None if merchant_id is None else await runtime.reads.load(merchant_id, payment_id)
         if loaded is None:
             raise NoLateMoney(f"there is no payment {payment_id} that ever had late money")
+        payment = loaded.stored.payment
+        await require_second_person(runtime, asked, payment_id, payment.currency, unclaimed(payment))
         cause = Cause(
             change_id=change_id,
             at=runtime.clock.now(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from tallystick.domain.errors import TallystickError
@@ -41,8 +42,13 @@ async def resume(runtime: Runtime, asked: AskedAct, account: str) -> OperatorAct
 async def _set(runtime: Runtime, asked: AskedAct, account: str, *, paused: bool, for_ms: int | None) -> OperatorAct:
     if asked.target not in PROVIDERS:
         raise UnknownProvider(f"there is no provider {asked.target}; there are {', '.join(PROVIDERS)}")
-    result = {"provider": asked.target, "account": account, "paused": paused, "for_ms": for_ms}
-    act = asked.done(result, runtime.clock.now())
-    await set_operator_pause(runtime.pool, asked.target, account, paused=paused, for_ms=for_ms, act=act)
+
+    def act_until(until: datetime | None) -> OperatorAct:
+        result = {"provider": asked.target, "account": account, "paused": paused, "for_ms": for_ms}
+        return asked.done(result | {"until": None if until is None else until.isoformat()}, runtime.clock.now())
+
+    act = await set_operator_pause(
+        runtime.pool, asked.target, account, asked.operator, paused=paused, for_ms=for_ms, act_until=act_until
+    )
     await runtime.pauses.learn()
     return act

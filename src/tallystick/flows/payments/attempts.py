@@ -213,7 +213,8 @@ def report_rejections(change: Change, **known: Any) -> None:
         where = {}
         if rejection.alert:
             case_id = sibling_id("case", rejection.rejection_id)
-            where = {"next": "tallystick late-money list" if late else f"tallystick rejections show {case_id}"}
+            look = "tallystick late-money list" if late else f"tallystick rejections show {case_id}"
+            where = {"case_id": case_id, "next": look}
         log.error(
             "transition rejected",
             alert=rejection.alert,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -23,6 +25,8 @@ from tallystick.interfaces.api.http import ApiRequest
 from tallystick.interfaces.api.parameters import IDEMPOTENCY_KEY, Parameter
 from tallystick.interfaces.api.problems import ProblemError, invalid_fields
 
+_ENCODER: Final = msgspec.json.Encoder(order="sorted")
+
 #: The header of every act of an operator.
 ACT_KEY: Final[Parameter] = replace(
     IDEMPOTENCY_KEY,
@@ -33,10 +37,22 @@ ACT_KEY: Final[Parameter] = replace(
     ),
 )
 
-#: Of acts that were there before their key was: without one, each request is an act of its own.
+#: Of acts that were there before their key was: without one, it is derived.
 OPTIONAL_ACT_KEY: Final[Parameter] = replace(
-    ACT_KEY, required=False, description=f"{ACT_KEY.description} Without it each request is an act of its own."
+    ACT_KEY,
+    required=False,
+    description=(
+        f"{ACT_KEY.description} Without it one is derived from what is asked and from what it is asked about as it"
+        " stands: two such requests at one moment are one act, and one after the act is another. Send a key, so that a"
+        " request whose answer was lost can be repeated."
+    ),
 )
+
+#: Before a key that was derived: no client may take it for its own.
+DERIVED: Final = "derived-"
+
+#: Of a derived key's digest.
+DERIVED_CHARS: Final = 32
 
 #: The errors of an act's key.
 ACT_ERRORS: Final = ("idempotency_key_invalid", "idempotency_key_reused")
@@ -59,13 +75,14 @@ async def act_once(
     asked: Asked,
     do: Callable[[AskedAct], Awaitable[OperatorAct]],
     *,
-    key_required: bool = True,
+    standing: Sequence[object] | None = None,
 ) -> OperatorAct:
-    """The act as recorded, done now or before. Raises ProblemError, and what ``do`` raises."""
+    """The act as recorded, done now or before. ``standing``: how that which it is about stands, of which a key is
+    derived where the request has none; None: the request must have one. Raises ProblemError, and what ``do`` raises."""
     who = operator_of_key(caller.key_id, caller.declared.kind)
     act = asked_act(
         who.name,
-        _key(request, key_required=key_required),
+        derived_key(asked, standing) if standing is not None and not request.idempotency_keys else _key(request),
         asked.act,
         asked.target,
         asked.reason,
@@ -85,9 +102,13 @@ async def act_once(
         raise ProblemError(problem("idempotency_key_reused", detail, request_id=request.request_id)) from None
 
 
-def _key(request: ApiRequest, *, key_required: bool) -> str | None:
-    if not request.idempotency_keys and not key_required:
-        return None
+def derived_key(asked: Asked, standing: Sequence[object]) -> str:
+    """The key of an act whose request has none."""
+    said = [asked.act, asked.target, asked.arguments, asked.reason, list(standing)]
+    return DERIVED + hashlib.sha256(_ENCODER.encode(said)).hexdigest()[:DERIVED_CHARS]
+
+
+def _key(request: ApiRequest) -> str:
     try:
         return parse_idempotency_key(request.idempotency_keys)
     except (IdempotencyKeyMissing, IdempotencyKeyInvalid) as error:

@@ -67,6 +67,8 @@ _TAGS: Final[Mapping[str, str]] = {
     "Dead letters": "Events that bounded retries could not process: an operator decides.",
     "Webhook refusals": "Deliveries of providers that were rejected.",
     "Contract drift": "What providers sent that this release does not read as it was sent.",
+    "In doubt": "Calls to providers of which nobody knows what became of them.",
+    "Late money": "Money that came after its payment's end and waits for a decision.",
     "Alerts": "Conditions of the platform that a person has to know of.",
     "Rejections": "Refused transitions that somebody has to look at.",
     "Rejection groups": "Refused transitions that wait, by their cause.",

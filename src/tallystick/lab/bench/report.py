@@ -19,6 +19,7 @@ from tallystick.lab.bench.over_http import HttpFigures
 from tallystick.lab.bench.providers import ProvidersFigures
 from tallystick.lab.bench.soak import GROWTH_LIMIT, SoakFigures
 from tallystick.lab.bench.targets import Judged
+from tallystick.lab.bench.trace import TraceFigures
 from tallystick.lab.bench.webhooks import WebhookFigures
 
 
@@ -28,7 +29,16 @@ class BenchReport(Struct, frozen=True, kw_only=True):
     benchmark: str
     machine: MachineInfo
     targets: list[Judged]
-    figures: JournalFigures | HttpFigures | WebhookFigures | ProvidersFigures | SoakFigures | GrowthFigures | Filled
+    figures: (
+        JournalFigures
+        | HttpFigures
+        | WebhookFigures
+        | ProvidersFigures
+        | SoakFigures
+        | GrowthFigures
+        | TraceFigures
+        | Filled
+    )
 
     def json(self) -> str:
         """All of it."""
@@ -50,6 +60,8 @@ def print_report(console: Console, report: BenchReport) -> None:
             _print_soak(console, report.figures)
         case GrowthFigures():
             _print_growth(console, report.figures, report.machine)
+        case TraceFigures():
+            _print_trace(console, report.figures)
         case Filled() as filled:
             console.print(
                 f"{filled.payments:,} payments filled in, {filled.present:,} present, {filled.elapsed_s:,.0f} s, "
@@ -197,6 +209,22 @@ def _print_growth(console: Console, figures: GrowthFigures, machine: MachineInfo
         reads.add_row(f"{point.payments:,}", *times)
     console.print(loads)
     console.print(reads)
+
+
+def _print_trace(console: Console, figures: TraceFigures) -> None:
+    table = Table(
+        title=f"Traces: {figures.payments:,} payments, {figures.database_gb:,.2f} GB",
+        caption="Cold: on a new connection, which is in the time. Warm: on one that knows the statements.",
+    )
+    columns = ("cold p50 ms", "p95", "max", "warm p50 ms", "p95", "max")
+    _columns(table, "by", "names", *columns, "round trips")
+    for what, each in figures.kinds.items():
+        times = (f"{ms:,.1f}" for of in (each.cold, each.warm) for ms in (of.p50_ms, of.p95_ms, of.max_ms))
+        table.add_row(what, str(each.names), *times, str(each.round_trips))
+    over_http = figures.over_http
+    times = (f"{ms:,.1f}" for ms in (over_http.p50_ms, over_http.p95_ms, over_http.max_ms))
+    table.add_row("payment, over HTTP", "", "", "", "", *times, "")
+    console.print(table)
 
 
 def _counts(kinds: dict[str, int]) -> str:

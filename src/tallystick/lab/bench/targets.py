@@ -58,6 +58,12 @@ INTAKE_P99_MS: Final = Target(name="webhook acknowledgement, p99", unit="ms", bo
 #: One worker keeps up with a million payments a day eighty times over, and catches up with a burst in seconds.
 DRAIN_PER_S: Final = Target(name="inbox drained by one worker", unit="events/s", bound=1_000)
 
+#: An operator does not wait for it, and a page that shows several is still quick.
+TRACE_MS: Final = Target(name="trace by the slowest kind of name, p95", unit="ms", bound=100.0, at_least=False)
+
+#: Fewer than five: with 20 ms to the database 80 ms are left for nothing else.
+TRACE_ROUND_TRIPS: Final = Target(name="round trips of a trace", unit="", bound=5, at_least=False)
+
 
 def judge(target: Target, measured: float) -> Judged:
     """Whether ``measured`` reaches the target. "Adds" and p99 must stay below their bound."""

@@ -17,11 +17,13 @@ from tallystick.settings.load import Settings
 
 
 class Holds(Struct, frozen=True):
-    """A condition holds for something. ``began_at`` None: since it was first seen."""
+    """A condition holds for something. ``began_at`` None: since it was first seen. ``look``: the command that shows
+    this very thing, where one names it; else its rule's."""
 
     about: str
     summary: str
     began_at: datetime | None = None
+    look: str | None = None
 
 
 Condition = Callable[[Evidence, Settings], Iterator[Holds]]
@@ -45,8 +47,7 @@ def rejected_transition(evidence: Evidence, _: Settings) -> Iterator[Holds]:
             number, newest_at, case_id = open_cases.get(about, (0, group.newest_at, group.example_id))
             open_cases[about] = (number + group.open, max(newest_at, group.newest_at), case_id)
     for about, (number, newest_at, case_id) in open_cases.items():
-        say = f"{number} refused {about}; tallystick rejections show {case_id}"
-        yield Holds(about, say, newest_at)
+        yield Holds(about, f"{number} refused {about}", newest_at, f"tallystick rejections show {case_id}")
 
 
 def case_unassigned(evidence: Evidence, _: Settings) -> Iterator[Holds]:
@@ -107,7 +108,8 @@ def invariant_violated(evidence: Evidence, _: Settings) -> Iterator[Holds]:
         for name in dict.fromkeys(broken.partition(":")[0] for broken in each.broken):
             found.setdefault(name, []).append(each.payment_id)
     for invariant, payments in found.items():
-        yield Holds(invariant, f"{len(payments)} payments break it, {payments[0]} first; tallystick verify")
+        say = f"{len(payments)} payments break it, {payments[0]} first"
+        yield Holds(invariant, say, look=f"tallystick trace {payments[0]} --rebuild")
 
 
 def queue_age_rising(evidence: Evidence, settings: Settings) -> Iterator[Holds]:
@@ -145,8 +147,11 @@ def clocks_apart(evidence: Evidence, settings: Settings) -> Iterator[Holds]:
 def conflicting_event(evidence: Evidence, _: Settings) -> Iterator[Holds]:
     """A provider's event came again with other content."""
     if evidence.other_bytes is not None:
-        number, newest_at = evidence.other_bytes
-        yield Holds("inbox", f"{number} events came again with other content in the last hour", newest_at)
+        found = evidence.other_bytes
+        newest = "" if found.event_id is None else f", {found.event_id} last"
+        say = f"{found.number} arrivals under a known id had other content in the last hour{newest}"
+        look = None if found.event_id is None else f"tallystick provider-events show {found.event_id}"
+        yield Holds("inbox", say, found.newest_at, look)
 
 
 def nobody_watched(evidence: Evidence, settings: Settings) -> Iterator[Holds]:
@@ -159,17 +164,23 @@ def nobody_watched(evidence: Evidence, settings: Settings) -> Iterator[Holds]:
 
 
 def circuit_open(evidence: Evidence, _: Settings) -> Iterator[Holds]:
-    """This worker's calls to a provider are refused here, because it does not answer."""
-    for provider, state in evidence.circuits.items():
-        if state != "closed":
-            yield Holds(provider, f"{provider} does not answer; its circuit is {state.replace('_', ' ')}")
+    """Calls of some process to a provider are refused there, because it does not answer. Accounts of one provider are
+    one alert."""
+    by_provider: dict[str, list[str]] = {}
+    for each in evidence.circuits:
+        states = {"open": each.open, "half open": each.half_open}
+        said = " and ".join(f"{state} in {number}" for state, number in states.items() if number)
+        if said:
+            by_provider.setdefault(each.provider, []).append(f"{each.account} {said} of {each.processes} processes")
+    for provider, accounts in by_provider.items():
+        yield Holds(provider, f"{provider} does not answer; its circuit of account {', '.join(accounts)}")
 
 
 def contract_drift(evidence: Evidence, _: Settings) -> Iterator[Holds]:
     """A provider sends what is not read here as it is sent."""
     for provider in sorted({each.provider for each in evidence.numbers.drift}):
         number = sum(each.count for each in evidence.numbers.drift if each.provider == provider)
-        yield Holds(provider, f"{number} fields of {provider} differed in 24 hours; tallystick contract-drift")
+        yield Holds(provider, f"{number} fields of {provider} differed in 24 hours")
 
 
 def audit_incomplete(evidence: Evidence, _: Settings) -> Iterator[Holds]:

@@ -14,8 +14,8 @@ from tallystick.domain.rates import RateName
 from tallystick.flows.clocks import ClockReading
 from tallystick.oversight.completeness import Incomplete
 from tallystick.oversight.numbers import Numbers
-from tallystick.providers.port import CircuitState
 from tallystick.record.postgres.cases import CaseGroup
+from tallystick.record.postgres.provider_circuits import AccountCircuits
 from tallystick.record.postgres.rates import Release
 
 #: Ages are compared over minutes; this bounds what is kept where numbers are read often.
@@ -30,20 +30,29 @@ class Trend(Struct, frozen=True, kw_only=True):
     after: Mapping[RateName, int]
 
 
+class OtherBytes(Struct, frozen=True, kw_only=True):
+    """Events that came again with other content. ``newest_at``: when the newest did, to the minute; ``event_id``: which
+    one, None where its arrival is not in the record yet."""
+
+    number: int
+    newest_at: datetime
+    event_id: str | None
+
+
 class Evidence(Struct, frozen=True, kw_only=True):
     """Everything at one moment. ``gap``: when nobody had watched, if that just ended. ``incomplete``: payments that
-    were examined since the last look, with when that was. ``other_bytes``: how many events came again with
-    other content in the last hour, and when the newest did, to the minute."""
+    were examined since the last look, with when that was. ``other_bytes``: events that came again
+    with other content in the last hour. ``clocks``: beside this host's alone; ``circuits``: of all processes."""
 
     now: datetime
     numbers: Numbers
     samples: Samples
     cases: Sequence[CaseGroup] = ()
     clocks: Sequence[ClockReading] = ()
-    circuits: Mapping[str, CircuitState] = {}
+    circuits: Sequence[AccountCircuits] = ()
     trend: Trend | None = None
     incomplete: Sequence[Incomplete] = ()
-    other_bytes: tuple[int, datetime] | None = None
+    other_bytes: OtherBytes | None = None
     gap: tuple[datetime, datetime] | None = None
 
     def since(self, ms: int) -> datetime:

@@ -24,13 +24,15 @@ PAGES_AT_MOST: Final = 12
 
 class Rule(Struct, frozen=True, kw_only=True):
     """One alert. ``says``: the condition in one sentence. ``ends_by_itself``: it is resolved when the condition holds
-    no longer; else a person resolves it, because what happened has happened. ``expression``: the same condition, or the
+    no longer; else a person resolves it, because what happened has happened. ``look``: the command to begin with.
+    ``expression``: the same condition, or the
     nearest there is, over the numbers of ``/metrics``; ``for_s``: it has to hold for so long there."""
 
     name: str
     says: str
     severity: Severity
     holds: Condition
+    look: str
     expression: str
     for_s: int = 0
     ends_by_itself: bool = True
@@ -52,6 +54,7 @@ RULES: Final[tuple[Rule, ...]] = (
         says="The record refused a step that no client asked for, and nobody has taken the case.",
         severity="page",
         holds=conditions.rejected_transition,
+        look="tallystick rejections list",
         expression=(
             'sum by (machine, event) (increase(tallystick_rejected_transitions_total{origin!="client"}[5m])) > 0'
         ),
@@ -61,6 +64,7 @@ RULES: Final[tuple[Rule, ...]] = (
         says="It is not known whether a call to a provider had its effect: for too long, or about too much money.",
         severity="page",
         holds=conditions.unknown_outcome,
+        look="tallystick in-doubt list",
         expression="max by (currency) (tallystick_unknown_seconds) > 900",
     ),
     Rule(
@@ -68,6 +72,7 @@ RULES: Final[tuple[Rule, ...]] = (
         says="A provider's event that could not be applied waits for a person for too long.",
         severity="page",
         holds=conditions.dead_letter_old,
+        look="tallystick dead-letters list",
         expression=f'{_LATE}{{what="dead_letters"}} > 3600',
     ),
     Rule(
@@ -75,6 +80,7 @@ RULES: Final[tuple[Rule, ...]] = (
         says="Dead letters grow older while events are handled at once, so that latency shows nothing of them.",
         severity="page",
         holds=conditions.dead_letters_ageing,
+        look="tallystick dead-letters list",
         expression=(
             f'{_LATE}{{what="dead_letters"}} > 900 and on() (max({_LATE}{{what="events_to_process"}}) < 60'
             f' or absent({_LATE}{{what="events_to_process"}}))'
@@ -86,6 +92,7 @@ RULES: Final[tuple[Rule, ...]] = (
         says="A clearing account does not return to zero: a refund, late money or a dispute is open for too long.",
         severity="page",
         holds=conditions.clearing_not_zero,
+        look="tallystick late-money list; tallystick disputes list",
         expression=(
             'tallystick_clearing_seconds{account!~"disputes:.*"} > 259200'
             ' or tallystick_clearing_seconds{account=~"disputes:.*"} > 10368000'
@@ -96,6 +103,7 @@ RULES: Final[tuple[Rule, ...]] = (
         says="A final payment breaks an invariant: its history, postings, messages and answers do not agree.",
         severity="page",
         holds=conditions.invariant_violated,
+        look="tallystick verify",
         expression='tallystick_final_payments{window="1h"} - tallystick_complete_payments{window="1h"} > 0',
         ends_by_itself=False,
     ),
@@ -104,6 +112,7 @@ RULES: Final[tuple[Rule, ...]] = (
         says="Work is late and grows older, although workers run.",
         severity="page",
         holds=conditions.queue_age_rising,
+        look="tallystick status",
         expression=(f'{_LATE}{{what=~"{_QUEUES}"}} > 60 and deriv({_LATE}{{what=~"{_QUEUES}"}}[2m]) > 0'),
         for_s=120,
     ),
@@ -112,6 +121,7 @@ RULES: Final[tuple[Rule, ...]] = (
         says="Since a release, instructions, events or submissions are repeated many times as often as before.",
         severity="page",
         holds=conditions.repeats_off_trend,
+        look="tallystick release list",
         expression=f"{_repeated('15m')} > 0.05 and {_repeated('15m')} > 3 * ({_repeated('1d', ' offset 1h')})",
         for_s=300,
         ends_by_itself=False,
@@ -121,6 +131,7 @@ RULES: Final[tuple[Rule, ...]] = (
         says="A host's clock differs from the database's or a provider's: no absence at a provider is believed.",
         severity="page",
         holds=conditions.clocks_apart,
+        look="tallystick doctor",
         expression="max by (clock) (tallystick_clocks_apart) > 0",
     ),
     Rule(
@@ -128,6 +139,7 @@ RULES: Final[tuple[Rule, ...]] = (
         says="A provider's event came again under its id with other content: somebody may have the webhook secret.",
         severity="page",
         holds=conditions.conflicting_event,
+        look="tallystick provider-events list",
         expression='sum by (provider) (increase(tallystick_webhook_arrivals_total{result="other_bytes"}[5m])) > 0',
         ends_by_itself=False,
     ),
@@ -136,6 +148,7 @@ RULES: Final[tuple[Rule, ...]] = (
         says="A refused step has been nobody's for more than 24 hours.",
         severity="page",
         holds=conditions.case_unassigned,
+        look="tallystick rejections list",
         expression="max(tallystick_cases_unassigned) > 0",
     ),
     Rule(
@@ -143,6 +156,7 @@ RULES: Final[tuple[Rule, ...]] = (
         says="No worker had the watch: nothing was looked for. Only Prometheus tells it while it lasts.",
         severity="page",
         holds=conditions.nobody_watched,
+        look="tallystick status",
         expression=(
             "time() - max(tallystick_numbers_read_timestamp_seconds) > 120"
             " or absent(tallystick_numbers_read_timestamp_seconds)"
@@ -155,6 +169,7 @@ RULES: Final[tuple[Rule, ...]] = (
         says="Not every final payment of a window has all that must stand beside it.",
         severity="notice",
         holds=conditions.audit_incomplete,
+        look="tallystick verify",
         expression="tallystick_final_payments - tallystick_complete_payments > 0",
     ),
     Rule(
@@ -162,6 +177,7 @@ RULES: Final[tuple[Rule, ...]] = (
         says="A provider does not answer, and is not called until single probes are answered.",
         severity="notice",
         holds=conditions.circuit_open,
+        look="tallystick status",
         expression='sum by (provider) (tallystick_provider_circuit{state!="closed"}) > 0',
     ),
     Rule(
@@ -169,6 +185,7 @@ RULES: Final[tuple[Rule, ...]] = (
         says="A provider sends fields or values that this release does not know.",
         severity="notice",
         holds=conditions.contract_drift,
+        look="tallystick contract-drift",
         expression="sum by (provider) (tallystick_provider_contract_drift) > 0",
     ),
     Rule(
@@ -176,6 +193,7 @@ RULES: Final[tuple[Rule, ...]] = (
         says="A merchant's webhook endpoint failed for so long that it was disabled.",
         severity="notice",
         holds=conditions.endpoint_given_up,
+        look="tallystick webhooks endpoints",
         expression='max(tallystick_webhook_endpoints{state="given_up"}) > 0',
     ),
     Rule(
@@ -183,6 +201,7 @@ RULES: Final[tuple[Rule, ...]] = (
         says="Messages to merchants wait for long.",
         severity="notice",
         holds=conditions.messages_late,
+        look="tallystick status",
         expression=f'{_LATE}{{what="queues_to_send"}} > 900',
     ),
     Rule(
@@ -220,6 +239,6 @@ class Look:
                     about=each.about,
                     severity=rule.severity,
                     owner=self._settings.alert_owner,
-                    summary=each.summary,
+                    summary=f"{each.summary}; {each.look or rule.look}",
                     began_at=each.began_at or first_seen,
                 )

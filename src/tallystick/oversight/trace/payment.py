@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
+import asyncpg
 from msgspec import Struct
 
 from tallystick.oversight.trace.entries import Entry
@@ -17,7 +18,7 @@ from tallystick.oversight.trace.timeline import timeline
 from tallystick.oversight.trace.waiting import Role, Waiting, waiting_on
 from tallystick.record.postgres.trace_find import merchant_of
 from tallystick.record.postgres.trace_parts import TraceRows
-from tallystick.record.postgres.trace_rows import Fetches, trace_rows
+from tallystick.record.postgres.trace_rows import trace_rows
 from tallystick.settings.load import Settings
 
 #: Where the money of a payment is.
@@ -49,17 +50,15 @@ class PaymentTrace(Struct, frozen=True, kw_only=True):
     rebuilt: Rebuild | None = None
 
 
-async def owner_of(connection: Fetches, payment_id: str) -> str | None:
-    """The merchant whose payment it is, or None. Raises what the connection raises."""
-    return await merchant_of(connection, payment_id)
-
-
 async def traced_payment(
-    connection: Fetches, merchant_id: str, payment_id: str, settings: Settings
+    pool: asyncpg.Pool, merchant_id: str | None, payment_id: str, settings: Settings
 ) -> PaymentTrace | None:
-    """The trace of a merchant's payment, or None where the merchant has no such payment. Two round trips. Raises what
-    the connection raises."""
-    rows = await trace_rows(connection, merchant_id, payment_id)
+    """The trace of a merchant's payment, or of whichever merchant has it; None where there is no such payment. On one
+    connection of the pool, since each that is given back is a round trip as well: three in all, and four where the
+    merchant is looked for. Raises what the pool raises."""
+    async with pool.acquire() as connection:
+        owner = merchant_id or await merchant_of(connection, payment_id)
+        rows = None if owner is None else await trace_rows(connection, owner, payment_id, settings.clock_shift_ms)
     return None if rows is None else trace_of(rows, settings)
 
 

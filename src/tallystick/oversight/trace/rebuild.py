@@ -78,6 +78,8 @@ def _agrees(word: Sequence[ProvidersWord]) -> Iterator[Difference]:
     """What the provider says now would change nothing. A provider that cannot say contradicts nothing."""
     for attempt, verdict in word:
         name, wrong = verdict_name(verdict), mismatch(attempt, verdict)
+        if attempt.late_effect and name == "approved" and not wrong:
+            continue  # the effect came after the end, and is recorded so
         if name != "unknown" and (wrong or meaning_of(attempt.state, name) is not VerdictMeaning.SAME):
             says = wrong or f"{attempt.operation} is {attempt.state} here, and {name} by the provider's word of now"
             yield Difference(invariant=PROVIDER_AGREES, subject_id=attempt.attempt_id, says=says)

@@ -11,6 +11,7 @@ from msgspec import Struct
 from tallystick.domain.dispute_position import DECIDED
 from tallystick.domain.json_types import AnySubjectId, Time, described
 from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
+from tallystick.oversight.trace import words
 from tallystick.oversight.trace.facts import is_in_doubt
 from tallystick.record.postgres.trace_parts import TraceRows
 from tallystick.settings.load import Settings
@@ -25,23 +26,23 @@ Wait = Literal[
     "message_given_up",
 ]  # fmt: skip
 
-#: Each in words; {} is the operation, the type of the event or message, or how the case stands.
+#: Each in words; {} is the operation, the type of the event or message, or what the case is about.
 _SAYS: Final[Mapping[Wait, str]] = {
     "payer_action": "the payer's action",
-    "provider_answer": "the provider's answer to {}",
-    "unknown_outcome": "the outcome of {}: the provider is asked what became of it",
-    "recovery": "{} is sent again, or given up",
-    "in_doubt": "the outcome of {}, on the in-doubt list",
+    "provider_answer": "the provider's answer to the {}",
+    "unknown_outcome": "the outcome of the {}: the provider is asked what became of it",
+    "recovery": "the {} is sent again, or given up",
+    "in_doubt": "the outcome of the {}: nobody knows it, and a person settles it (tallystick in-doubt list)",
     "capture_or_cancel": "a capture or a cancel of the hold",
-    "late_money": "late money in suspense: accepted or returned",
+    "late_money": "money that came after the end: accept it or return it (tallystick late-money list)",
     "dispute_evidence": "evidence for the dispute, or its acceptance",
     "dispute_verdict": "the verdict on the dispute",
     "dispute_money": "whose the disputed money is",
-    "case": "the case of a refused {}",
-    "event": "event {}: its next try",
-    "dead_letter": "event {}: a dead letter",
-    "message": "message {}: its next try",
-    "message_given_up": "message {}: it was never taken",
+    "case": "a refused step: {}",
+    "event": "event {} is processed again",
+    "dead_letter": "event {} could not be processed: replay or discard it (tallystick dead-letters list)",
+    "message": "message {} is sent",
+    "message_given_up": "message {} was given up: it never arrived",
 }
 
 #: Where several wait, the one that is named first: what needs a person stands before what happens by itself.
@@ -87,7 +88,7 @@ def _attempts(rows: TraceRows, settings: Settings) -> Iterator[Waiting]:
             kind, actor = "provider_answer", "provider"
         else:
             kind, actor = ("unknown_outcome" if is_in_doubt(watched) else "recovery"), "platform"
-        yield _waiting(kind, attempt.attempt_id, actor, until, attempt.operation)
+        yield _waiting(kind, attempt.attempt_id, actor, until, words.OPERATIONS[attempt.operation])
 
 
 def _payment(rows: TraceRows) -> Iterator[Waiting]:
@@ -113,7 +114,8 @@ def _cases(rows: TraceRows) -> Iterator[Waiting]:
     for case in rows.cases:
         if case.state != "resolved":
             owner = "nobody has it" if case.owner is None else f"{case.owner} has it"
-            about = f"{case.event} of its {case.subject} ({case.category.replace('_', ' ')}), {case.state}: {owner}"
+            what = words.refused(case.subject, case.event)
+            about = f"{what}, which {words.one_of(words.CATEGORIES, case.category)}; {owner}"
             yield _waiting("case", case.case_id, "operator", about=about)
 
 

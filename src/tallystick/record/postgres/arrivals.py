@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -44,9 +44,20 @@ class ArrivalRow(Struct, frozen=True, kw_only=True):
     sealed: bytes
 
 
+class Later(NamedTuple):
+    """An arrival of an event that is in the record already, under the id ``known_as``."""
+
+    result: ArrivalResult
+    known_as: str
+
+
+def _result(later: Later | None) -> ArrivalResult:
+    return "first" if later is None else later.result
+
+
 async def write_arrivals(
     connection: JournalConnection, rows: Sequence[ArrivalRow], shift_ms: int, *, after_loss: bool
-) -> Mapping[str, ArrivalResult]:
+) -> Mapping[str, Later]:
     """Commit them. Returns how those were taken that are not the first of their event, by event id. ``after_loss``: a
     connection was lost before, so they may be committed already.
 
@@ -56,7 +67,7 @@ async def write_arrivals(
     try:
         later = await _write_events(connection, rows, shift_ms, after_loss=after_loss)
         deliveries = [
-            (*row.name, row.delivery_id, *row.times, later.get(row.event_id, "first"), row.digest, row.sealed)
+            (*row.name, row.delivery_id, *row.times, _result(later.get(row.event_id)), row.digest, row.sealed)
             for row in rows
         ]
         # One that is there already is refused, so that none is lost unseen. After a refusal the server skips COMMIT.
@@ -71,7 +82,7 @@ async def write_arrivals(
 
 async def _write_events(
     connection: JournalConnection, rows: Sequence[ArrivalRow], shift_ms: int, *, after_loss: bool
-) -> dict[str, ArrivalResult]:
+) -> dict[str, Later]:
     """Raises NotKept where an arrival is neither the first of its event nor a later one."""
     events = [(*row.name, row.event_id, row.digest, *row.event) for row in rows]
     names = [(*row.name, row.event_id, row.digest) for row in rows]
@@ -86,8 +97,8 @@ async def _write_events(
     if known.count + (0 if after_loss else inserted.count) != len(rows):
         raise NotKept(f"{inserted.count} new and {known.count} known events of {len(rows)} arrivals")
     return {
-        event_id: "redelivery" if same_bytes else "other_bytes"
-        for event_id, is_first, same_bytes in known.rows()
+        event_id: Later("redelivery" if same_bytes else "other_bytes", known_as)
+        for event_id, is_first, same_bytes, known_as in known.rows()
         if not is_first
     }
 

@@ -60,12 +60,22 @@ class DeploymentBook:
         """A configuration that a process found; one that is there already stays."""
         await self._pool.execute(STATEMENTS["insert_deployment"], *_row(point, fingerprint, digests))
 
-    async def mark(self, point: Deployment, act: OperatorAct) -> None:
-        """A release, together with the act of who marked it. Raises UniqueViolationError where the act's key is
-        taken."""
+    async def marked(self, version: str) -> Deployment | None:
+        """Where the release of this name was marked first."""
+        row = await self._pool.fetchrow(STATEMENTS["release"], version)
+        return None if row is None else structs_of([row], Deployment)[0]
+
+    async def mark(self, point: Deployment | None, act: OperatorAct) -> bool:
+        """A release, together with the act of who marked it; None where it is marked already, and only the act is
+        recorded. Returns False, and writes nothing, where another process has marked it meanwhile. Raises
+        UniqueViolationError where the act's key is taken."""
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(STATEMENTS["insert_deployment"], *_row(point, None, None))
+            if point is not None:
+                done = await connection.execute(STATEMENTS["insert_deployment"], *_row(point, None, None))
+                if done.endswith(" 0"):
+                    return False
             await insert_act(connection, act)
+        return True
 
     async def since(self, since: datetime, limit: int) -> Sequence[Deployment]:
         """Points from this time on, the newest first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import asyncpg
 
@@ -141,6 +141,10 @@ class Inbox:
     async def foreign_counts(self) -> list[ForeignCount]:
         """How many foreign events there are, by account and type."""
         return structs_of(await self._pool.fetch(STATEMENTS["foreign_counts"]), ForeignCount)
+
+    async def newest_other_bytes(self) -> str | None:
+        """The event that came again last with other content; None where none ever did."""
+        return cast("str | None", await self._pool.fetchval(STATEMENTS["newest_other_bytes"]))
 
     async def event(self, event_id: str) -> StoredEvent | None:
         """One event by our id."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -51,10 +52,20 @@ async def read_operator_pauses(pool: asyncpg.Pool, within_s: float) -> list[Oper
 
 
 async def set_operator_pause(
-    pool: asyncpg.Pool, provider: str, account: str, *, paused: bool, for_ms: int | None, act: OperatorAct
-) -> None:
-    """Pause or resume an account, together with the record of who did it. Raises what asyncpg raises:
-    UniqueViolationError where the act's key is taken."""
+    pool: asyncpg.Pool,
+    provider: str,
+    account: str,
+    actor: str,
+    *,
+    paused: bool,
+    for_ms: int | None,
+    act_until: Callable[[datetime | None], OperatorAct],
+) -> OperatorAct:
+    """Pause or resume an account, together with the record of who did it. ``act_until`` makes that of when the pause
+    ends, by the database's clock; None: when it is resumed. Raises what asyncpg raises: UniqueViolationError where the
+    act's key is taken."""
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(_STATEMENTS["set_pause"], provider, account, paused, for_ms, act.operator)
+        until = await connection.fetchval(_STATEMENTS["set_pause"], provider, account, paused, for_ms, actor)
+        act = act_until(until)
         await insert_act(connection, act)
+    return act

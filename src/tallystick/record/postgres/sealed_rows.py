@@ -12,7 +12,9 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 from msgspec import Struct
 
+from tallystick.domain.operator_act import OperatorAct
 from tallystick.record.postgres import sql
+from tallystick.record.postgres.acts import insert_act
 from tallystick.record.sealing import delivery_row, payment_row, secret_row
 
 _STATEMENTS: Final = sql.load("sealing.sql")
@@ -72,15 +74,24 @@ async def key_acts(connection: Connection) -> list[KeyAct]:
     return [KeyAct(**dict(record)) for record in await connection.fetch(_STATEMENTS["acts"])]
 
 
-async def record_acts(connection: Connection, first_number: int, acts: Sequence[NewKeyAct], shift_ms: int) -> bool:
-    """Write acts, all or nothing, from a number on. False where another process took one of the numbers. Raises what
-    asyncpg raises."""
+async def record_acts(
+    connection: Connection,
+    first_number: int,
+    acts: Sequence[NewKeyAct],
+    shift_ms: int,
+    by: OperatorAct | None = None,
+) -> bool:
+    """Write acts, all or nothing, from a number on, and with them the act of the operator who asked for them (``by``).
+    False where another process took one of the numbers. Raises what asyncpg raises: UniqueViolationError where the
+    operator's key is taken."""
     try:
         async with connection.transaction():
             for number, each in enumerate(acts, first_number):
                 values = (number, each.act, each.key_id, each.fingerprint, each.actor, each.reason, shift_ms)
                 if await connection.fetchval(_STATEMENTS["record_act"], *values) is None:
                     raise _NumberTaken
+            if by is not None:
+                await insert_act(connection, by)
     except _NumberTaken:
         return False
     return True

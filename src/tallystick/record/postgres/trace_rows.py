@@ -73,17 +73,22 @@ class Fetches(Protocol):
         """Its rows."""
 
 
-async def trace_rows(connection: Fetches, merchant_id: str, payment_id: str) -> TraceRows | None:
-    """The rows of one payment, or None where this merchant has none. Raises what the connection raises."""
-    stored = await connection.fetch(STATEMENTS["of_payment"], merchant_id, payment_id)
+async def trace_rows(connection: Fetches, merchant_id: str, payment_id: str, shift_ms: int = 0) -> TraceRows | None:
+    """The rows of one payment, or None where this merchant has none. ``shift_ms``: of this process's clock. Raises what
+    the connection raises."""
+    stored = await connection.fetch(STATEMENTS["of_payment"], merchant_id, payment_id, shift_ms)
     events = await connection.fetch(STATEMENTS["events_of_payment"], merchant_id, payment_id)
     return rows_of(stored, events)
 
 
-async def piped_trace_rows(connection: PipelineConnection, merchant_id: str, payment_id: str) -> TraceRows | None:
+async def piped_trace_rows(
+    connection: PipelineConnection, merchant_id: str, payment_id: str, shift_ms: int = 0
+) -> TraceRows | None:
     """The same in one round trip, also where the connection has prepared nothing yet."""
+    whose = (merchant_id, payment_id)
     stored, events = await piped(
-        connection, [Call(STATEMENTS[name], (merchant_id, payment_id)) for name in ("of_payment", "events_of_payment")]
+        connection,
+        [Call(STATEMENTS["of_payment"], (*whose, shift_ms)), Call(STATEMENTS["events_of_payment"], whose)],
     )
     return rows_of(stored, events)
 

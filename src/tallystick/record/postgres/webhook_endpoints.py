@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
@@ -10,9 +10,11 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 from msgspec import Struct
 
+from tallystick.domain.operator_act import OperatorAct
 from tallystick.kit.clock import Clock
 from tallystick.kit.ids import new_id
 from tallystick.record.postgres import sql
+from tallystick.record.postgres.acts import insert_act
 from tallystick.record.postgres.structs import struct_of, structs_of
 
 STATEMENTS: Final = sql.load("outbound.sql")
@@ -187,8 +189,10 @@ class EndpointStore:
         *,
         actor: str,
         states: Sequence[str] = DELIVERY_STATES,
+        act_of: Callable[[int], OperatorAct] | None = None,
     ) -> int:
-        """Send deliveries in these states again now, with all their tries. Returns how many."""
+        """Send deliveries in these states again now, with all their tries. Returns how many. ``act_of``: makes the
+        operator's act of their number, which is recorded with them; UniqueViolationError where its key is taken."""
         name = (merchant_id, endpoint_id)
         async with self._pool.acquire() as connection, connection.transaction():
             done = await connection.fetch(
@@ -201,6 +205,8 @@ class EndpointStore:
                 await connection.execute(
                     STATEMENTS["record_resend"], *name, *zip(*acts, strict=True), actor, self._clock.shift_ms
                 )
+            if act_of is not None:
+                await insert_act(connection, act_of(len(done)))
         return len(done)
 
     async def unheard(self, merchant_id: str, endpoint_id: str, since: datetime, limit: int) -> list[UnheardMessage]:

@@ -68,6 +68,7 @@ class Examination:
     def machine(self) -> None:
         """Settings, descriptors, disk."""
         for name, check in (
+            ("packages", machine.packages),
             ("providers", machine.providers),
             ("file_descriptors", machine.file_descriptors),
             ("provider_peak", machine.provider_peak),

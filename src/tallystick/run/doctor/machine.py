@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import shutil
 from collections.abc import Iterator
+from importlib import metadata
 from math import ceil
 from pathlib import Path
 from typing import Final
@@ -26,6 +28,12 @@ DISK_SPACE_BYTES: Final = 4 * 2**30
 #: Log, listeners, event loop, libraries: about 30 are open in an idle process.
 OTHER_DESCRIPTORS: Final = 64
 
+#: As which this program is installed.
+DISTRIBUTION: Final = "tallystick"
+
+#: Before the versions and markers of a requirement.
+_DISTRIBUTION_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
 #: A program that does not say within this that it is ours is another one.
 ASK_TIMEOUT_S: Final = 2.0
 
@@ -36,6 +44,27 @@ def providers(settings: Settings) -> Iterator[str]:
         require_sound_providers(settings)
     except SettingsError as error:
         yield str(error)
+
+
+def packages(_: Settings) -> Iterator[str]:
+    """Packages that the release needs and this environment has not. A tree that was never installed says nothing of
+    what it needs."""
+    try:
+        needed = metadata.requires(DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:
+        return
+    names = [_DISTRIBUTION_NAME.match(each) for each in needed if "extra ==" not in each]
+    missing = [found[0] for found in names if found is not None and not _is_installed(found[0])]
+    if missing:
+        yield f"not installed here: {', '.join(missing)}; install what this release needs (docs/operate/install.md)"
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def disk_space(settings: Settings) -> Iterator[str]:
@@ -92,13 +121,16 @@ def raise_descriptor_limit(settings: Settings) -> None:
 
 async def ports(settings: Settings, command: Command | None) -> list[str]:
     """Ports that another program has. For ``doctor`` a port that a running API has is well used."""
-    wanted = [(settings.host, settings.port)] if command != "work" else []
-    if command != "serve" and settings.worker_health_port is not None:
+    serves, works = command not in ("work", "console"), command not in ("serve", "console")
+    wanted = [(settings.host, settings.port)] if serves else []
+    if works and settings.worker_health_port is not None:
         wanted.append((settings.host, settings.worker_health_port))
-    if command != "work" and settings.metrics_port is not None:
+    if serves and settings.metrics_port is not None:
         wanted.append((settings.metrics_host, settings.metrics_port))
-    if command != "serve" and settings.worker_metrics_port is not None:
+    if works and settings.worker_metrics_port is not None:
         wanted.append((settings.metrics_host, settings.worker_metrics_port))
+    if command == "console" or (command == "up" and settings.console):
+        wanted.append((settings.console_host, settings.console_port))
     if command == "up" and SIMULATOR.name not in switched_off(settings):
         wanted.append((SIMULATOR_HOST, settings.connector(SimulatorSettings).port))
     taken = []

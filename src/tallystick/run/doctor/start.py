@@ -15,7 +15,7 @@ from tallystick.run.doctor.examine import Examination, require_start
 from tallystick.run.doctor.machine import raise_descriptor_limit
 from tallystick.run.doctor.record import configured
 from tallystick.run.doctor.table import Command
-from tallystick.run.ports import http_address
+from tallystick.run.ports import console_address, http_address
 from tallystick.settings.load import Settings
 
 log = get_logger("tallystick.run.doctor")
@@ -36,7 +36,8 @@ async def start_line(
 ) -> dict[str, Any]:
     """What a person looks for first in a log. Nothing of it is a secret."""
     other = any(finding.check == "schema_release" for finding in examination.findings())
-    address = {"address": http_address(settings.host, settings.port)} if role == "serve" else {}
+    addresses = {"serve": http_address(settings.host, settings.port), "console": console_address(settings)}
+    address = {"address": addresses[role]} if role in addresses else {}
     return {
         "role": role,
         "version": __version__,

@@ -10,13 +10,13 @@ from msgspec import Struct
 #: serve.
 Level = Literal["refuse", "not ready", "warn"]
 
-Command = Literal["serve", "work", "up", "migrate"]
+Command = Literal["serve", "work", "console", "up", "migrate"]
 
 #: The processes that move money. ``up`` starts both, as children that ask for themselves.
 ROLES: Final[tuple[Command, ...]] = ("serve", "work")
 
 #: What looks at the server: the roles, and whatever changes the schema.
-ALL: Final[tuple[Command, ...]] = ("serve", "work", "up", "migrate")
+ALL: Final[tuple[Command, ...]] = ("serve", "work", "console", "up", "migrate")
 
 #: What changes the schema, as its owner.
 OWNERS: Final[tuple[Command, ...]] = ("up", "migrate")
@@ -41,16 +41,22 @@ class Finding(Struct, frozen=True, kw_only=True):
 
 CHECKS: Final[tuple[Check, ...]] = (
     Check(
+        name="packages",
+        level="refuse",
+        at_start=ALL,
+        why="A process that lacks a package ends in the middle of its start, or at the first call that needs it.",
+    ),
+    Check(
         name="providers",
         level="refuse",
-        at_start=("serve", "work", "up"),
+        at_start=("serve", "work", "console", "up"),
         why="A default provider that does not exist, is off or has no key fails every payment that names none; a test"
         " acquirer beside a live key credits money that nobody paid.",
     ),
     Check(
         name="ports",
         level="refuse",
-        at_start=("serve", "work", "up"),
+        at_start=("serve", "work", "console", "up"),
         why="Processes of the API share their port. A start on a port of another program would share it with that.",
     ),
     Check(

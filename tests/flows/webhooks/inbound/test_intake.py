@@ -89,6 +89,9 @@ async def test_a_flood_of_other_bytes_is_a_row_each_and_few_lines(database: Data
     lines = [line for line in logged if line["event"] == "other bytes under a known event id"]
     assert len(lines) < 30 and sum(line["since_last_line"] for line in lines) == 300
     assert all(line["alert"] and line["provider_event_id"] == name for line in lines)
+    in_the_record = first.event_id  # what arrived later has ids that are in no row
+    assert {line["event_id"] for line in lines} == {in_the_record}
+    assert {line["next"] for line in lines} == {f"tallystick provider-events show {in_the_record}"}
 
 
 async def test_one_name_at_two_accounts_is_two_events(database: Database) -> None:

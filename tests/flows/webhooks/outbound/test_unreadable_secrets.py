@@ -12,6 +12,7 @@ from tallystick.record.postgres.outbox import SECRET_UNREADABLE
 from tallystick.record.postgres.sealed_rows import key_acts
 from tallystick.record.sealing import KEY_BYTES
 from tallystick.record.sealing_keys import active_of, retire
+from tests.support.acts import retiring
 from tests.support.database import Database, NewDatabase
 from tests.support.outbox import (
     deliveries,
@@ -97,7 +98,7 @@ async def test_after_a_lost_key_the_merchant_rotates_and_gets_everything(
             await pay(runtime, fresh_merchant, "k")
             async with runtime.pool.acquire() as connection:
                 [lost] = active_of(await key_acts(connection))
-                await retire(connection, lost.key_id, actor="operator:jo", reason="lost", shift_ms=0)
+                await retire(connection, lost.key_id, retiring(lost.key_id, "lost"), shift_ms=0)
         async with runtime_for(database) as runtime, worker(runtime) as delivery:
             await drain(delivery)
             assert [each["result"] for each in await tries(runtime, fresh_merchant)] == [SECRET_UNREADABLE]

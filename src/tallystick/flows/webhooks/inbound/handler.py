@@ -266,6 +266,7 @@ class Handler:
                 account=event.account,
                 type=notice.code,
                 since_last_line=since_last_line,
+                next=f"tallystick provider-events show {event.event_id}",
             )
 
         self._unknown_codes.line((event.provider, event.account, notice.code), say)

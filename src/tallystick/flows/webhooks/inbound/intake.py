@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tallystick.domain.errors import Overloaded, TallystickError
 from tallystick.domain.measures import ARRIVALS
@@ -57,6 +58,12 @@ RETRY_PAUSE_MS: Final = 50
 
 #: The longest pause while the database stays away: a writer is back this soon after it.
 RETRY_CAP_MS: Final = 500
+
+#: What a person does about an event that came again with other content.
+SHOW_EVENT: Final = "tallystick provider-events show {event_id}"
+
+#: And about a row that the database refuses: it is a defect.
+REPORT: Final = "report it with this line; the provider sends the event again"
 
 #: The intake's name in what is said of an outage.
 PART: Final = "intake"
@@ -188,8 +195,9 @@ class Intake:
         now_ms = time.time_ns() // 1_000_000  # places are compared between machines; only their order matters
         return [_row(each, self.fair_place_ms(each.envelope.fairness_key(), now_ms)) for each in arrivals]
 
-    def alert(self, event: str, about: Envelope, **more: str) -> None:
-        """A sampled log line; it names the last of the counted events."""
+    def alert(self, event: str, about: Envelope, next_step: str, **more: str) -> None:
+        """A sampled log line; it names the last of the counted events. ``next_step``: what a person does, with the
+        event's id where it says so."""
 
         def say(since_last_line: int) -> None:
             log.error(
@@ -197,8 +205,10 @@ class Intake:
                 alert=True,
                 provider=about.provider,
                 account=about.account,
+                event_id=about.event_id,
                 provider_event_id=about.provider_event_id,
                 since_last_line=since_last_line,
+                next=next_step.format(event_id=about.event_id),
                 **more,
             )
 
@@ -253,7 +263,7 @@ class _Writer:
         """The database refused a row for good: only its delivery fails, not the others of the batch."""
         if len(batch) == 1:
             about = batch[0].arrivals[0].envelope
-            self._intake.alert("delivery refused by the database", about, error=type(error).__name__)
+            self._intake.alert("delivery refused by the database", about, REPORT, error=type(error).__name__)
             _fail(batch[0], "the database refused the delivery")
             return
         for waiting in batch:
@@ -267,10 +277,11 @@ class _Writer:
         rows = self._intake.rows(arrivals)
         later = await write_arrivals(self._connection, rows, self._clock.shift_ms, after_loss=after_loss)
         for arrival in arrivals:
-            result = later.get(arrival.envelope.event_id, "first")
-            ARRIVALS[arrival.envelope.provider, result] += 1
-            if result == "other_bytes":
-                self._intake.alert("other bytes under a known event id", arrival.envelope)
+            known = later.get(arrival.envelope.event_id)
+            ARRIVALS[arrival.envelope.provider, "first" if known is None else known.result] += 1
+            if known is not None and known.result == "other_bytes":
+                about = replace(arrival.envelope, event_id=known.known_as)
+                self._intake.alert("other bytes under a known event id", about, SHOW_EVENT)
 
     def _discard_connection(self, error: Exception) -> None:
         """Unless it is still usable: after a server error, and after an error about the rows."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
 
 from tallystick.domain.errors import TallystickError
+from tallystick.domain.operator_act import OperatorAct
 from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
 from tallystick.flows.webhooks.outbound.dispatch import Dispatch
 from tallystick.flows.webhooks.outbound.signing import new_secret
@@ -155,9 +156,17 @@ class Endpoints:
         )
         return Rotated(secret, until)
 
-    async def resend_since(self, merchant_id: str, endpoint_id: str, since: datetime, *, actor: str) -> ResendResult:
+    async def resend_since(
+        self,
+        merchant_id: str,
+        endpoint_id: str,
+        since: datetime,
+        *,
+        actor: str,
+        act_of: Callable[[ResendResult], OperatorAct] | None = None,
+    ) -> ResendResult:
         """Send now everything dispatched since then that did not arrive: given up, missed while disabled, or waiting
-        for its next try, with what it waits for."""
+        for its next try, with what it waits for. ``act_of``: an operator's act, recorded with it."""
         name = (merchant_id, endpoint_id)
         unheard = await self._book.unheard(*name, since, RESEND_LIMIT + 1)
         room = max(RESEND_LIMIT - len(unheard), 0)
@@ -166,8 +175,15 @@ class Endpoints:
         # A message is sent after the earlier ones of its stream: they are woken too, however old they are.
         before = await self._book.waiting_in_streams(*name, sorted({each.stream_id for each in chosen}))
         message_ids = sorted({*before, *(each.message_id for each in chosen)})
-        count = await self._book.resend(*name, message_ids, actor=actor, states=UNHEARD_STATES)
-        return ResendResult(count, len(unheard) > RESEND_LIMIT or len(waiting) > room)
+        more = len(unheard) > RESEND_LIMIT or len(waiting) > room
+
+        def act_of_count(count: int) -> OperatorAct:
+            assert act_of is not None, "asked where there is one"
+            return act_of(ResendResult(count, more))
+
+        own = None if act_of is None else act_of_count
+        count = await self._book.resend(*name, message_ids, actor=actor, states=UNHEARD_STATES, act_of=own)
+        return ResendResult(count, more)
 
     def _sealed(self, merchant_id: str, endpoint_id: str, secret: str) -> tuple[str, bytes]:
         secret_id = new_id("sec")

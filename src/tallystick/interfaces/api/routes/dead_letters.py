@@ -83,7 +83,8 @@ def _on_one(name: ActName, act_on: Callable[..., Awaitable[None]]) -> Handle:
     async def handle(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
         event_id, act = request.id_in_path(), await read_typed(request, Act)
         stores = runtime.stores
-        if await stores.inbox.event(event_id) is None:
+        event = await stores.inbox.event(event_id)
+        if event is None:
             raise not_found(request.request_id, "event")
 
         async def do(asked: AskedAct) -> OperatorAct:
@@ -93,7 +94,8 @@ def _on_one(name: ActName, act_on: Callable[..., Awaitable[None]]) -> Handle:
 
         wanted = Asked(act=name, target=event_id, reason=act.reason)
         try:
-            await act_once(runtime, request, caller, wanted, do, key_required=False)
+            standing = (event.state, event.replays, event.tries)
+            await act_once(runtime, request, caller, wanted, do, standing=standing)
         except NotReplayable as error:
             raise ProblemError(problem("not_replayable", f"{error}.", request_id=request.request_id)) from None
         return json_response(request, await trace_event(stores.inbox, event_id))
@@ -112,7 +114,8 @@ def _on_many(name: ActName, act_on: Callable[..., Awaitable[int]]) -> Handle:
             return await recorded(stores.acts, asked)
 
         wanted = Asked(act=MANY[name], target=ALL_DEAD_LETTERS, reason=act.reason, arguments=which.arguments())
-        done = await act_once(runtime, request, caller, wanted, do, key_required=False)
+        oldest = [(each.event_id, each.replays, each.tries) for each in await stores.dead_letters.page(which, None, 1)]
+        done = await act_once(runtime, request, caller, wanted, do, standing=oldest)
         return json_response(request, Acted(count=done.result["count"]))
 
     return handle

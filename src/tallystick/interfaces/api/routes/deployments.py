@@ -110,7 +110,10 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path=PATH,
         name="markRelease",
         summary="Mark a release",
-        description="It is a point of the record, with who marked it and why.",
+        description=(
+            "It is a point of the record, with who marked it and why. A version has one point: marked again, it keeps"
+            " the first, and `result.marked_before` says so."
+        ),
         handle=mark,
         scope="acts:write",
         responses={200: RecordedActView},

@@ -13,25 +13,20 @@ from tallystick.interfaces.api.parameters import any_text
 from tallystick.interfaces.api.problems import not_found
 from tallystick.oversight.trace.merchant import MerchantTrace, for_merchant
 from tallystick.oversight.trace.operators import OperatorTrace, for_operator
-from tallystick.oversight.trace.payment import owner_of, traced_payment
+from tallystick.oversight.trace.payment import traced_payment
 
 
 async def get_trace(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
     """To a merchant its part of the trace of one of its payments; to an operator all of it. A payment of another
     merchant than the one that is asked for is not found."""
-    payment_id, wanted = request.id_in_path(), request.query["merchant_id"]
-    owner = await _owner(runtime, caller, payment_id, wanted)
-    trace = None if owner is None else await traced_payment(runtime.pool, owner, payment_id, runtime.settings)
+    wanted = request.query["merchant_id"]
+    trace = None
+    if caller.operator or wanted in (None, caller.merchant_id):
+        merchant_id = wanted if caller.operator else caller.merchant_id
+        trace = await traced_payment(runtime.pool, merchant_id, request.id_in_path(), runtime.settings)
     if trace is None:
         raise not_found(request.request_id, "payment")
     return for_operator(trace) if caller.operator else for_merchant(trace)
-
-
-async def _owner(runtime: Runtime, caller: Caller, payment_id: str, wanted: str | None) -> str | None:
-    """Whose payment is looked for; None where it is nobody's that the caller may see."""
-    if caller.operator:
-        return wanted or await owner_of(runtime.pool, payment_id)
-    return caller.merchant_id if wanted in (None, caller.merchant_id) else None
 
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (

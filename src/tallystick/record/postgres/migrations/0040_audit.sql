@@ -1,7 +1,7 @@
 -- What proves that nobody rewrote the record. Tables of its own: nothing here is part of a change, and nothing is written
 -- while the operator has not turned sealing on. What is sealed is found by time (BRIN: an entry for each megabyte, so that
 -- a payment pays nothing for it), and by the keys of tables in the daily sweep.
--- depends: 0032_alerts
+-- depends: 0036_approvals
 
 -- The trees of this record: how many groups its merchants are in is fixed when sealing begins. One row.
 CREATE TABLE audit_record (

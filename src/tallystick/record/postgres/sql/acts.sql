@@ -29,6 +29,12 @@ INSERT INTO deployment (deployment_id, kind, at, process_version, version, role,
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::json, $11, $12)
 ON CONFLICT DO NOTHING;
 
+-- release: the first mark of the release $1
+SELECT deployment_id, kind, at, process_version, version, role, host, changed, actor, act_id
+FROM deployment WHERE kind = 'release' AND version = $1
+ORDER BY at, deployment_id
+LIMIT 1;
+
 -- last_configuration: the last one that a process of this role found
 SELECT deployment_id, fingerprint, digests FROM deployment
 WHERE kind = 'configuration' AND role = $1

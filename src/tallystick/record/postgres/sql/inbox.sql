@@ -13,9 +13,9 @@ FROM (SELECT unnest($1::text[]) AS provider, unnest($2::text[]) AS account, unne
              unnest($14::bigint[]) AS turn, unnest($15::text[]) AS api_version, unnest($16::text[]) AS mark) AS e
 ON CONFLICT DO NOTHING;
 
--- known_events: those of these arrivals that are not the first of their event, and whether its bytes are theirs; with
--- $6 the others too
-SELECT k.event_id, e.event_id = k.event_id AS is_first, e.digest = k.digest AS same_bytes
+-- known_events: those of these arrivals that are not the first of their event, whether its bytes are theirs, and under
+-- which id it is known; with $6 the others too
+SELECT k.event_id, e.event_id = k.event_id AS is_first, e.digest = k.digest AS same_bytes, e.event_id AS known_as
 FROM (SELECT unnest($1::text[]) AS provider, unnest($2::text[]) AS account, unnest($3::text[]) AS provider_event_id,
              unnest($4::text[]) AS event_id, unnest($5::bytea[]) AS digest) AS k
 JOIN inbox e ON e.provider = k.provider AND e.account = k.account AND e.provider_event_id = k.provider_event_id
@@ -299,3 +299,10 @@ INSERT INTO processing (provider, account, provider_event_id, try_id, number, st
 SELECT k.provider, k.account, k.provider_event_id, k.try_id, k.number, now(), now(), $6, $7, $8
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[])
      AS k (provider, account, provider_event_id, try_id, number);
+
+-- newest_other_bytes: the event that came again last with other content
+SELECT i.event_id FROM (
+    SELECT provider, account, provider_event_id, recorded_at FROM delivery
+    WHERE result = 'other_bytes' ORDER BY recorded_at DESC LIMIT 1
+) d
+JOIN inbox i ON i.provider = d.provider AND i.account = d.account AND i.provider_event_id = d.provider_event_id;

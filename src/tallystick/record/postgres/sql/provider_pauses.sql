@@ -12,7 +12,8 @@ WHERE until > now();
 INSERT INTO operator_pause (provider, account, paused, until, actor, changed_at)
 VALUES ($1, $2, $3, now() + $4::bigint * interval '1 millisecond', $5, now())
 ON CONFLICT (provider, account) DO UPDATE
-SET paused = excluded.paused, until = excluded.until, actor = excluded.actor, changed_at = excluded.changed_at;
+SET paused = excluded.paused, until = excluded.until, actor = excluded.actor, changed_at = excluded.changed_at
+RETURNING until;
 
 -- operator_pauses: the accounts that are paused now, by whom, and what is left of it in ms ($1: of one without an end)
 SELECT provider, account, actor, changed_at, until,

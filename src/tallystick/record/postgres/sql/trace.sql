@@ -1,5 +1,6 @@
 -- of_payment: all that the merchant's tables have of one payment, in one snapshot: a JSON document a row, with the part
--- that it is of. Subjects without a row of their own are found by what names them ($1: merchant, $2: payment)
+-- that it is of. Subjects without a row of their own are found by what names them ($1: merchant, $2: payment, $3: shift
+-- in ms)
 WITH attempts AS MATERIALIZED (
     SELECT * FROM attempt WHERE merchant_id = $1::text AND payment_id = $2::text
 ), messages AS MATERIALIZED (
@@ -26,7 +27,7 @@ WITH attempts AS MATERIALIZED (
     JOIN message_delivery d ON d.merchant_id = w.merchant_id AND d.endpoint_id = w.endpoint_id
     WHERE w.merchant_id = $1::text AND d.payment_id = $2::text
 )
-SELECT 'clock' AS part, to_json(now())::text AS document
+SELECT 'clock' AS part, to_json(now() + $3::bigint * interval '1 millisecond')::text AS document
 UNION ALL SELECT 'payment', to_json(p)::text FROM payment p WHERE p.merchant_id = $1::text AND p.payment_id = $2::text
 UNION ALL SELECT 'attempt', to_json(a)::text FROM attempts a
 UNION ALL SELECT 'refund', to_json(r)::text FROM refunds r

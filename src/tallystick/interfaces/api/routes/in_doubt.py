@@ -1,0 +1,172 @@
+"""Attempts in doubt, for operators: what bounded recovery could not settle is listed, and settled with evidence."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+from tallystick.domain.errors import problem
+from tallystick.domain.json_types import (
+    Amount,
+    Currency,
+    PaymentId,
+    ProviderName,
+    described,
+    example_id,
+    id_pattern,
+)
+from tallystick.domain.operator_act import AskedAct, OperatorAct
+from tallystick.domain.operator_views import AgeMs, RecordedActView, act_view
+from tallystick.flows.operations.acts import recorded
+from tallystick.flows.recovery import in_doubt
+from tallystick.flows.recovery.in_doubt import OUTCOMES, NotInDoubt, Parked
+from tallystick.flows.runtime import Runtime
+from tallystick.interfaces.api.acts import ACT_KEY, KEYED_ACT_ERRORS, Asked, act_once
+from tallystick.interfaces.api.authentication import Caller
+from tallystick.interfaces.api.endpoint import ACT, READ, Endpoint, read
+from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
+from tallystick.interfaces.api.parameters import any_text, integer, path_id
+from tallystick.interfaces.api.problems import ProblemError, not_found
+from tallystick.interfaces.api.routes.rejections import Why
+from tallystick.interfaces.api.typed_body import read_typed
+
+PATH: Final = "/v1/in-doubt"
+
+ATTEMPT_ID: Final = path_id("att", "attempt")
+
+#: Attempts on one answer. What is settled leaves the list, so it is worked off from its beginning.
+MOST: Final = 500
+DEFAULT: Final = 100
+
+_Proof = Annotated[str, Meta(min_length=1, max_length=2_000, pattern=r"\S")]
+_Reference = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"\S")]
+_Outcome = Annotated[str, Meta(pattern=f"^({'|'.join(OUTCOMES)})$")]
+
+
+class InDoubtView(Struct, frozen=True, kw_only=True):
+    """One call to a provider of which nobody knows what became of it."""
+
+    id: Annotated[str, described("The attempt's id.", example_id("att"), pattern=id_pattern("att"))]
+    payment_id: PaymentId
+    merchant_id: Annotated[str, described("Whose the payment is.", "shop")]
+    operation: Annotated[str, described("What the provider was asked to do.", "capture")]
+    amount: Amount
+    currency: Currency
+    state: Annotated[str, described("What is known of the attempt.", "unknown")]
+    provider: ProviderName
+    provider_reference: Annotated[str | None, described("The provider's name for it, where one is known.", "ch_8f2d")]
+    owner: Annotated[str, described("Who has to look at it, as configured.", "payments-on-call")]
+    parked_for_ms: AgeMs
+    overdue: Annotated[bool, described("Whether it has waited for longer than the alarm allows.", False)]
+    key_taken: Annotated[bool, described("Whether the provider has another request under the attempt's key.", False)]
+
+
+class InDoubtList(Struct, frozen=True, kw_only=True):
+    """What waits, as much as was asked for."""
+
+    data: Annotated[list[InDoubtView], described("The oldest first.")]
+    has_more: Annotated[bool, described("Whether more wait than were asked for.", False)]
+
+
+class Finding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an operator found at the provider, the proof, and why it is settled by hand."""
+
+    outcome: Annotated[_Outcome, described("What happened at the provider.", "executed", enum=list(OUTCOMES))]
+    evidence: Annotated[
+        _Proof, described("The proof: a statement line, a ticket, a file name.", "statement 12, line 4")
+    ]
+    reason: Why
+    reference: Annotated[
+        _Reference | None,
+        described(
+            "The provider's reference. Required where a charge was executed that the record cannot name, and where the"
+            " attempt's key was used for another request.",
+            "ch_8f2d",
+        ),
+    ] = None
+
+
+async def list_in_doubt(runtime: Runtime, request: ApiRequest, _: Caller) -> object:
+    """Attempts in doubt, oldest first."""
+    query, limit = request.query, request.query["limit"]
+    book = runtime.stores.schedule_book
+    rows = await in_doubt.parked_attempts(runtime, book, query["merchant_id"], limit + 1)
+    return InDoubtList(data=[_view(each) for each in rows[:limit]], has_more=len(rows) > limit)
+
+
+async def resolve(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
+    """Settle one attempt by hand."""
+    attempt_id, found = request.id_in_path(), await read_typed(request, Finding)
+    book = runtime.stores.schedule_book
+    if await book.attempt(attempt_id) is None:
+        raise not_found(request.request_id, "attempt")
+
+    async def do(asked: AskedAct) -> OperatorAct:
+        words = {"evidence": found.evidence, "actor": asked.operator, "reason": asked.reason}
+        await in_doubt.resolve(runtime, book, attempt_id, found.outcome, asked, **words, reference=found.reference)
+        return await recorded(runtime.stores.acts, asked)
+
+    arguments = {"outcome": found.outcome, "evidence": found.evidence, "reference": found.reference}
+    wanted = Asked(act="attempt.resolve", target=attempt_id, reason=found.reason, arguments=arguments)
+    try:
+        return json_response(request, act_view(await act_once(runtime, request, caller, wanted, do)))
+    except NotInDoubt as error:
+        raise ProblemError(problem("not_in_doubt", f"{error}.", request_id=request.request_id)) from None
+
+
+def _view(parked: Parked) -> InDoubtView:
+    attempt = parked.attempt
+    return InDoubtView(
+        id=attempt.attempt_id,
+        payment_id=attempt.payment_id,
+        merchant_id=attempt.merchant_id,
+        operation=attempt.operation,
+        amount=attempt.amount,
+        currency=attempt.currency,
+        state=attempt.state,
+        provider=attempt.provider,
+        provider_reference=attempt.provider_reference,
+        owner=parked.owner,
+        parked_for_ms=parked.parked_for_ms,
+        overdue=parked.overdue,
+        key_taken=attempt.key_taken,
+    )
+
+
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    Endpoint(
+        method="GET",
+        path=PATH,
+        name="listInDoubt",
+        summary="Calls to providers of which nobody knows what became of them, oldest first",
+        description="Bounded recovery could not settle them: a person looks into the provider's own books.",
+        handle=read(list_in_doubt),
+        scope="in_doubt:read",
+        responses={200: InDoubtList},
+        codes=READ,
+        parameters=(
+            any_text("merchant_id", "Only of this merchant."),
+            integer("limit", 1, MOST, DEFAULT, "How many at most."),
+        ),
+        callers="operator",
+    ),
+    Endpoint(
+        method="POST",
+        path=f"{PATH}/{{id}}/resolve",
+        name="resolveInDoubt",
+        summary="Settle one attempt by what was found at the provider",
+        description=(
+            "The finding goes through the same decisions as a provider's answer. Evidence, reason and who did it are"
+            " kept in the history."
+        ),
+        handle=resolve,
+        scope="in_doubt:write",
+        responses={200: RecordedActView},
+        codes=(*ACT, *KEYED_ACT_ERRORS, "not_found", "not_in_doubt", "overloaded"),
+        body_type=Finding,
+        body_required=True,
+        parameters=(ATTEMPT_ID, ACT_KEY),
+        callers="operator",
+    ),
+)

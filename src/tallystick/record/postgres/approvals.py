@@ -1,0 +1,132 @@
+"""Requests for a second person's word, in the record. All of it is only ever added to."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, Literal
+
+import asyncpg
+import msgspec
+from msgspec import Struct
+
+from tallystick.record.postgres import sql
+from tallystick.record.postgres.structs import struct_of, structs_of
+
+STATEMENTS: Final = sql.load("approvals.sql")
+
+Ending = Literal["approved", "rejected", "void", "expired"]
+
+_ENCODER: Final = msgspec.json.Encoder(order="sorted")
+
+
+class ApprovalRequest(Struct, frozen=True, kw_only=True):
+    """What somebody asked for. ``arguments``: what the act is carried out with; ``shown``: what it was decided on,
+    which is read again before it is; ``authors``: who made what is to be approved; ``needed``: how many must approve.
+    """
+
+    request_id: str
+    act: str
+    target: str
+    merchant_id: str | None
+    arguments: dict[str, Any]
+    shown: dict[str, Any]
+    shown_hash: bytes
+    authors: Sequence[str]
+    needed: int
+    reason: str
+    requested_by: str
+    requested_at: datetime
+    expires_at: datetime
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """One person's word."""
+
+    decided_by: str
+    approves: bool
+    shown_hash: bytes
+    reason: str
+    at: datetime
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """How a request ended."""
+
+    outcome: Ending
+    detail: str
+    at: datetime
+
+
+def hash_of(request_id: str, act: str, target: str, arguments: dict[str, Any], shown: dict[str, Any]) -> bytes:
+    """What deciders decide on, as one value: any change of it is another one."""
+    return hashlib.sha256(_ENCODER.encode([request_id, act, target, arguments, shown])).digest()
+
+
+class ApprovalBook:
+    """Over a pool of connections. Raises what asyncpg raises."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self.pool = pool
+
+    async def insert(self, request: ApprovalRequest) -> None:
+        """A new request."""
+        await self.pool.execute(
+            STATEMENTS["insert_request"],
+            request.request_id,
+            request.act,
+            request.target,
+            request.merchant_id,
+            _ENCODER.encode(request.arguments).decode(),
+            _ENCODER.encode(request.shown).decode(),
+            request.shown_hash,
+            list(request.authors),
+            request.needed,
+            request.reason,
+            request.requested_by,
+            request.requested_at,
+            request.expires_at,
+        )
+
+    async def find(self, request_id: str) -> ApprovalRequest | None:
+        """One request."""
+        row = await self.pool.fetchrow(STATEMENTS["request"], request_id)
+        return None if row is None else _request(row)
+
+    async def page(self, before: str | None, limit: int) -> Sequence[ApprovalRequest]:
+        """Requests before this id, the newest first."""
+        return [_request(row) for row in await self.pool.fetch(STATEMENTS["requests"], before, limit)]
+
+    async def decisions(self, request_id: str) -> Sequence[Decision]:
+        """What was said of it."""
+        return structs_of(await self.pool.fetch(STATEMENTS["decisions"], request_id), Decision)
+
+    async def outcome(self, request_id: str) -> Outcome | None:
+        """How it ended; None while it waits."""
+        row = await self.pool.fetchrow(STATEMENTS["outcome"], request_id)
+        return None if row is None else struct_of(row, Outcome)
+
+    async def decide(self, request_id: str, decision: Decision) -> None:
+        """Raises asyncpg.UniqueViolationError where the person has decided before."""
+        await self.pool.execute(
+            STATEMENTS["insert_decision"],
+            request_id,
+            decision.decided_by,
+            decision.approves,
+            decision.shown_hash,
+            decision.reason,
+            decision.at,
+        )
+
+
+async def end_request(connection: Any, request_id: str, outcome: Ending, detail: str, at: datetime) -> None:
+    """Raises asyncpg.UniqueViolationError where the request has ended: then nothing else must be committed."""
+    await connection.execute(STATEMENTS["insert_outcome"], request_id, outcome, detail, at)
+
+
+def _request(row: asyncpg.Record) -> ApprovalRequest:
+    held = dict(row)
+    for name in ("arguments", "shown"):
+        held[name] = msgspec.json.decode(held[name])
+    return msgspec.convert(held, ApprovalRequest)

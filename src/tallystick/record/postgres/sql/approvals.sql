@@ -1,0 +1,28 @@
+-- insert_request: what somebody asks a second person for
+INSERT INTO approval_request (request_id, act, target, merchant_id, arguments, shown, shown_hash, authors, needed,
+                              reason, requested_by, requested_at, expires_at)
+VALUES ($1, $2, $3, $4, $5::text::json, $6::text::json, $7, $8, $9, $10, $11, $12, $13);
+
+-- request: one request
+SELECT request_id, act, target, merchant_id, arguments, shown, shown_hash, authors, needed, reason, requested_by,
+       requested_at, expires_at
+FROM approval_request WHERE request_id = $1;
+
+-- requests: a page of requests before the id $1, the newest first
+SELECT request_id, act, target, merchant_id, arguments, shown, shown_hash, authors, needed, reason, requested_by,
+       requested_at, expires_at
+FROM approval_request WHERE $1::text IS NULL OR request_id < $1
+ORDER BY request_id DESC LIMIT $2;
+
+-- outcome: how a request ended; none while it waits
+SELECT outcome, detail, at FROM approval_outcome WHERE request_id = $1;
+
+-- decisions: what was said of a request, in the order of time
+SELECT decided_by, approves, shown_hash, reason, at FROM approval_decision WHERE request_id = $1 ORDER BY at, decided_by;
+
+-- insert_decision: one word a person; a second one of theirs is an error
+INSERT INTO approval_decision (request_id, decided_by, approves, shown_hash, reason, at)
+VALUES ($1, $2, $3, $4, $5, $6);
+
+-- insert_outcome: the end, once; a second one is an error
+INSERT INTO approval_outcome (request_id, outcome, detail, at) VALUES ($1, $2, $3, $4);

@@ -1,0 +1,55 @@
+"""Two people in two browsers: one asks, the other decides on what was shown."""
+
+from __future__ import annotations
+
+from tallystick.access.accounts import Granted
+from tallystick.flows.operations import operators
+from tests.support.console import inside_console, token_on
+from tests.support.database import NewDatabase
+from tests.support.runtime import BookedProvider
+
+AUDITOR = Granted(roles=["auditor"])
+
+
+async def test_a_second_person_decides_in_the_console(new_database: NewDatabase) -> None:
+    async with inside_console(new_database(), BookedProvider()) as console:
+        runtime = console.process.runtime
+        for name in ("first", "second"):
+            await operators.add(runtime, name, AUDITOR, actor="shell:root@host", reason="begin")
+        ada = await console.signed_in("admin", operator_id="ada")
+        bob = await console.signed_in("admin", operator_id="bob")
+        why = "<script>alert(1)</script>"
+        invited = await operators.add(runtime, "new", AUDITOR, actor="operator:ada", reason=why)
+        assert invited.request is not None
+        page = f"/console/approvals/{invited.request.request_id}"
+        listed = (await bob.see("/console/approvals")).text
+        assert page in listed and "&lt;script&gt;" in listed and "<script>" not in listed
+        assert invited.invitation not in (await bob.see(page)).text, "who approves cannot sign in as the new one"
+        assert "somebody else decides" in (await ada.see(page)).text
+        seen = {"seen": invited.request.shown_hash.hex(), "reason": "talked to them"}
+        refused = await bob.send(page, page, word="approve", **{**seen, "seen": "00"})
+        assert (refused.status_code, "shown" in refused.text) == (409, True)
+        assert (await bob.send(page, page, word="perhaps", **seen)).status_code == 400
+        done = await bob.send(page, page, word="approve", **seen)
+        assert (done.status_code, done.headers["location"]) == (303, page)
+        assert "approved" in (await bob.see(page)).text
+        assert await runtime.stores.accounts.find("new") is not None
+
+
+async def test_deciding_needs_a_recent_sign_in(new_database: NewDatabase) -> None:
+    async with inside_console(new_database(), BookedProvider()) as console:
+        runtime = console.process.runtime
+        for name in ("first", "second"):
+            await operators.add(runtime, name, AUDITOR, actor="shell:root@host", reason="begin")
+        bob = await console.signed_in("admin", operator_id="bob")
+        await console.signed_in("admin", operator_id="eve")
+        invited = await operators.add(runtime, "new", AUDITOR, actor="operator:eve", reason="joined")
+        assert invited.request is not None
+        page = f"/console/approvals/{invited.request.request_id}"
+        token = token_on((await bob.see(page)).text, page)
+        fields = {"form_token": token, "seen": invited.request.shown_hash.hex(), "word": "approve", "reason": "yes"}
+        runtime.clock.shift_ms = runtime.settings.console_fresh_ms + 1_000
+        late = await bob.http.post(page, data=fields)
+        assert (late.status_code, "recent sign-in" in late.text) == (403, True)
+        runtime.clock.shift_ms = 0
+        assert (await bob.http.post(page, data=fields)).status_code == 303

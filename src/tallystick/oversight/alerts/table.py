@@ -209,6 +209,7 @@ RULES: Final[tuple[Rule, ...]] = (
         says="The record is not sealed, or its heads are not copied: nothing of what comes meanwhile is proved.",
         severity="notice",
         holds=conditions.sealing_late,
+        look="tallystick audit status",
         expression="max by (what) (tallystick_sealing_lag_seconds) > 120",
     ),
 )

@@ -29,7 +29,7 @@ $(REST) --suites --add-results=$(RESULTS) $(1); rest=$$?; \
 exit $$rest
 endef
 
-.PHONY: help demo test test-fast test-deep test-postgres test-failover coverage lint format bench bench-before-after \
+.PHONY: help demo test test-fast test-deep test-postgres test-failover coverage lint format bench bench-before-after browser console-pictures \
 	release-documents lock clean
 
 help:  ## list the targets
@@ -38,7 +38,7 @@ help:  ## list the targets
 demo: $(READY)  ## thousands of payments with faults mixed in, and the outcome of each
 	@$(BIN)/tallystick demo $(ARGS)
 
-test: lint  ## lint, types, import contracts and all tests
+test: lint browser  ## lint, types, import contracts and all tests
 	@$(call ALL_TESTS,$(ARGS))
 
 test-fast: $(READY)  ## lint, and beside it the tests that need no database and no other program: half a minute
@@ -47,7 +47,7 @@ test-fast: $(READY)  ## lint, and beside it the tests that need no database and 
 	wait $$lint || { cat $(VENV)/lint.log; exit 1; }; exit $$tests
 
 test-deep: export TALLYSTICK_TEST_DEPTH := deep
-test-deep: lint  ## the same suites at full depth
+test-deep: lint browser  ## the same suites at full depth
 	@$(call ALL_TESTS,--timeout 7200 $(ARGS))
 
 test-postgres: $(READY)  ## migrate, demo and verify on PostgreSQL 15 to 18; exits with 3 where a version is not available
@@ -70,6 +70,12 @@ lint: $(READY)  ## style, types and import contracts
 
 format: $(READY)  ## rewrite the code in the project's style
 	@$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
+
+browser: $(READY)  ## a browser for the tests, where the machine has none
+	@$(BIN)/python -m tests.support.browser
+
+console-pictures: $(READY)  ## pictures of every page of the console: FOLDER=<where>
+	@$(BIN)/python -m tests.support.console_pictures $(or $(FOLDER),console-pictures)
 
 bench: $(READY)  ## the benchmarks, beside their ceilings
 	@$(BIN)/tallystick bench journal $(ARGS)

@@ -9,6 +9,7 @@ from tallystick.flows.payments.call_line import CALLED
 from tallystick.flows.payments.instruction_line import INSTRUCTION
 from tallystick.flows.webhooks.inbound.event_lines import KEPT, PROCESSED
 from tallystick.flows.webhooks.outbound.try_line import TRIED
+from tallystick.kit.log_writer import GATHER_S, QUEUE_LIMIT
 from tallystick.record.commit_lines import COMMITTED, SETTLED
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,3 +34,9 @@ def test_every_line_but_that_of_another_s_end_is_a_span() -> None:
     table = PAGE.partition("## Spans")[2]
     spans = re.findall(r"^\| `([a-z ]+)` \| (?:server|client|consumer|producer) \|", table, re.MULTILINE)
     assert sorted(spans) == sorted(line.event for line in LINES if line is not SETTLED)
+
+
+def test_what_a_killed_process_loses_is_bounded_by_the_queue() -> None:
+    loses = PAGE.partition("(SIGKILL")[2].partition("\n\n")[0]
+    for bound in (f"{GATHER_S * 1000:.0f} ms", f"{QUEUE_LIMIT:,}"):
+        assert bound in loses, bound

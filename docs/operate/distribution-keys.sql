@@ -58,6 +58,9 @@ SELECT create_distributed_table('event_result', 'provider', colocate_with => 'no
 -- Numbers of the platform: a few rows, joined with nothing.
 SELECT create_distributed_table('watch', 'name', colocate_with => 'none');
 SELECT create_distributed_table('rate_count', 'what', colocate_with => 'none');
+SELECT create_distributed_table('latency_count', 'what', colocate_with => 'none');
+SELECT create_distributed_table('number_sample', 'what', colocate_with => 'none');
+SELECT create_distributed_table('saved_filter', 'operator', colocate_with => 'none');
 SELECT create_distributed_table('completeness_count', 'minute', colocate_with => 'none');
 
 -- Alerts are the platform's: one group of rows, under the operators' id. What was sent of each, by the alert.
@@ -79,3 +82,18 @@ SELECT create_distributed_table('sign_in_try', 'subject', colocate_with => 'none
 SELECT create_distributed_table('approval_request', 'request_id', colocate_with => 'none');
 SELECT create_distributed_table('approval_decision', 'request_id', colocate_with => 'approval_request');
 SELECT create_distributed_table('approval_outcome', 'request_id', colocate_with => 'approval_request');
+
+-- Settlement files have no merchant before they are matched: rows by their file, batches and digests by the provider.
+SELECT create_distributed_table('settlement_file', 'file_id', colocate_with => 'none');
+SELECT create_distributed_table('settlement_row', 'file_id', colocate_with => 'settlement_file');
+SELECT create_distributed_table('settlement_bad_row', 'file_id', colocate_with => 'settlement_file');
+SELECT create_distributed_table('settlement_batch', 'provider', colocate_with => 'none');
+SELECT create_distributed_table('settlement_digest', 'provider', colocate_with => 'settlement_batch');
+-- What providers agreed to charge: a few rows for each account.
+SELECT create_distributed_table('fee_schedule', 'provider', colocate_with => 'none');
+-- Evidence belongs to a file's row; what was posted of it, to the platform or a merchant.
+SELECT create_distributed_table('settlement_evidence', 'file_id', colocate_with => 'settlement_file');
+SELECT create_distributed_table('settlement_evidence_set', 'file_id', colocate_with => 'settlement_file');
+SELECT create_distributed_table('settlement_evidence_sum', 'file_id', colocate_with => 'settlement_file');
+SELECT create_distributed_table('settled_batch', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('settlement', 'merchant_id', colocate_with => 'merchant');

@@ -24,10 +24,14 @@ from tests.support.commands import Ran, run_here
 from tests.support.database import DEEP
 from tests.support.operators import LONG, MERCHANT, SEALED, World, ids_in
 from tests.support.ports import free_port
+from tests.support.settlement_files import golden_file
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 
 Command = Callable[..., Ran]
+
+#: A schedule of fees as an operator writes it.
+SCHEDULE: Final = ROOT / "docs/operate/fee-schedule.json"
 
 #: Commands without --json, with the reason.
 WITHOUT_JSON: Final = {
@@ -41,6 +45,7 @@ WITHOUT_JSON: Final = {
     "alerts dashboard": "a file for Grafana",
     **dict.fromkeys(("audit prove", "audit consistency"), "prints JSON, or the paths of files"),
     "audit public-key": "prints a key",
+    "settlements schema": "a JSON Schema",
 }
 
 #: Commands that print no table of the record, with the reason.
@@ -49,7 +54,10 @@ WITHOUT_TABLE: Final = {
     **dict.fromkeys(("keys create", "keys rotate"), "prints a key"),
     "login": "a sentence",
     "listen": "a line for each message, until Ctrl-C",
-    **dict.fromkeys(("in-doubt show", "openapi", "contract", "contract write"), "prints a document or its path"),
+    **dict.fromkeys(
+        ("in-doubt show", "openapi", "contract", "contract authority", "contract write"),
+        "prints a document or its path",
+    ),
     **dict.fromkeys(
         (
             "migrate",
@@ -71,6 +79,9 @@ WITHOUT_TABLE: Final = {
             "providers pause",
             "providers resume",
             "release mark",
+            "fees set",
+            "reconciliation run",
+            "settlements withdraw",
             "alerts acknowledge",
             "alerts resolve",
             "operators add",
@@ -176,6 +187,12 @@ def lines_with_rows(world: World) -> dict[str, list[str]]:
         "operators requests": [],
         "providers list": [],
         "release list": [],
+        "fees list": [],
+        "reconciliation explain": ["simulator"],
+        "reconciliation open": ["simulator"],
+        "settlements import": [str(golden_file("stripe_payout_reconciliation"))],
+        "settlements list": [],
+        "settlements show": [world.settlement_file],
         "dead-letters list": [],
         "dead-letters show": [world.event],
         "sealing-keys list": [],
@@ -205,6 +222,9 @@ WITHOUT_ROWS_OF_IDS: Final = (
     "rejections events",
     "providers list",
     "release list",
+    "fees list",
+    "reconciliation explain",
+    "reconciliation open",
     "alerts show",
     "metrics",
 )
@@ -284,6 +304,9 @@ NEEDED: Final = {
     "alerts show": [new_id("alr")],
     "alerts acknowledge": [new_id("alr"), "--reason", "r"],
     "alerts resolve": [new_id("alr"), "--reason", "r"],
+    "settlements import": [__file__],
+    "settlements show": [new_id("stl")],
+    "settlements withdraw": [new_id("stl"), "--reason", "r"],
     "rejections show": [new_id("case")],
     "rejections acknowledge": [new_id("case"), "--reason", "r"],
     "rejections escalate": [new_id("case"), "--to", "o", "--reason", "r"],
@@ -296,6 +319,9 @@ NEEDED: Final = {
     "release mark": ["1.0"],
     "audit prove": [new_id("pay"), "--merchant", "m"],
     "audit consistency": ["2", "1"],
+    "reconciliation explain": ["simulator"],
+    "reconciliation open": ["simulator"],
+    "fees set": ["simulator", str(SCHEDULE), "--reason", "r"],
     "operators add": ["ada", "--role", "viewer", "--reason", "r"],
     "operators change": ["ada", "--role", "viewer", "--reason", "r"],
     "operators disable": ["ada", "--reason", "r"],
@@ -308,9 +334,10 @@ NEEDED: Final = {
 
 #: Commands that open no database of the settings, or go on without it, with the reason.
 WITHOUT_DATABASE: Final = {
-    **dict.fromkeys(("alerts rules", "alerts dashboard"), "the code alone"),
+    **dict.fromkeys(("alerts rules", "alerts dashboard", "settlements schema"), "the code alone"),
     **dict.fromkeys(
-        ("settings", "contract", "contract diff", "contract write", "openapi", "metrics"), "the code alone"
+        ("settings", "contract", "contract authority", "contract diff", "contract write", "openapi", "metrics"),
+        "the code alone",
     ),
     **dict.fromkeys(("simulate", "trigger", "listen", "demo", "up"), "the acquirer, the API, or several programs"),
     "audit public-key": "the settings alone",

@@ -13,6 +13,7 @@ import pytest
 
 from tallystick.domain.lifecycles.machines import MACHINES
 from tests.flows.operations import test_alerts
+from tests.flows.reconciliation import test_deaths, test_matching
 from tests.flows.rejections import test_cases
 from tests.guarantees.crash import (
     test_acts,
@@ -41,6 +42,7 @@ CRASH: Final[dict[str, set[str]]] = {
     "webhook": {*test_webhooks.STORIES},
     "late": {*LATE},
     "act": {*test_acts.POINTS},
+    "settlement": {name.removeprefix("test_") for name in vars(test_deaths)},
 }
 RACES: Final = {
     name.removeprefix("test_")
@@ -52,6 +54,7 @@ RACES: Final = {
         test_refund_against_dispute,
         test_cases,
         test_alerts,
+        test_matching,
     )
     for name in vars(module)
     if name.startswith("test_")
@@ -414,6 +417,20 @@ ALERTS: Final = {
     "reopen": Row("resolved", ONE_ROW, "people_and_the_watch_at_once_each_take_a_version", NO_ALERTS, NO_ALERTS),
 }
 
+NO_SETTLEMENT: Final = "- a settlement is of a file, and nothing of a payment waits for it"
+PARTS: Final = "settlement: a_process_dies_anywhere"
+
+SETTLED_BATCHES: Final = {
+    "counted": Row("new", PARTS, "the_same_again_posts_nothing", NO_SETTLEMENT, NO_SETTLEMENT),
+    "supplemented": Row("posting posted", PARTS, "the_same_again_posts_nothing", NO_SETTLEMENT, NO_SETTLEMENT),
+    "completed": Row("posting", PARTS, "the_same_again_posts_nothing", NO_SETTLEMENT, NO_SETTLEMENT),
+}
+
+SETTLEMENTS: Final = {
+    "posted": Row("new", PARTS, "the_same_again_posts_nothing", NO_SETTLEMENT, NO_SETTLEMENT),
+    "supplemented": Row("posted", PARTS, "the_same_again_posts_nothing", NO_SETTLEMENT, NO_SETTLEMENT),
+}
+
 TABLE: Final = {
     "payment": PAYMENT,
     "attempt": ATTEMPT,
@@ -421,6 +438,8 @@ TABLE: Final = {
     "dispute": DISPUTES,
     "rejected_case": CASES,
     "alert": ALERTS,
+    "settled_batch": SETTLED_BATCHES,
+    "settlement": SETTLEMENTS,
 }
 
 CELLS: Final = [(machine, event) for machine, rows in TABLE.items() for event in rows]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import psycopg
@@ -12,6 +13,7 @@ from tallystick.access.accounts import Granted
 from tallystick.access.key_store import create_key
 from tallystick.domain.alert import Found
 from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.fee_schedule import stated_schedule
 from tallystick.domain.notices import DisputeNotice
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.deployments import mark_release, note_configuration
@@ -19,6 +21,9 @@ from tallystick.flows.operations import operators
 from tallystick.flows.operations.acts import annotate
 from tallystick.flows.operations.alerts import alert_id_of, raise_alert
 from tallystick.flows.operations.pauses import pause
+from tallystick.flows.reconciliation.fee_schedules import set_schedule
+from tallystick.flows.reconciliation.files import ImportAsked, import_file
+from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.reread import FILED_AS
 from tallystick.flows.webhooks.outbound.dispatch import Dispatch
@@ -32,6 +37,7 @@ from tests.support.database import Database
 from tests.support.factories import InstantProvider
 from tests.support.inbox import accept, drain, envelope
 from tests.support.sample import SCRIPTS, SETTINGS, Client, Sample, make_sample
+from tests.support.settlement_files import golden_file
 
 #: As long as a merchant's id can be.
 MERCHANT: Final = "m" * 31 + "0"
@@ -49,7 +55,7 @@ SEALED: Final = {"sealing_keys": str(SETTINGS.sealing_keys)}
 class World(NamedTuple):
     """The database, what was made in it, and where messages go. ``others``: the other merchant's payment. ``event``: a
     dead letter. ``unknown``: a dispute with an amount that nobody knows. ``case``: a refused transition. ``act``: an
-    operator's note. ``alert``: one that is open."""
+    operator's note. ``alert``: one that is open. ``settlement_file``: an imported one."""
 
     database: Database
     sample: Sample
@@ -60,6 +66,7 @@ class World(NamedTuple):
     case: str
     act: str
     alert: str
+    settlement_file: str
 
 
 async def make_world(database: Database) -> World:
@@ -86,9 +93,28 @@ async def make_world(database: Database) -> World:
         act = await _acts(runtime)
         [case, *_] = await cases_of(runtime, MERCHANT)
         alert = await _alert(runtime)
+        settlement_file = await _settlement_file(runtime)
+        await _reconciled(runtime)
         await _operators(runtime)
     unknown = derived_id("dp", "simulator", "main", "du")
-    return World(database, sample, others, endpoint, _lengthen(database), unknown, case.case_id, act, alert)
+    event = _lengthen(database)
+    return World(database, sample, others, endpoint, event, unknown, case.case_id, act, alert, settlement_file)
+
+
+async def _settlement_file(runtime: Runtime) -> str:
+    """One with batches, and rows that cannot be read; of an account with a long name."""
+    path = golden_file("stripe_payout_reconciliation")
+    asked = ImportAsked(path=path, name="n" * 200, actor="key:" + "k" * 60, account="a" * 100)
+    return (await import_file(runtime, asked)).file.file_id
+
+
+async def _reconciled(runtime: Runtime) -> None:
+    """A file whose rows are compared: some wait for somebody. And fees of an account with a long name."""
+    path = golden_file("simulator")
+    await import_file(runtime, ImportAsked(path=path, name="n" * 200, actor="key:" + "k" * 60))
+    await ReconciliationWorker(runtime).round()
+    fees = stated_schedule((Path(__file__).parents[2] / "docs/operate/fee-schedule.json").read_bytes())
+    await set_schedule(runtime, asked("fee_schedule.set", "simulator/" + "a" * 100), fees)
 
 
 async def _operators(runtime: Runtime) -> None:

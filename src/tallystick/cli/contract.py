@@ -12,9 +12,11 @@ import typer
 from tallystick.cli.context import AsJson, console, print_json
 from tallystick.cli.tables import table_of
 from tallystick.contract import released
+from tallystick.contract.authority import render_authority
 from tallystick.contract.changes import Change
 from tallystick.contract.compare import every_change
 from tallystick.contract.document import render_contract
+from tallystick.domain.authority import AUTHORITIES
 
 app = typer.Typer(help="Print the contract, or what changed between two releases.", invoke_without_command=True)
 
@@ -28,6 +30,15 @@ def contract(context: typer.Context, as_json: AsJson = False) -> None:
         print_json(released.machine_contract())
     else:
         typer.echo(render_contract(), nl=False)
+
+
+@app.command()
+def authority(as_json: AsJson = False) -> None:
+    """Print who settles what happened, where two sources disagree, as markdown."""
+    if as_json:
+        print_json(AUTHORITIES)
+    else:
+        typer.echo(render_authority(), nl=False)
 
 
 @app.command()

@@ -127,6 +127,9 @@ FRESH: Final = (
     Fresh(("listLateMoney",), "", "the answer to the act on the payment", 0, _NOTHING),
     Fresh(("listAlerts", "getAlert"), "", "the answer to the act on the alert", 0, _NOTHING),
     Fresh(
+        ("listSettlementFiles", "getSettlementFile", "listSettlementRows"), "", "the answer to the import", 0, _NOTHING
+    ),
+    Fresh(
         (),
         "an alert of a condition",
         "the condition begins to hold",

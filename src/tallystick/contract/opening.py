@@ -108,8 +108,9 @@ FAILURES: Final = (
         "the client corrects it",
     ),
     Failure(
-        "The client sends too much, or its body does not arrive, or the platform is full",
-        "429 `rate_limited`, 408 `request_timeout`, 400 `body_incomplete`, 503 `overloaded`",
+        "The client sends too much, its body does not arrive, or the platform is full or imports that file already",
+        "429 `rate_limited`, 408 `request_timeout`, 400 `body_incomplete`, 503 `overloaded`,"
+        " 409 `settlement_file_busy`",
         "no: nothing was executed; the key stays free",
         _NOTHING,
         _NOTHING,

@@ -51,6 +51,8 @@ Scope = Literal[
     "late_money:write",
     "alerts:read",
     "alerts:write",
+    "settlements:read",
+    "settlements:write",
     "acts:read",
     "acts:write",
 ]

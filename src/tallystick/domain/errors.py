@@ -54,6 +54,9 @@ ERRORS: Final[dict[str, ErrorKind]] = {
     "not_replayable": ErrorKind(409, "The event cannot be replayed or discarded", False, "not_executed"),
     "case_resolved": ErrorKind(409, "The case is resolved", False, "not_executed"),
     "alert_resolved": ErrorKind(409, "The alert is resolved", False, "not_executed"),
+    "settlement_file_refused": ErrorKind(422, "The settlement file cannot be imported", False, "not_executed"),
+    "settlement_file_busy": ErrorKind(409, "The settlement file is being imported", True, "not_executed"),
+    "settlement_file_needed": ErrorKind(409, "The settlement file cannot be withdrawn", False, "not_executed"),
     "not_reprocessable": ErrorKind(409, "The case cannot be processed again now", False, "not_executed"),
     "not_in_doubt": ErrorKind(
         409, "The attempt is not in doubt, or the finding lacks something", False, "not_executed"

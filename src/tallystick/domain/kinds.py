@@ -24,9 +24,12 @@ from tallystick.domain.lifecycles.machines import MACHINES
 from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.lifecycles.refund import REFUND
 from tallystick.domain.lifecycles.rejected_case import REJECTED_CASE
+from tallystick.domain.lifecycles.settled_batch import SETTLED_BATCH
+from tallystick.domain.lifecycles.settlement import SETTLEMENT
 from tallystick.domain.lifecycles.table import Machine
 from tallystick.domain.provider_keys import key_of_instruction
 from tallystick.domain.rejected_case import RejectedCase
+from tallystick.domain.settlement import SettledBatch, Settlement
 from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund, Subject
 from tallystick.domain.views import DisputeView, PaymentView, RefundView, dispute_view, payment_view, refund_view
 
@@ -217,5 +220,27 @@ ALERT_KIND: Final = declare(
         id_prefix="alr",
         stream_field="alert_id",
         table="alert",
+    )
+)
+
+#: Streams of their own: what a provider's batch moved, in the platform's book and in each merchant's.
+SETTLED_BATCH_KIND: Final = declare(
+    SubjectKind(
+        struct=SettledBatch,
+        machine=SETTLED_BATCH,
+        id_field="batch_id",
+        id_prefix="stb",
+        stream_field="batch_id",
+        table="settled_batch",
+    )
+)
+SETTLEMENT_KIND: Final = declare(
+    SubjectKind(
+        struct=Settlement,
+        machine=SETTLEMENT,
+        id_field="settlement_id",
+        id_prefix="stm",
+        stream_field="settlement_id",
+        table="settlement",
     )
 )

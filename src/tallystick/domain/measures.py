@@ -19,6 +19,12 @@ INSTRUCTIONS: Final = Counts(
     ("operation", "answer"),
 )
 
+REQUEST_TIME: Final = Spreads(
+    "tallystick_request_seconds",
+    "Requests until their answer is ready: of api, of intake (providers' webhooks), or of a probe.",
+    ("role",),
+)
+
 TRANSITIONS: Final = Counts(
     "tallystick_transitions", "Committed steps, by the edge of the lifecycle.", ("machine", "state", "event")
 )
@@ -113,6 +119,7 @@ PROCESSES: Final = Levels(
 #: Every family of a process, in the order in which it is listed.
 MEASURES: Final[tuple[AnyFamily, ...]] = (
     INSTRUCTIONS,
+    REQUEST_TIME,
     TRANSITIONS,
     REJECTIONS,
     LOST_RACES,

@@ -19,6 +19,7 @@ from tallystick.domain.api_keys import KeyKind
 from tallystick.domain.errors import TallystickError
 from tallystick.domain.storable import is_text
 from tallystick.kit.card_data import contains_card_data
+from tallystick.kit.secret_shapes import has_secret
 
 #: What an operator can do. Recorded acts have these names for ever.
 ActName = Literal[
@@ -39,7 +40,9 @@ ActName = Literal[
     "alert.resolve",
     "provider.pause",
     "provider.resume",
+    "settlement_file.withdraw",
     "release.mark",
+    "fee_schedule.set",
     "message.resend",
     "sealing_key.retire",
     "annotate",
@@ -57,15 +60,6 @@ REASON_CHARS: Final = 500
 
 #: Texts beside the reason, such as evidence.
 WORDS_CHARS: Final = 2_000
-
-#: What only secrets look like: our API keys and signing secrets, Stripe's keys, private keys, bearer headers, tokens in
-#: JWS form.
-_SECRETS: Final = re.compile(
-    r"\btsk_[a-z0-9-]+_[A-Za-z0-9_-]{8,}|\bwhsec_[A-Za-z0-9+/=_-]{8,}|\b[srp]k_(?:live|test)_[A-Za-z0-9]{8,}"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY|\bbearer\s+[A-Za-z0-9._~+/-]{16,}"
-    r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
-    re.IGNORECASE,
-)
 
 #: A secret of the settings that is shorter than this could be an ordinary word.
 _SHORTEST_SECRET: Final = 8
@@ -170,7 +164,7 @@ class AskedAct(Struct, frozen=True, kw_only=True):
                 raise WordsRefused(field, "must have no control characters")
             if contains_card_data(words):
                 raise WordsRefused(field, "seems to hold a card number; nothing was kept", card_data=True)
-            if _SECRETS.search(words) or any(_holds(words, value) for value in secrets.values()):
+            if has_secret(words) or any(_holds(words, value) for value in secrets.values()):
                 raise WordsRefused(field, "seems to hold a secret; nothing was kept")
 
     def _words(self) -> Iterator[tuple[str, str]]:

@@ -22,6 +22,7 @@ from tallystick.domain.measures import (
     PAUSE,
     PROCESSES,
 )
+from tallystick.flows.latencies import Latencies
 from tallystick.flows.rates import WRITE_EVERY_MS, Rates
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.metrics import Reading, read
@@ -93,10 +94,12 @@ def published_in(directory: Path) -> Mapping[int, Reading]:
 @asynccontextmanager
 async def counted_process(runtime: Runtime, role: str, directory: str | None = None) -> AsyncIterator[ProcessNumbers]:
     """Reads this process's numbers once a second, and adds its rates to the record; leaving does both once more."""
-    numbers, rates, stop = ProcessNumbers(runtime, role, directory), Rates(runtime.stores.rates), asyncio.Event()
+    numbers, stop = ProcessNumbers(runtime, role, directory), asyncio.Event()
+    rates, latencies = Rates(runtime.stores.rates), Latencies(runtime.stores.trends)
     rounds = (
         Rounds("process numbers", PUBLISH_EVERY_MS, numbers.read, finish=numbers.read_last),
         Rounds("rates", WRITE_EVERY_MS, rates.write, finish=rates.write_last, watch=runtime.outage),
+        Rounds("latencies", WRITE_EVERY_MS, latencies.write, finish=latencies.write_last, watch=runtime.outage),
     )
     running = asyncio.create_task(run_rounds(rounds, stop), name="process-numbers")
     try:

@@ -22,6 +22,14 @@ WRITE_EVERY_MS: Final = 5_000
 #: A database that takes longer is unavailable: the counts wait for the next write.
 WRITE_TIMEOUT_S: Final = 5.0
 
+#: What a repeated instruction was answered -> how it is counted.
+_REPEATS: Final[Mapping[str, RateName]] = {
+    "replayed": "replays",
+    "in_flight": "repeats_in_flight",
+    "not_final": "repeats_not_final",
+    "mismatch": "repeats_mismatched",
+}
+
 #: What of this process's counts is in the record already. One for the process, as the counts are.
 _WRITTEN: Final[dict[str, dict[Labels, int]]] = {"instructions": {}, "arrivals": {}, "submissions": {}}
 
@@ -56,8 +64,7 @@ def _rates(new: Mapping[str, Mapping[Labels, int]]) -> dict[RateName, int]:
         found["instructions"] += number
         if answer != "first":
             found["repeats"] += number
-        if answer == "replayed":
-            found["replays"] += number
+            found[_REPEATS[answer]] += number
     for (_, result), number in new["arrivals"].items():
         found["arrivals"] += number
         if result != "first":

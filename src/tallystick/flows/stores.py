@@ -21,6 +21,7 @@ from tallystick.record.postgres.cases import CaseBook, EventResultCounts
 from tallystick.record.postgres.cases import CaseFilter as CaseFilter
 from tallystick.record.postgres.contract_drift import DriftCounts
 from tallystick.record.postgres.deployments import DeploymentBook
+from tallystick.record.postgres.fee_schedules import FeeScheduleBook
 from tallystick.record.postgres.inbox import Inbox
 from tallystick.record.postgres.lists import ListedEvent as ListedEvent
 from tallystick.record.postgres.lists import Lists
@@ -29,6 +30,9 @@ from tallystick.record.postgres.rates import RateBook
 from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 from tallystick.record.postgres.refused_webhooks import RejectedDeliveryCounts
 from tallystick.record.postgres.replays import ReplayBook
+from tallystick.record.postgres.settlement_evidence import EvidenceBook
+from tallystick.record.postgres.settlement_files import SettlementFiles
+from tallystick.record.postgres.trends import TrendBook
 from tallystick.record.postgres.version_use import VersionUseCounts
 from tallystick.record.postgres.webhook_endpoints import EndpointStore
 from tallystick.record.sealing import Sealer
@@ -40,8 +44,9 @@ class Stores(Struct, frozen=True, kw_only=True):
     that wait and the queues that are leased; ``endpoint_book`` has the rows of webhook endpoints and their deliveries;
     ``endpoints`` has the rules for what a merchant may do with them, and ``endpoint_tester`` sends test messages;
     ``lists`` has what a merchant lists; ``acts`` what operators did, ``cases`` the rejected cases, ``deployments`` the
-    points of releases and configurations, ``event_results`` the counts of what tries at events came to,
-    ``accounts`` the operators who sign in, and ``approvals`` what needs a second person of them."""
+    points of releases and configurations, ``event_results`` the counts of what tries at events came to, ``trends`` what
+    the console shows over time, ``accounts`` the operators who sign in, ``approvals`` what needs a second person of
+    them, and ``fee_schedules`` what providers agreed to charge."""
 
     accounts: Accounts
     approvals: ApprovalBook
@@ -54,6 +59,7 @@ class Stores(Struct, frozen=True, kw_only=True):
     version_use: VersionUseCounts
     replays: ReplayBook
     rates: RateBook
+    trends: TrendBook
     alerts: AlertBook
     outbound_book: Outbox
     endpoint_book: EndpointStore
@@ -64,6 +70,9 @@ class Stores(Struct, frozen=True, kw_only=True):
     cases: CaseBook
     deployments: DeploymentBook
     event_results: EventResultCounts
+    fee_schedules: FeeScheduleBook
+    settlement_files: SettlementFiles
+    evidence: EvidenceBook
 
 
 def stores_on(
@@ -88,6 +97,7 @@ def stores_on(
         version_use=VersionUseCounts(pool, clock),
         replays=ReplayBook(pool),
         rates=RateBook(pool, clock),
+        trends=TrendBook(pool, clock),
         alerts=AlertBook(pool, OPERATORS),
         outbound_book=outbound_book,
         endpoint_book=endpoint_book,
@@ -98,4 +108,7 @@ def stores_on(
         cases=CaseBook(pool, clock),
         deployments=DeploymentBook(pool),
         event_results=EventResultCounts(pool, clock),
+        fee_schedules=FeeScheduleBook(pool),
+        settlement_files=SettlementFiles(pool),
+        evidence=EvidenceBook(pool, OPERATORS),
     )

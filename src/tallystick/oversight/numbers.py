@@ -165,12 +165,11 @@ class NumberReader:
             self._balances = tuple(await reads.clearing_balances())
             self._balances_due_ms = self._clock.monotonic_ms() + self._settings.numbers_ledger_interval_ms
         hours = (now - timedelta(hours=DRIFT_HOURS)).replace(minute=0, second=0, microsecond=0)
-        open_items = (await reads.refunds_under_way(), await reads.disputes_open(), await reads.late_money_waiting())
         return Numbers(
             at=now,
             backlog=tuple(await self._operators.backlog()),
             unknown=tuple(await reads.unknown_outcomes()),
-            items=_by_account(open_items),
+            items=await account_items(reads),
             balances=self._balances,
             cases=await read_cases(reads, now),
             endpoints=await self._operators.endpoints(self._reasons),
@@ -181,6 +180,11 @@ class NumberReader:
             },
             sealing=await read_lag(self._pool, self._clock, self._settings),
         )
+
+
+async def account_items(reads: NumberReads) -> Mapping[str, tuple[OpenItems, ...]]:
+    """What keeps each clearing account from zero: refunds, disputes, late money. Raises what the database raises."""
+    return _by_account((await reads.refunds_under_way(), await reads.disputes_open(), await reads.late_money_waiting()))
 
 
 def _by_account(open_items: Iterable[Sequence[OpenItems]]) -> dict[str, tuple[OpenItems, ...]]:
@@ -205,6 +209,16 @@ def shown(numbers: Numbers | None, alerts: Sequence[Alert]) -> Reading:
         _show_money(numbers)
         _show_evidence(numbers)
     return read(NUMBERS)
+
+
+def samples_of(numbers: Numbers, alerts: Sequence[Alert]) -> dict[str, int]:
+    """How much waits, for the trends: work by its name, cases that are not resolved, and alerts."""
+    return {
+        **{each.what: each.waiting for each in numbers.backlog},
+        "cases": sum(each.waiting for each in numbers.cases.waiting),
+        "alerts": sum(each.state != "resolved" for each in alerts),
+        "unknown_outcomes": sum(each.waiting for each in numbers.unknown),
+    }
 
 
 def _show_work(numbers: Numbers) -> None:

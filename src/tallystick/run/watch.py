@@ -22,7 +22,7 @@ from tallystick.kit.rounds import Rounds
 from tallystick.oversight.alerts.evidence import Evidence, OtherBytes, Samples, Trend
 from tallystick.oversight.alerts.table import RULE, Look
 from tallystick.oversight.completeness import AT_ONCE, Completeness, Incomplete
-from tallystick.oversight.numbers import NumberReader, Numbers, shown
+from tallystick.oversight.numbers import NumberReader, Numbers, samples_of, shown
 from tallystick.record.postgres.failures import DATABASE_AWAY
 from tallystick.record.postgres.number_reads import Watch
 from tallystick.record.postgres.provider_circuits import read_circuits
@@ -69,6 +69,7 @@ class Watcher:
         self._incomplete: list[Incomplete] = []
         self._gap: tuple[datetime, datetime] | None = None
         self._holds_no_longer: dict[str, datetime] = {}  # alert -> since when its condition is gone
+        self._sampled: datetime | None = None  # the minute whose samples are kept
         self.holds = False
         self.numbers: Numbers | None = None
         self.reading: Reading = shown(None, ())
@@ -92,7 +93,11 @@ class Watcher:
         newest = await rates.newest("other_bytes", now - LOOK_BACK)
         self._other_bytes = None if newest is None else await self._named(*newest)
         self._trend = await self._compared(now)
-        self.reading = shown(self.numbers, await self._runtime.stores.alerts.all())
+        alerts = await self._runtime.stores.alerts.all()
+        self.reading = shown(self.numbers, alerts)
+        if self._sampled != (minute := now.replace(second=0, microsecond=0)):
+            await self._runtime.stores.trends.keep_samples(samples_of(self.numbers, alerts))
+            self._sampled = minute
 
     async def _named(self, number: int, newest_at: datetime) -> OtherBytes:
         """Which event it was. Its arrival is committed before it is counted."""

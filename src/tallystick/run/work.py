@@ -14,6 +14,9 @@ from tallystick.flows.circuits import LOOK_EVERY_MS, Circuits
 from tallystick.flows.deployments import note_configuration
 from tallystick.flows.hourly_counts import WRITE_EVERY_MS
 from tallystick.flows.process_numbers import ProcessNumbers, counted_process
+from tallystick.flows.reconciliation.folder import WatchedFolder
+from tallystick.flows.reconciliation.worker import EVERY_MS as RECONCILE_EVERY_MS
+from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.recovery.worker import LOOK_FOR_WAITING_EVERY_MS, RecoveryWorker
 from tallystick.flows.rejections.rounds import MISSING_EVERY_MS, RULES_EVERY_MS, CaseRounds
 from tallystick.flows.runtime import Runtime
@@ -48,6 +51,7 @@ async def periodic_work(runtime: Runtime, watcher: Watcher | None = None) -> Asy
     outbox = OutboxWorker(runtime)
     circuits = Circuits(runtime.pool, runtime.providers)
     cases = CaseRounds(runtime)
+    reconciliation = ReconciliationWorker(runtime)
     watcher = watcher or Watcher(runtime)
     outage = runtime.outage
     try:
@@ -85,6 +89,8 @@ async def periodic_work(runtime: Runtime, watcher: Watcher | None = None) -> Asy
                 finish=outbox.finish,
                 watch=outage,
             ),
+            *watched_folder(runtime),
+            Rounds("reconciliation", RECONCILE_EVERY_MS, reconciliation.begin, watch=outage),
             Rounds("circuits", LOOK_EVERY_MS, circuits.round, finish=circuits.leave),
             *watcher.rounds(),
             *sealing_rounds(runtime),
@@ -107,6 +113,17 @@ def sealing_rounds(runtime: Runtime) -> list[Rounds]:
         writer = HeadWriter(runtime.pool, Path(settings.audit_heads_directory).expanduser())
         rounds.append(Rounds("heads", settings.audit_heads_interval_ms, writer.round, watch=runtime.outage))
     return rounds
+
+
+def watched_folder(runtime: Runtime) -> list[Rounds]:
+    """The folder of settlement files, where one is watched. A file waits for the sealing keys: a name in it may need
+    them."""
+    settings = runtime.settings
+    if settings.settlement_folder is None:
+        return []
+    folder = WatchedFolder(runtime, Path(settings.settlement_folder))
+    round = with_keys(runtime, folder.round)
+    return [Rounds("settlement folder", settings.settlement_interval_ms, round, watch=runtime.outage)]
 
 
 def with_keys(runtime: Runtime, round: Callable[[], Awaitable[int | None]]) -> Callable[[], Awaitable[int | None]]:

@@ -30,6 +30,7 @@ from tallystick.settings.process import ProcessSettings
 from tallystick.settings.providers import ProviderSettings
 from tallystick.settings.recovery import RecoverySettings
 from tallystick.settings.sections import ConnectorSettings, Field, Section
+from tallystick.settings.settlements import SettlementSettings
 
 Own = TypeVar("Own", bound=ConnectorSettings)
 
@@ -54,6 +55,7 @@ class Settings(
     NumberSettings,
     AlertSettings,
     AuditSettings,
+    SettlementSettings,
     ProcessSettings,
 ):
     """All settings. ``tallystick settings`` prints their reasons.

@@ -12,6 +12,7 @@ from tallystick.domain.lifecycles.machines import MACHINES, events, next_state
 from tallystick.domain.lifecycles.table import NEW
 from tallystick.domain.lifecycles.verdict_matrix import VERDICTS, VerdictMeaning, meaning_of
 from tallystick.domain.rejected_case import CaseState
+from tallystick.domain.settlement import SettledBatchState, SettlementState
 from tallystick.domain.subjects import AttemptState, DisputeState, PaymentState, RefundState
 
 # Written out by hand, from the design's graph and not from the tables: state -> events that may happen there.
@@ -77,6 +78,8 @@ ALERT_MAY = {
     "acknowledged": "acknowledge resolve cleared",
     "resolved": "reopen",
 }
+SETTLED_BATCH_MAY = {"new": "counted", "posting": "supplemented completed", "posted": "supplemented"}
+SETTLEMENT_MAY = {"new": "posted", "posted": "supplemented"}
 MAY = {
     "payment": PAYMENT_MAY,
     "attempt": ATTEMPT_MAY,
@@ -84,6 +87,8 @@ MAY = {
     "dispute": DISPUTE_MAY,
     "rejected_case": CASE_MAY,
     "alert": ALERT_MAY,
+    "settled_batch": SETTLED_BATCH_MAY,
+    "settlement": SETTLEMENT_MAY,
 }
 
 PRODUCT = [
@@ -111,6 +116,8 @@ def test_tables_name_every_state_once() -> None:
         "dispute": DisputeState,
         "rejected_case": CaseState,
         "alert": AlertState,
+        "settled_batch": SettledBatchState,
+        "settlement": SettlementState,
     }
     assert set(states_of) == set(MACHINES)
     for machine, states in states_of.items():
@@ -186,9 +193,13 @@ LEADS_TO = {
     ("alert", "resolve"): {"resolved"},
     ("alert", "cleared"): {"resolved"},
     ("alert", "reopen"): {"open"},
+    ("settled_batch", "counted"): {"posting"},
+    ("settled_batch", "supplemented"): {"posting"},
+    ("settled_batch", "completed"): {"posted"},
 }
 #: What adds a version and moves nothing.
 IN_PLACE = {
+    ("settlement", "supplemented"),
     ("payment", "refund_opened"),
     ("payment", "refund_succeeded"),
     ("payment", "refund_failed"),

@@ -28,6 +28,8 @@ SUBJECTS: Final = {
     "dispute": "dispute_id",
     "rejected_case": "case_id",
     "alert": "alert_id",
+    "settled_batch": "batch_id",
+    "settlement": "settlement_id",
 }
 
 

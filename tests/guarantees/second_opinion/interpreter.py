@@ -84,6 +84,15 @@ LIFECYCLES = {
         open acknowledged: acknowledge > acknowledged, resolve > resolved, cleared > resolved
         resolved: reopen > open
         """),
+    "settled_batch": _edges("""
+        new: counted > posting
+        posting: supplemented, completed > posted
+        posted: supplemented > posting
+        """),
+    "settlement": _edges("""
+        new: posted > posted
+        posted: supplemented
+        """),
     "rejected_case": _edges("""
         new: reject > open
         open acknowledged: acknowledge > acknowledged, escalate > acknowledged, rejected_again
@@ -100,6 +109,7 @@ DEFAULTS: dict[str, dict[str, Any]] = json.loads("""{
                 "next_action": null, "failure": null, "description": null, "metadata": {}},
     "refund": {"amount_late": 0, "provider_reference": null, "reason": null, "failure": null},
     "dispute": {"reason": null, "funds_withdrawn": false, "movements": [], "contested": false, "kind": "chargeback"},
+    "settled_batch": {}, "settlement": {},
     "alert": {"openings": 1, "acknowledged_by": null, "resolved_by": null},
     "rejected_case": {"provider": null, "event_id": null, "owner": null, "escalations": 0, "reprocessings": 0,
                       "resolution": null, "closed_by": null},
@@ -109,7 +119,7 @@ DEFAULTS: dict[str, dict[str, Any]] = json.loads("""{
                 "traceparent": null}}""")
 
 #: Kinds with a time of their first step, which that step leaves out where it is its own.
-DATED = frozenset({"payment", "refund", "dispute", "rejected_case", "alert"})
+DATED = frozenset({"payment", "refund", "dispute", "rejected_case", "alert", "settled_batch", "settlement"})
 
 #: The ledger's table: edge, transfer, debit, credit, amount, and when, if not always. An account that ends in ``:`` is
 #: the provider's. An amount is a field after the step; ``was:`` before it, ``+`` and ``-`` what it grows and falls by.
@@ -171,6 +181,28 @@ POSTINGS: dict[str, list[Posting]] = defaultdict(list)
 for _row in _POSTINGS.strip().splitlines():
     _edge, *_rest = _row.split()
     POSTINGS[_edge].append(Posting(*_rest))
+
+#: Edges of settlements that post. Sums grow from one version to the next; one that shrinks, or is below zero, is posted
+#: in reverse. Their story begins with a file: tests/flows/reconciliation/test_matching.py.
+SETTLEMENT_EDGES = {"settled_batch": ("counted", "supplemented"), "settlement": ("posted", "supplemented")}
+_PAYABLE = ("charges", "charge_reversals", "refunds", "refund_reversals", "disputes", "dispute_reversals")
+_BALANCE = "provider_balance:"
+_OF_SETTLEMENTS = {
+    "settled_batch": [
+        Posting("batch_merchants", _BALANCE, "settled:", "+merchants"),
+        Posting("batch_fees", "fees:provider", _BALANCE, "+fees"),
+        Posting("batch_tax", "tax:", _BALANCE, "+tax"),
+        *(Posting(f"batch_{name}", _BALANCE, f"{name}:", f"+{name}") for name in ("reserve", "unexplained")),
+        Posting("batch_paid_out", _BALANCE, "bank_in_transit:", "+paid_out"),
+    ],
+    "settlement": [
+        *(Posting(f"settled_{name}", "settled:", "provider:", f"+{name}") for name in (*_PAYABLE, "late")),
+        *(Posting(f"payable_{name}", "merchant", "merchant_available", f"+{name}") for name in _PAYABLE),
+    ],
+}
+for _kind, _events in SETTLEMENT_EDGES.items():
+    for _event in _events:
+        POSTINGS[f"{_kind}.{_event}"] += _OF_SETTLEMENTS[_kind]
 
 #: Money of a dispute that its course does not account for, by the way that it went.
 LATE_OUT = Posting("late_movement", "suspense:", "provider:", "")
@@ -247,6 +279,8 @@ class Opinion:
             return
         provider, currency = subject.fields["provider"], subject.fields["currency"]
         debit, credit = (name + provider if name.endswith(":") else name for name in (posting.debit, posting.credit))
+        if amount < 0 and subject.kind in SETTLEMENT_EDGES:
+            debit, credit, amount = credit, debit, -amount
         where = (subject.merchant_id, subject.stream_id, subject.subject_id, subject.version)
         self.transfers.append(Transfer(*where, posting.transfer, debit, credit, amount, currency))
         if amount < 0:

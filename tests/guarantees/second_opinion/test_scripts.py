@@ -15,7 +15,7 @@ from tallystick.lab.acquirer.scripts import METHODS
 from tallystick.record.postgres.embedded.server import EmbeddedPostgres
 from tests.guarantees.second_opinion.comparison import disagreements
 from tests.guarantees.second_opinion.exported import history, stored_books
-from tests.guarantees.second_opinion.interpreter import LIFECYCLES, Opinion, read
+from tests.guarantees.second_opinion.interpreter import LIFECYCLES, SETTLEMENT_EDGES, Opinion, read
 from tests.guarantees.second_opinion.lives import LAST_STEPS, LIVES, SETTINGS, live_all, merchant_of_script
 from tests.support.commands import Up, run_process
 from tests.support.polling import eventually
@@ -116,6 +116,6 @@ def test_the_second_opinion_agrees_with_the_books_of_a_script(lived: psycopg.Con
 def test_the_lives_together_are_all_that_is_stored(lived: psycopg.Connection[Any]) -> None:
     opinion = opinion_of(lived)
     assert opinion.seen["payment", "create"] == len(LIVES) * len(METHODS)
-    assert {kind for _, kind, _ in opinion.subjects} == LIFECYCLES.keys()
+    assert {kind for _, kind, _ in opinion.subjects} == LIFECYCLES.keys() - SETTLEMENT_EDGES.keys()
     assert opinion.seen.keys() >= ACTS
     assert len(opinion.seen) >= EDGES, sorted(opinion.seen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ from tests.support.polling import eventually_async
 from tests.support.provider_webhooks import PATH as DOOR
 from tests.support.provider_webhooks import event, signature
 from tests.support.runtime import BookedProvider
+from tests.support.settlement_imports import stripe_rows
 
 AT_ONCE: Final = {name for row in FRESH if row.behind_ms == 0 for name in row.reads or (row.what,)}
 
@@ -178,7 +180,20 @@ async def _acts(here: Inside, there: Inside, merchant_id: str, operator: str) ->
     assert (await shown(f"/v1/alerts/{alert_id}"))["alert"]["state"] == "acknowledged"
     assert alert_id in [each["id"] for each in (await shown("/v1/alerts?state=acknowledged"))["data"]]
     reads = {"getRejection", "listRejections", "listRejectionGroups", "listActs", "getAct", "listAlerts", "getAlert"}
+    reads |= await _a_settlement_file(here, shown, case_id, key)
     return reads | {"listDeployments", "listProviderPauses"}
+
+
+async def _a_settlement_file(
+    here: Inside, shown: Callable[[str], Awaitable[Any]], payout: str, key: dict[str, str]
+) -> set[str]:
+    path = "/v1/settlement-files"
+    sent = await here.client.post(path, content=stripe_rows(1, payout=payout).encode(), headers=key)
+    file_id = sent.json()["settlement_file"]["id"]
+    assert file_id in [each["id"] for each in (await shown(path))["data"]]
+    assert (await shown(f"{path}/{file_id}"))["batches"][0]["batch"] == payout
+    assert len((await shown(f"{path}/{file_id}/rows"))["data"]) == 1
+    return {"listSettlementFiles", "getSettlementFile", "listSettlementRows"}
 
 
 async def _in_doubt_and_late(database: Database, merchant_id: str) -> set[str]:

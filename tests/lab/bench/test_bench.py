@@ -134,7 +134,7 @@ def test_journal_command_prints_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commits, "WARM_UP_PAYMENTS", 50)
     run = CliRunner().invoke(
         commands.app,
-        ["journal", "--rounds", "1", "--payments", "100", "--flows", "20", "--idle", "1", "--json"],
+        ["journal", "--rounds", "1", "--payments", "200", "--flows", "20", "--idle", "1", "--json"],
         catch_exceptions=False,
     )
     assert run.exit_code == 0

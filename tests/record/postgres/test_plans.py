@@ -36,6 +36,8 @@ OF_EVERY_DAY = {
         "alerts.sql",
         "numbers.sql",
         "cases.sql",
+        "trends.sql",
+        "work_lists.sql",
     )
     for name, statement in sql.load(file).items()
 }

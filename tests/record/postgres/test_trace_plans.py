@@ -38,6 +38,8 @@ WITHOUT = [
     ("attempt_by_reference", "trace_find.sql find"),
     ("message_delivery_by_message", "trace_find.sql find"),
     ("inbox_by_event", "trace_find.sql find_event"),
+    ("rejected_case_of_stream", "trace.sql of_payment"),
+    ("rejected_case_of_stream", "trace.sql events_of_payment"),
     ("operator_act_by_id", "trace_find.sql find_act"),
     ("operator_act_on_payment", "trace.sql events_of_payment"),
     ("operator_act_on_target", "trace.sql events_of_payment"),
@@ -66,6 +68,13 @@ _MORE = (
     "INSERT INTO operator_act (operator, idempotency_key, act_id, act, target, payment_id, arguments, fingerprint,"
     " reason, result, at) SELECT 'op', payment_id, 'act_' || payment_id, 'annotate', 'evt_' || payment_id, payment_id,"
     " '{}', 'x', 'asked', '{}', created_at FROM payment",
+    "INSERT INTO rejection (merchant_id, stream_id, rejection_id, subject_id, subject, state, version, event, cause,"
+    " actor, origin, reason, alert, at) SELECT merchant_id, payment_id, 'rej_' || payment_id, payment_id, 'payment',"
+    " 'captured', 2, 'capture', 'webhook', 'provider', 'x', 'x', true, created_at FROM payment",
+    "INSERT INTO rejected_case (merchant_id, case_id, rejection_id, from_stream_id, subject, subject_id, subject_state,"
+    " subject_version, event, tried_by, origin, category, reason, created_at, version, state, escalations,"
+    " reprocessings, updated_at) SELECT merchant_id, 'case_' || subject_id, rejection_id, subject_id, subject,"
+    " subject_id, state, version, event, cause, origin, 'late', reason, at, 1, 'open', 0, 0, at FROM rejection",
     "INSERT INTO instruction_replay (merchant_id, idempotency_key, kind, n, first_at, last_at)"
     " SELECT merchant_id, idempotency_key, 'replayed', 1, now(), now() FROM instruction",
 )

@@ -1,7 +1,8 @@
 """The accounts of a merchant's ledger. Pure.
 
 Clearing accounts (``provider:``, ``authorized:``, ``refunds_in_flight:``, ``disputes:``, ``suspense:``) return to zero
-when the provider's books and ours agree.
+when the provider's books and ours agree. So do the platform's own: ``provider_balance:``, ``settled:`` over all books,
+``reserve:``, ``bank_in_transit:`` and ``unexplained:``.
 """
 
 from __future__ import annotations
@@ -9,6 +10,10 @@ from __future__ import annotations
 MERCHANT = "merchant"  # what we owe the merchant
 
 DISPUTE_RESERVE = "dispute_reserve"  # the merchant's money that an open dispute may cost
+
+MERCHANT_AVAILABLE = "merchant_available"  # what we owe the merchant, of money that was settled
+
+PROVIDER_FEES = "fees:provider"  # what providers charged us
 
 
 def provider_account(provider: str) -> str:
@@ -39,3 +44,33 @@ def disputes_account(provider: str) -> str:
 def suspense_account(provider: str) -> str:
     """Money that moved at the provider after the subject was closed here; a person decides what it is."""
     return f"suspense:{provider}"
+
+
+def settled_account(provider: str) -> str:
+    """Between a merchant's book and the platform's: over all books zero, once no batch is posting."""
+    return f"settled:{provider}"
+
+
+def provider_balance_account(provider: str) -> str:
+    """What the provider says that it has for us: settled, and not paid out."""
+    return f"provider_balance:{provider}"
+
+
+def reserve_account(provider: str) -> str:
+    """What the provider keeps back."""
+    return f"reserve:{provider}"
+
+
+def tax_account(provider: str) -> str:
+    """Taxes that the provider charged."""
+    return f"tax:{provider}"
+
+
+def bank_in_transit_account(provider: str) -> str:
+    """What the provider sent to our bank, until the bank says that it arrived."""
+    return f"bank_in_transit:{provider}"
+
+
+def unexplained_account(provider: str) -> str:
+    """Money of rows that nobody has explained yet."""
+    return f"unexplained:{provider}"

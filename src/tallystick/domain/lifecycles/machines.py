@@ -13,10 +13,13 @@ from tallystick.domain.lifecycles.dispute import DISPUTE
 from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.lifecycles.refund import REFUND
 from tallystick.domain.lifecycles.rejected_case import REJECTED_CASE
+from tallystick.domain.lifecycles.settled_batch import SETTLED_BATCH
+from tallystick.domain.lifecycles.settlement import SETTLEMENT
 from tallystick.domain.lifecycles.table import Edge, Machine
 
 MACHINES: Final[dict[str, Machine]] = {
-    machine.name: machine for machine in (PAYMENT, ATTEMPT, REFUND, DISPUTE, REJECTED_CASE, ALERT)
+    machine.name: machine
+    for machine in (PAYMENT, ATTEMPT, REFUND, DISPUTE, REJECTED_CASE, ALERT, SETTLED_BATCH, SETTLEMENT)
 }
 
 

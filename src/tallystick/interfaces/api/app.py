@@ -16,6 +16,7 @@ from litestar.types import ASGIApp, Receive, Scope
 
 from tallystick.domain.api_versions import VERSIONS, ApiVersion
 from tallystick.domain.errors import Problem, problem
+from tallystick.domain.measures import REQUEST_TIME
 from tallystick.domain.views import encode
 from tallystick.flows.api_process import ApiProcess, open_api_process
 from tallystick.flows.failures import DATABASE_AWAY
@@ -50,6 +51,7 @@ from tallystick.interfaces.api.table import ENDPOINTS
 from tallystick.interfaces.api.versions import headers_of, version_of
 from tallystick.interfaces.pages import rendering
 from tallystick.interfaces.pages.reference import reference_page
+from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.logs import configure_logging, flush_lines
 from tallystick.kit.spans import end_spans
 from tallystick.providers.assembly import receivers
@@ -65,6 +67,10 @@ READS_SHARE: Final = 0.6
 
 #: Reads under way in one process. Each waits for one of a few connections; more than this would wait for seconds.
 READS_LIMIT: Final = 500
+
+#: Whose time a request counts as: that of clients, of providers' webhooks, or of probes.
+_API: Final = ("api",)
+_ROLES: Final = {"receiveWebhook": ("intake",), "healthz": ("probe",), "readyz": ("probe",)}
 
 
 class Application(Litestar):
@@ -139,6 +145,13 @@ class ApiServer:
 
     async def respond(self, operation: str, request: ApiRequest, handled: Awaitable[HttpResponse]) -> HttpResponse:
         """What the handler responds; its errors and failures become problem documents."""
+        began_ms = monotonic_ms()
+        try:
+            return await self._answered(operation, request, handled)
+        finally:
+            REQUEST_TIME.observe(_ROLES.get(operation, _API), monotonic_ms() - began_ms)
+
+    async def _answered(self, operation: str, request: ApiRequest, handled: Awaitable[HttpResponse]) -> HttpResponse:
         try:
             return await handled
         except ProblemError as error:

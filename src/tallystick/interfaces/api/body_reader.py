@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from litestar.types import Receive
@@ -54,13 +55,40 @@ class BodyReader:
                     if more and self._under_way_bytes > self._most_bytes:
                         raise busy("overloaded", "Too many request bodies are being received.", request_id, _CLOSE)
         except TimeoutError:
-            detail = f"The body must arrive within {self._timeout_ms} ms."
-            raise ProblemError(problem("request_timeout", detail, request_id=request_id), _CLOSE) from None
+            raise self._too_slow(request_id) from None
         finally:
             self._under_way_bytes -= size
         if size > limit_bytes:
             raise _too_large(limit_bytes, request_id)
         return b"".join(pieces)
+
+    async def pieces(
+        self, receive: Receive, declared_length: str, limit_bytes: int, request_id: str
+    ) -> AsyncIterator[bytes]:
+        """A body that is too large to be held, piece by piece: each one has to arrive in time. Raises ProblemError as
+        ``body`` does."""
+        if _DIGITS.fullmatch(declared_length) and int(declared_length) > limit_bytes:
+            raise _too_large(limit_bytes, request_id)
+        size, more = 0, True
+        while more:
+            try:
+                with self._timeout.started():
+                    message: Any = await receive()
+            except TimeoutError:
+                raise self._too_slow(request_id) from None
+            if message["type"] == "http.disconnect":
+                detail = "The connection ended before the body did."
+                raise ProblemError(problem("body_incomplete", detail, request_id=request_id), _CLOSE)
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size > limit_bytes:
+                raise _too_large(limit_bytes, request_id)
+            more = message.get("more_body", False)
+            yield piece
+
+    def _too_slow(self, request_id: str) -> ProblemError:
+        detail = f"The body must arrive within {self._timeout_ms} ms."
+        return ProblemError(problem("request_timeout", detail, request_id=request_id), _CLOSE)
 
 
 def _too_large(limit_bytes: int, request_id: str) -> ProblemError:

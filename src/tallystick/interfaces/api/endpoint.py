@@ -39,6 +39,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     body: str | None = None  # a name in domain.requests.commands.SCHEMAS
     body_type: type[Any] | None = None  # or the type that the body is read as
     body_required: bool = False
+    file_body: bool = False  # or a file as it is, which is read piece by piece
     parameters: tuple[Parameter, ...] = ()
     creates: bool = False  # responses carry Location
     callers: Literal["merchant", "operator", "either"] = "merchant"

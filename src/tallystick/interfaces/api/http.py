@@ -3,7 +3,7 @@ payment comes through here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -139,6 +139,10 @@ class ApiRequest:
     async def body(self, limit_bytes: int) -> bytes:
         """The whole body. Raises ProblemError: over the limit, too slow, or cut off."""
         return await self._body_reader.body(self._receive, self._content_length, limit_bytes, self.request_id)
+
+    def pieces(self, limit_bytes: int) -> AsyncIterator[bytes]:
+        """The body, piece by piece, whatever its type. Raises ProblemError: over the limit, too slow, or cut off."""
+        return self._body_reader.pieces(self._receive, self._content_length, limit_bytes, self.request_id)
 
     async def json_bytes(self, *, may_be_empty: bool) -> bytes:
         """The whole body. Raises ProblemError: over 64 KiB, too slow, cut off, or not declared as JSON; where the body

@@ -163,6 +163,9 @@ def _operation(endpoint: Endpoint) -> Schema:
             "required": endpoint.body_required,
             "content": {"application/json": {"schema": reference(body)}},
         }
+    if endpoint.file_body:
+        content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+        operation["requestBody"] = {"required": True, "content": content}
     return operation
 
 

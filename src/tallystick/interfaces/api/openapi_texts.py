@@ -73,6 +73,7 @@ _TAGS: Final[Mapping[str, str]] = {
     "Rejections": "Refused transitions that somebody has to look at.",
     "Rejection groups": "Refused transitions that wait, by their cause.",
     "Event results": "How often events of providers were stale or repeated an effect.",
+    "Settlement files": "What providers and banks report, and what it comes to.",
     "Acts": "What operators did, and why.",
     "Deployments": "Releases and changes of the configuration, which trends show.",
     "Provider pauses": "Accounts of providers that an operator paused.",

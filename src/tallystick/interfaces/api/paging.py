@@ -43,6 +43,7 @@ PROVIDER_EVENTS: Final = PagedList(6, "evt")
 MESSAGES: Final = PagedList(7, "msg")
 REJECTIONS: Final = PagedList(8, "case")
 ACTS: Final = PagedList(9, "opa")
+SETTLEMENT_FILES: Final = PagedList(15, "stl")
 
 
 def write_cursor(paged: PagedList, position: Position) -> str:

@@ -5,11 +5,40 @@ from __future__ import annotations
 from typing import Final
 
 from tallystick.interfaces.console.page import Page
-from tallystick.interfaces.console.pages import approvals, health, overview, sign_in
+from tallystick.interfaces.console.pages import (
+    alerts,
+    approvals,
+    cases,
+    dead_letters,
+    find,
+    health,
+    in_doubt,
+    late_money,
+    merchants,
+    notes,
+    overview,
+    payment,
+    platform,
+    providers,
+    refused_webhooks,
+    sign_in,
+)
 
 PAGES: Final[tuple[Page, ...]] = (
     *health.PAGES,
     *sign_in.PAGES,
     *overview.PAGES,
+    *find.PAGES,
+    *payment.PAGES,
+    *in_doubt.PAGES,
+    *cases.PAGES,
+    *dead_letters.PAGES,
+    *late_money.PAGES,
+    *alerts.PAGES,
+    *notes.PAGES,
+    *refused_webhooks.PAGES,
+    *providers.PAGES,
+    *merchants.PAGES,
+    *platform.PAGES,
     *approvals.PAGES,
 )

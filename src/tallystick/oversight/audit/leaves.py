@@ -68,6 +68,16 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
             "deployment_id kind at process_version version role host fingerprint changed digests actor act_id"
         ),
         "sealing_key_act": "number act key_id fingerprint actor reason at",
+        "operator_version": "operator_id version state roles merchants raw_evidence actor request_id at",
+        "operator_bootstrap": "place operator_id actor at",
+        "approval_request": (
+            "request_id act target merchant_id arguments shown shown_hash authors needed reason requested_by"
+            " requested_at expires_at"
+        ),
+        "approval_decision": "request_id decided_by approves shown_hash reason at",
+        "approval_outcome": "request_id outcome detail at",
+        "fee_schedule": "provider account version valid_from rounding rates actor created_at",
+        "settlement_evidence_set": "file_id batch currency provider account rows net root created_at",
         "audit_sweep": "sweep_id at examined late",
     }.items()
 }
@@ -80,7 +90,7 @@ LEFT_OUT: Final[Mapping[str, str]] = {
 }
 
 #: What enters as a salted hash: a column, or a member of a column that is a JSON object. Of instructions the
-#: fingerprint is one too: it is a hash over the request, without a salt.
+#: fingerprint is one too: it is a hash over the request, without a salt; so are hashes of what an approver was shown.
 SALTED: Final = frozenset(
     {
         "transition.change.description",
@@ -94,6 +104,10 @@ SALTED: Final = frozenset(
         "delivery.digest",
         "operator_act.arguments",
         "operator_act.fingerprint",
+        "approval_request.arguments",
+        "approval_request.shown",
+        "approval_request.shown_hash",
+        "approval_decision.shown_hash",
     }
 )
 
@@ -103,6 +117,8 @@ NOT_SEALED: Final[Mapping[str, str]] = {
     "refund": "folded from history",
     "attempt": "folded from history, and recovery's schedule",
     "dispute": "folded from history",
+    "settled_batch": "folded from history",
+    "settlement": "folded from history",
     "rejected_case": "folded from history",
     "alert": "folded from history",
     "balance": "the sum of the postings",
@@ -127,14 +143,19 @@ NOT_SEALED: Final[Mapping[str, str]] = {
     "instruction_replay": "counts",
     "rate_count": "counts",
     "completeness_count": "counts",
-    "operator_version": "not sealed yet",
-    "operator_bootstrap": "not sealed yet",
     "operator_credential": "secrets of people",
     "operator_session": "sessions",
     "sign_in_try": "tries to sign in, deleted later",
-    "approval_request": "not sealed yet",
-    "approval_decision": "not sealed yet",
-    "approval_outcome": "not sealed yet",
+    "latency_count": "counts",
+    "number_sample": "counts",
+    "saved_filter": "filters that people keep",
+    "settlement_file": "its state changes in place; the acts about it are sealed",
+    "settlement_digest": "made from files: which of them has these bytes",
+    "settlement_batch": "made from rows, and changes in place",
+    "settlement_row": "may be withdrawn; what was posted of it is in its evidence",
+    "settlement_bad_row": "may be withdrawn",
+    "settlement_evidence": "the digest of all of a batch is in its set, which is sealed",
+    "settlement_evidence_sum": "the sums of the evidence",
     "audit_record": "named in every head",
     "audit_head": "signed itself",
     "audit_checkpoint": "signed itself",

@@ -222,6 +222,11 @@ ACTS: Final[Mapping[str, str]] = {
     "message.resend": "messages sent again",
     "sealing_key.retire": "sealing key retired",
     "annotate": "note",
+    "operator.add": "operator added",
+    "operator.change": "operator's rights changed",
+    "operator.disable": "operator disabled",
+    "operator.reset": "operator's credentials reset",
+    "evidence.read": "raw evidence read",
 }
 
 #: Kinds of ledger rows.

@@ -30,6 +30,13 @@ _BEGINS: Final[Mapping[str, tuple[str, ...]]] = {
     "operator_act": (_BEGIN,) * 2,
     "deployment": (_BEGIN,),
     "sealing_key_act": ("0",),
+    "operator_version": (_BEGIN, "0"),
+    "operator_bootstrap": ("0",),
+    "approval_request": (_BEGIN,),
+    "approval_decision": (_BEGIN, _BEGIN),
+    "approval_outcome": (_BEGIN,),
+    "fee_schedule": (_BEGIN, _BEGIN, "0"),
+    "settlement_evidence_set": (_BEGIN, _BEGIN, _BEGIN),
     "sweep": (_BEGIN,),
 }
 

@@ -16,8 +16,8 @@ from tallystick.record.postgres.structs import structs_of
 
 STATEMENTS: Final = sql.load("numbers.sql")
 
-#: Minutes are kept for two days: a day is compared with the one before.
-KEEP_MINUTES: Final = 2 * 24 * 60
+#: Minutes are kept for eight days: a day is compared with the one before, and the console shows a week.
+KEEP_MINUTES: Final = 8 * 24 * 60
 
 
 class Release(Struct, frozen=True, kw_only=True):

@@ -65,3 +65,21 @@ def finding(name: str, merchant_id: str | None, accounts: Sequence[tuple[str, st
         Call(STATEMENTS["find_event"], (name, providers, at)),
         Call(STATEMENTS["find_charge"], (name, providers, at)),
     ]
+
+
+async def found_by(connection: Fetches, name: str, accounts: Sequence[tuple[str, str]]) -> list[FoundPayment]:
+    """The same of all merchants, statement by statement: for a pool, which sends nothing together. Raises what the
+    connection raises."""
+    answers = [[tuple(row) for row in await connection.fetch(*_sent(each))] for each in finding(name, None, accounts)]
+    named = _named(answers, None)
+    if not named and (acts := await connection.fetch(STATEMENTS["find_act"], name)):
+        target = acts[0][0]
+        answers = [
+            [tuple(row) for row in await connection.fetch(*_sent(each))] for each in finding(target, None, accounts)
+        ]
+        named = dict.fromkeys(_named(answers, None), "act")
+    return sorted(FoundPayment(merchant_id=key[0], payment_id=key[1], named=what) for key, what in named.items())
+
+
+def _sent(call: Call) -> tuple[Any, ...]:
+    return (call.query, *call.arguments)

@@ -170,12 +170,15 @@ WITH s AS MATERIALIZED (
     FROM delivery WHERE recorded_at >= $1
 )
 SELECT '' AS merchant_id,
-       s.provider || '/' || s.account || '/' || s.provider_event_id || '/' || s.delivery_id AS leaf_key,
+       replace(replace(s.provider, '~', '~0'), '/', '~1') || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.provider_event_id, '~', '~0'), '/', '~1') || '/' || s.delivery_id AS leaf_key,
        s.recorded_at AS at,
        to_json(s)::text AS document
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'delivery'
-    AND l.leaf_key = s.provider || '/' || s.account || '/' || s.provider_event_id || '/' || s.delivery_id
+    AND l.leaf_key = replace(replace(s.provider, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.provider_event_id, '~', '~0'), '/', '~1') || '/' || s.delivery_id
 WHERE l.leaf_key IS NULL
 ORDER BY s.recorded_at LIMIT $2;
 
@@ -186,14 +189,17 @@ WITH s AS MATERIALIZED (
     ORDER BY provider, account, provider_event_id, delivery_id LIMIT $5
 )
 SELECT '' AS merchant_id,
-       s.provider || '/' || s.account || '/' || s.provider_event_id || '/' || s.delivery_id AS leaf_key,
+       replace(replace(s.provider, '~', '~0'), '/', '~1') || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.provider_event_id, '~', '~0'), '/', '~1') || '/' || s.delivery_id AS leaf_key,
        s.recorded_at AS at,
        to_json(s)::text AS document,
        l.leaf_group, l.position, l.salt,
        s.provider AS place_1, s.account AS place_2, s.provider_event_id AS place_3, s.delivery_id AS place_4
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'delivery'
-    AND l.leaf_key = s.provider || '/' || s.account || '/' || s.provider_event_id || '/' || s.delivery_id
+    AND l.leaf_key = replace(replace(s.provider, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.provider_event_id, '~', '~0'), '/', '~1') || '/' || s.delivery_id
 ORDER BY s.provider, s.account, s.provider_event_id, s.delivery_id;
 
 -- unsealed_processing: what is visible since $1 and not sealed, $2 at most
@@ -201,12 +207,16 @@ WITH s AS MATERIALIZED (
     SELECT *
     FROM processing WHERE ended_at >= $1
 )
-SELECT '' AS merchant_id, s.provider || '/' || s.account || '/' || s.provider_event_id || '/' || s.try_id AS leaf_key,
+SELECT '' AS merchant_id, replace(replace(s.provider, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.provider_event_id, '~', '~0'), '/', '~1') || '/' || s.try_id AS leaf_key,
        s.ended_at AS at,
        to_json(s)::text AS document
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'processing'
-    AND l.leaf_key = s.provider || '/' || s.account || '/' || s.provider_event_id || '/' || s.try_id
+    AND l.leaf_key = replace(replace(s.provider, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.provider_event_id, '~', '~0'), '/', '~1') || '/' || s.try_id
 WHERE l.leaf_key IS NULL
 ORDER BY s.ended_at LIMIT $2;
 
@@ -216,14 +226,18 @@ WITH s AS MATERIALIZED (
     FROM processing WHERE (provider, account, provider_event_id, try_id) > ($1::text, $2::text, $3::text, $4::text)
     ORDER BY provider, account, provider_event_id, try_id LIMIT $5
 )
-SELECT '' AS merchant_id, s.provider || '/' || s.account || '/' || s.provider_event_id || '/' || s.try_id AS leaf_key,
+SELECT '' AS merchant_id, replace(replace(s.provider, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.provider_event_id, '~', '~0'), '/', '~1') || '/' || s.try_id AS leaf_key,
        s.ended_at AS at,
        to_json(s)::text AS document,
        l.leaf_group, l.position, l.salt,
        s.provider AS place_1, s.account AS place_2, s.provider_event_id AS place_3, s.try_id AS place_4
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'processing'
-    AND l.leaf_key = s.provider || '/' || s.account || '/' || s.provider_event_id || '/' || s.try_id
+    AND l.leaf_key = replace(replace(s.provider, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.provider_event_id, '~', '~0'), '/', '~1') || '/' || s.try_id
 ORDER BY s.provider, s.account, s.provider_event_id, s.try_id;
 
 -- unsealed_operator_act: what is visible since $1 and not sealed, $2 at most
@@ -231,11 +245,12 @@ WITH s AS MATERIALIZED (
     SELECT *
     FROM operator_act WHERE at >= $1
 )
-SELECT '' AS merchant_id, s.operator || '/' || s.idempotency_key AS leaf_key, s.at AS at,
+SELECT '' AS merchant_id, replace(replace(s.operator, '~', '~0'), '/', '~1')
+       || '/' || s.idempotency_key AS leaf_key, s.at AS at,
        to_json(s)::text AS document
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'operator_act'
-    AND l.leaf_key = s.operator || '/' || s.idempotency_key
+    AND l.leaf_key = replace(replace(s.operator, '~', '~0'), '/', '~1') || '/' || s.idempotency_key
 WHERE l.leaf_key IS NULL
 ORDER BY s.at LIMIT $2;
 
@@ -245,12 +260,13 @@ WITH s AS MATERIALIZED (
     FROM operator_act WHERE (operator, idempotency_key) > ($1::text, $2::text)
     ORDER BY operator, idempotency_key LIMIT $3
 )
-SELECT '' AS merchant_id, s.operator || '/' || s.idempotency_key AS leaf_key, s.at AS at,
+SELECT '' AS merchant_id, replace(replace(s.operator, '~', '~0'), '/', '~1')
+       || '/' || s.idempotency_key AS leaf_key, s.at AS at,
        to_json(s)::text AS document, l.leaf_group, l.position, l.salt,
        s.operator AS place_1, s.idempotency_key AS place_2
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'operator_act'
-    AND l.leaf_key = s.operator || '/' || s.idempotency_key
+    AND l.leaf_key = replace(replace(s.operator, '~', '~0'), '/', '~1') || '/' || s.idempotency_key
 ORDER BY s.operator, s.idempotency_key;
 
 -- unsealed_deployment: what is visible since $1 and not sealed, $2 at most
@@ -304,6 +320,216 @@ FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'sealing_key_act'
     AND l.leaf_key = s.number::text
 ORDER BY s.number;
+
+-- unsealed_operator_version: what is visible since $1 and not sealed, $2 at most
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM operator_version WHERE at >= $1
+)
+SELECT '' AS merchant_id, replace(replace(s.operator_id, '~', '~0'), '/', '~1')
+       || '/' || s.version::text AS leaf_key, s.at AS at,
+       to_json(s)::text AS document
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'operator_version'
+    AND l.leaf_key = replace(replace(s.operator_id, '~', '~0'), '/', '~1')
+       || '/' || s.version::text
+WHERE l.leaf_key IS NULL
+ORDER BY s.at LIMIT $2;
+
+-- all_operator_version: in the order of the key, after $1 and so on, with where each one is sealed
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM operator_version WHERE (operator_id, version) > ($1::text, $2::text::int)
+    ORDER BY operator_id, version LIMIT $3
+)
+SELECT '' AS merchant_id, replace(replace(s.operator_id, '~', '~0'), '/', '~1')
+       || '/' || s.version::text AS leaf_key, s.at AS at,
+       to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.operator_id AS place_1,
+       s.version::text AS place_2
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'operator_version'
+    AND l.leaf_key = replace(replace(s.operator_id, '~', '~0'), '/', '~1')
+       || '/' || s.version::text
+ORDER BY s.operator_id, s.version;
+
+-- unsealed_operator_bootstrap: what is visible since $1 and not sealed, $2 at most
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM operator_bootstrap WHERE at >= $1
+)
+SELECT '' AS merchant_id, s.place::text AS leaf_key, s.at AS at,
+       to_json(s)::text AS document
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'operator_bootstrap'
+    AND l.leaf_key = s.place::text
+WHERE l.leaf_key IS NULL
+ORDER BY s.at LIMIT $2;
+
+-- all_operator_bootstrap: in the order of the key, after $1 and so on, with where each one is sealed
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM operator_bootstrap WHERE place > $1::text::int
+    ORDER BY place LIMIT $2
+)
+SELECT '' AS merchant_id, s.place::text AS leaf_key, s.at AS at,
+       to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.place::text AS place_1
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'operator_bootstrap'
+    AND l.leaf_key = s.place::text
+ORDER BY s.place;
+
+-- unsealed_approval_request: what is visible since $1 and not sealed, $2 at most
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM approval_request WHERE requested_at >= $1
+)
+SELECT '' AS merchant_id, s.request_id AS leaf_key, s.requested_at AS at,
+       to_json(s)::text AS document
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'approval_request'
+    AND l.leaf_key = s.request_id
+WHERE l.leaf_key IS NULL
+ORDER BY s.requested_at LIMIT $2;
+
+-- all_approval_request: in the order of the key, after $1 and so on, with where each one is sealed
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM approval_request WHERE request_id > $1::text
+    ORDER BY request_id LIMIT $2
+)
+SELECT '' AS merchant_id, s.request_id AS leaf_key, s.requested_at AS at,
+       to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.request_id AS place_1
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'approval_request'
+    AND l.leaf_key = s.request_id
+ORDER BY s.request_id;
+
+-- unsealed_approval_decision: what is visible since $1 and not sealed, $2 at most
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM approval_decision WHERE at >= $1
+)
+SELECT '' AS merchant_id, replace(replace(s.request_id, '~', '~0'), '/', '~1')
+       || '/' || s.decided_by AS leaf_key, s.at AS at,
+       to_json(s)::text AS document
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'approval_decision'
+    AND l.leaf_key = replace(replace(s.request_id, '~', '~0'), '/', '~1')
+       || '/' || s.decided_by
+WHERE l.leaf_key IS NULL
+ORDER BY s.at LIMIT $2;
+
+-- all_approval_decision: in the order of the key, after $1 and so on, with where each one is sealed
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM approval_decision WHERE (request_id, decided_by) > ($1::text, $2::text)
+    ORDER BY request_id, decided_by LIMIT $3
+)
+SELECT '' AS merchant_id, replace(replace(s.request_id, '~', '~0'), '/', '~1')
+       || '/' || s.decided_by AS leaf_key, s.at AS at,
+       to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.request_id AS place_1,
+       s.decided_by AS place_2
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'approval_decision'
+    AND l.leaf_key = replace(replace(s.request_id, '~', '~0'), '/', '~1')
+       || '/' || s.decided_by
+ORDER BY s.request_id, s.decided_by;
+
+-- unsealed_approval_outcome: what is visible since $1 and not sealed, $2 at most
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM approval_outcome WHERE at >= $1
+)
+SELECT '' AS merchant_id, s.request_id AS leaf_key, s.at AS at,
+       to_json(s)::text AS document
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'approval_outcome'
+    AND l.leaf_key = s.request_id
+WHERE l.leaf_key IS NULL
+ORDER BY s.at LIMIT $2;
+
+-- all_approval_outcome: in the order of the key, after $1 and so on, with where each one is sealed
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM approval_outcome WHERE request_id > $1::text
+    ORDER BY request_id LIMIT $2
+)
+SELECT '' AS merchant_id, s.request_id AS leaf_key, s.at AS at,
+       to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.request_id AS place_1
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'approval_outcome'
+    AND l.leaf_key = s.request_id
+ORDER BY s.request_id;
+
+-- unsealed_fee_schedule: what is visible since $1 and not sealed, $2 at most
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM fee_schedule WHERE created_at >= $1
+)
+SELECT '' AS merchant_id, replace(replace(s.provider, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
+       || '/' || s.version::text AS leaf_key, s.created_at AS at,
+       to_json(s)::text AS document
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'fee_schedule'
+    AND l.leaf_key = replace(replace(s.provider, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
+       || '/' || s.version::text
+WHERE l.leaf_key IS NULL
+ORDER BY s.created_at LIMIT $2;
+
+-- all_fee_schedule: in the order of the key, after $1 and so on, with where each one is sealed
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM fee_schedule WHERE (provider, account, version) > ($1::text, $2::text, $3::text::int)
+    ORDER BY provider, account, version LIMIT $4
+)
+SELECT '' AS merchant_id, replace(replace(s.provider, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
+       || '/' || s.version::text AS leaf_key, s.created_at AS at,
+       to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.provider AS place_1, s.account AS place_2,
+       s.version::text AS place_3
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'fee_schedule'
+    AND l.leaf_key = replace(replace(s.provider, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
+       || '/' || s.version::text
+ORDER BY s.provider, s.account, s.version;
+
+-- unsealed_settlement_evidence_set: what is visible since $1 and not sealed, $2 at most
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM settlement_evidence_set WHERE created_at >= $1
+)
+SELECT '' AS merchant_id, replace(replace(s.file_id, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.batch, '~', '~0'), '/', '~1')
+       || '/' || s.currency AS leaf_key, s.created_at AS at,
+       to_json(s)::text AS document
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'settlement_evidence_set'
+    AND l.leaf_key = replace(replace(s.file_id, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.batch, '~', '~0'), '/', '~1')
+       || '/' || s.currency
+WHERE l.leaf_key IS NULL
+ORDER BY s.created_at LIMIT $2;
+
+-- all_settlement_evidence_set: in the order of the key, after $1 and so on, with where each one is sealed
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM settlement_evidence_set WHERE (file_id, batch, currency) > ($1::text, $2::text, $3::text)
+    ORDER BY file_id, batch, currency LIMIT $4
+)
+SELECT '' AS merchant_id, replace(replace(s.file_id, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.batch, '~', '~0'), '/', '~1')
+       || '/' || s.currency AS leaf_key, s.created_at AS at,
+       to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.file_id AS place_1, s.batch AS place_2,
+       s.currency AS place_3
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'settlement_evidence_set'
+    AND l.leaf_key = replace(replace(s.file_id, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.batch, '~', '~0'), '/', '~1')
+       || '/' || s.currency
+ORDER BY s.file_id, s.batch, s.currency;
 
 -- unsealed_sweep: what is visible since $1 and not sealed, $2 at most
 WITH s AS MATERIALIZED (

@@ -1,0 +1,145 @@
+"""``reconciliation``: what providers' files say compared with the record, posted, and explained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from tallystick.access.operator import operator_on_command_line
+from tallystick.cli.acts import with_runtime
+from tallystick.cli.context import AsJson, DataDir, console, print_json, settings_from
+from tallystick.cli.providers import Provider
+from tallystick.cli.reading import OpenRecord, lines, print_rows, with_record
+from tallystick.cli.tables import table_of
+from tallystick.domain.money import exponent
+from tallystick.domain.settlement_evidence import authority_of
+from tallystick.flows.reconciliation.worker import ReconciliationWorker
+from tallystick.flows.runtime import Runtime
+from tallystick.oversight.differences import Difference, differences
+from tallystick.record.postgres.settlement_evidence import OpenRow
+
+app = typer.Typer(help="Providers' files compared with the record.", no_args_is_help=True)
+
+Limit = Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="How many at most.")]
+
+
+@app.command()
+def run(as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """Compare every imported file that was not compared, and post what it comes to, at once. Workers do it by
+    themselves."""
+
+    async def ran(runtime: Runtime) -> list[dict[str, Any]]:
+        stores = runtime.stores
+        who = await operator_on_command_line(stores.api_keys, runtime.settings.operator_key, "settlements:write")
+        worker = ReconciliationWorker(runtime, who.name)
+        while await worker.round():
+            pass
+        return [
+            {
+                "id": file_id,
+                "rows": compared.rows,
+                "reasons": [
+                    {"status": status, "reason": reason, "rows": rows}
+                    for (status, reason), rows in sorted(compared.by_reason.items())
+                ],
+            }
+            for file_id, compared in worker.compared
+        ]
+
+    done = with_runtime(settings_from(data_dir), ran)
+    if as_json:
+        print_json(done)
+        return
+    rows = [
+        (each["id"], lines(*(f"{found['rows']:,} {found['status']}: {found['reason']}" for found in each["reasons"])))
+        for each in done
+    ]
+    print_rows(rows, ("file", "rows"), title="Compared", nothing="Nothing was left to compare.")
+
+
+@app.command()
+def explain(provider: Provider, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """Explain the difference between a provider's files and the record, cause by cause, in each currency. Exits 1 if
+    something is left over."""
+
+    async def found(record: OpenRecord) -> Sequence[Difference]:
+        return await differences(record.stores.evidence, provider)
+
+    rows = with_record(settings_from(data_dir), found)
+    if as_json:
+        print_json(rows)
+    elif not rows:
+        console.print(f"Neither files nor postings of {provider}.", highlight=False)
+    else:
+        for each in rows:
+            _print(provider, each)
+    if any(each.unexplained_remainder for each in rows):
+        raise typer.Exit(1)
+
+
+@app.command("open")
+def open_rows(provider: Provider, limit: Limit = 50, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """List rows that somebody has to look at: mismatched and unexplained ones."""
+
+    async def found(record: OpenRecord) -> Sequence[OpenRow]:
+        return await record.stores.evidence.open_rows(provider, limit)
+
+    rows = with_record(settings_from(data_dir), found)
+    if as_json:
+        print_json(rows)
+        return
+    cells = [
+        (
+            f"{each.file_id}\nline {each.line}",
+            lines(
+                f"{each.status}: {each.reason} ({each.kind})",
+                f"{amount(each.gross, each.currency)}, fee {amount(each.fee, each.currency)}",
+                f"expected fee {amount(each.fee_expected, each.currency)}" if each.fee_expected is not None else "",
+                each.payment_id,
+                each.row_reference,
+                f"for {authority_of(each.reason).told}",
+            ),
+        )
+        for each in rows
+    ]
+    print_rows(cells, ("file, line", "row"), title="Open rows", nothing="No row waits for anybody.")
+
+
+def amount(minor: int, currency: str) -> str:
+    """An amount for people, in major units."""
+    decimals = exponent(currency)
+    whole, rest = divmod(abs(minor), 10**decimals)
+    sign = "-" if minor < 0 else ""
+    return (
+        f"{sign}{whole:,}{'.' if decimals else ''}{rest:0{decimals}d} {currency}"
+        if decimals
+        else f"{sign}{whole:,} {currency}"
+    )
+
+
+def _print(provider: str, each: Difference) -> None:
+    cells = [
+        (
+            f"{cause.cause}\n{cause.detail}",
+            f"{cause.count:,}",
+            amount(cause.amount, each.currency),
+            amount(cause.absolute, each.currency),
+        )
+        for cause in each.causes
+    ]
+    said = (
+        f"Files say {amount(each.files, each.currency)}, the record {amount(each.record, each.currency)}:"
+        f" a difference of {amount(each.difference, each.currency)}, of which"
+        f" {amount(each.unexplained_remainder, each.currency)} is unexplained."
+        + (
+            f" {each.fees_not_checked:,} fees were not checked: no schedule covers them."
+            if each.fees_not_checked
+            else ""
+        )
+    )
+    columns = ("cause", "count", "amount", "without signs")
+    console.print(
+        table_of(columns, cells, whole=["count", "amount"], title=f"{provider}, {each.currency}", caption=said)
+    )

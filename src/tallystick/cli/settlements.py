@@ -1,0 +1,244 @@
+"""``settlements``: files of providers and banks, imported, listed, shown and withdrawn."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.text import Text
+
+from tallystick.access.operator import operator_on_command_line
+from tallystick.cli.acts import ActKey, Asking, Reason, act_on, print_done, require_words, with_runtime
+from tallystick.cli.bars import Bars
+from tallystick.cli.context import AsJson, DataDir, console, print_json, settings_from
+from tallystick.cli.reading import NotFound, OpenRecord, id_of, lines, print_rows, shown_time, state_option, with_record
+from tallystick.cli.tables import facts_of, literal, table_of
+from tallystick.domain.money import exponent
+from tallystick.domain.settlement_file import FILE_STATES, SettlementBatch, SettlementFile
+from tallystick.domain.settlement_views import SettlementFileDetail, file_detail, file_view, row_schema
+from tallystick.flows.reconciliation.files import BeingImported, ImportAsked, Imported, import_file, shown, withdraw
+from tallystick.flows.reconciliation.formats.base import FileRefused
+from tallystick.flows.reconciliation.registry import AUTO, FORMAT_NAMES
+from tallystick.flows.runtime import Runtime
+
+app = typer.Typer(help="Settlement files of providers and statements of banks.", no_args_is_help=True)
+
+#: Bad rows that are printed for each file; ``--json`` has more.
+_PRINTED: Final = 10
+
+FileId = Annotated[
+    str, typer.Argument(metavar="FILE_ID", help="The file's id, stl_….", callback=id_of("stl", "a settlement file"))
+]
+
+
+def _format(given: str) -> str:
+    if given not in (AUTO, *FORMAT_NAMES):
+        raise typer.BadParameter(f"expected one of {', '.join((AUTO, *FORMAT_NAMES))}")
+    return given
+
+
+@app.command("import")
+def import_files(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Plain, gzipped, or a zip with one file in it.")],
+    format: Annotated[str, typer.Option(help=f"{AUTO}, or one of {', '.join(FORMAT_NAMES)}.", callback=_format)] = AUTO,
+    provider: Annotated[
+        str | None, typer.Option(help="Whose file it is, where the format does not say.", show_default=False)
+    ] = None,
+    account: Annotated[str, typer.Option(help="The account at the provider or bank.")] = "main",
+    zone: Annotated[
+        str | None, typer.Option(help="The IANA zone of its local times.", show_default="the account's")
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(help="A mapping file, for generic_csv.", show_default="the account's")
+    ] = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Import files. What was imported before stays as it is; an import that was cut off goes on. Exits 1 if a file was
+    refused, is a conflict, or does not add up."""
+
+    async def run(runtime: Runtime) -> list[tuple[Path, Imported | FileRefused | BeingImported | OSError]]:
+        who = await operator_on_command_line(
+            runtime.stores.api_keys, runtime.settings.operator_key, "settlements:write"
+        )
+        done: list[tuple[Path, Imported | FileRefused | BeingImported | OSError]] = []
+        with Bars(console) as bars:
+            for path in files:
+                asked = ImportAsked(
+                    path=path,
+                    name=path.name,
+                    actor=who.name,
+                    format=format,
+                    provider=provider,
+                    account=account,
+                    zone=zone,
+                    mapping=mapping,
+                )
+                try:
+                    progress = None if as_json else bars.named(path.name)
+                    done.append((path, await import_file(runtime, asked, progress)))
+                except (FileRefused, BeingImported, FileNotFoundError, IsADirectoryError, PermissionError) as error:
+                    done.append((path, error))
+        return done
+
+    done = with_runtime(settings_from(data_dir), run)
+    if as_json:
+        print_json([_document(path, each) for path, each in done])
+    else:
+        for path, each in done:
+            _print_result(path, each)
+    if any(not isinstance(each, Imported) or not _is_well(each) for _, each in done):
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_files(
+    provider: Annotated[str | None, typer.Option(help="Only of this provider.", show_default=False)] = None,
+    account: Annotated[str | None, typer.Option(help="Only of this account.", show_default=False)] = None,
+    state: Annotated[str | None, state_option(FILE_STATES)] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many.")] = 50,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """List files, the newest first."""
+
+    async def found(record: OpenRecord) -> Sequence[SettlementFile]:
+        files = record.stores.settlement_files
+        return await files.page(None, limit, provider=provider, account=account, state=state)
+
+    rows = with_record(settings_from(data_dir), found)
+    if as_json:
+        print_json([file_view(each) for each in rows])
+        return
+    cells = [(each.file_id, _about(each)) for each in rows]
+    print_rows(cells, ("file", "what"), title="Settlement files", nothing="No settlement file.")
+
+
+@app.command()
+def show(file: FileId, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """Print one file with its batches, and the rows that could not be read."""
+
+    async def found(record: OpenRecord) -> Imported | None:
+        files = record.stores.settlement_files
+        stored = await files.find(file)
+        return None if stored is None else await shown(files, stored, already=False)
+
+    read = with_record(settings_from(data_dir), found)
+    if read is None:
+        raise NotFound(f"there is no settlement file {file}")
+    if as_json:
+        print_json(_detail(read))
+        return
+    console.print(facts_of(_facts(read.file)))
+    _print_batches(read.batches)
+    _print_bad_rows(read)
+
+
+@app.command("withdraw")
+def withdraw_file(
+    file: FileId, reason: Reason, key: ActKey = None, as_json: AsJson = False, data_dir: DataDir = None
+) -> None:
+    """Take a file back: its rows go, and the same bytes can be imported again. The newest file of a batch goes
+    first."""
+    require_words(("--reason", reason))
+    asking = Asking(act="settlement_file.withdraw", target=file, reason=reason, key=key, scope="settlements:write")
+    print_done(act_on(settings_from(data_dir), asking, withdraw), as_json, "The file is withdrawn.")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a row in the normal form. It needs no database."""
+    typer.echo(json.dumps(row_schema(), indent=2))
+
+
+def _is_well(done: Imported) -> bool:
+    balanced = all(each.state != "unbalanced" for each in done.batches)
+    return done.file.state in ("imported", "withdrawn") and balanced and not done.bad_rows
+
+
+def _detail(done: Imported) -> SettlementFileDetail:
+    return file_detail(done.file, done.batches, done.bad_rows, already=done.already)
+
+
+def _document(path: Path, done: Imported | Exception) -> object:
+    if isinstance(done, Imported):
+        return _detail(done)
+    reason = done.reason if isinstance(done, FileRefused) else "being_imported"
+    if isinstance(done, OSError):
+        return {"name": path.name, "refused": "unreadable", "detail": done.strerror}
+    return {"name": path.name, "refused": reason, "detail": str(done)}
+
+
+def _print_result(path: Path, done: Imported | Exception) -> None:
+    if not isinstance(done, Imported):
+        said = done.strerror if isinstance(done, OSError) else str(done)
+        console.print(literal(f"{path.name}: not imported: {said}"), style="bold red")
+        return
+    if done.already:
+        console.print(literal(f"{path.name}: already imported ({done.file.file_id}); nothing happened"))
+        return
+    console.print(literal(f"{path.name}: {done.file.file_id}, {_counts(done.file)}"))
+    if done.file.state == "conflict":
+        console.print(literal(f"a conflict with an earlier file: {done.file.detail}"), style="bold red")
+    _print_batches(done.batches)
+    _print_bad_rows(done)
+
+
+def _print_batches(batches: Sequence[SettlementBatch]) -> None:
+    if not batches:
+        return
+    cells = [(each.batch or "(none)", _batch(each)) for each in batches]
+    console.print(table_of(("batch", "what it comes to"), cells, title="Batches"))
+
+
+def _batch(batch: SettlementBatch) -> Text:
+    digits = exponent(batch.currency)
+
+    def money(amount: int) -> str:
+        whole, fraction = divmod(abs(amount), 10**digits)
+        return f"{'-' if amount < 0 else ''}{whole:,}" + (f".{fraction:0{digits}d}" if digits else "")
+
+    sums = f"net {money(batch.net)}, paid out {money(batch.paid_out)} {batch.currency}, {batch.rows} rows"
+    about = literal(f"{sums}\n")
+    about.append(batch.state, style="bold red" if batch.state == "unbalanced" else "")
+    if batch.difference:
+        about.append(literal(f" by {money(batch.difference)} {batch.currency}"))
+    if batch.detail:
+        about.append(literal(f": {batch.detail}"))
+    return about
+
+
+def _print_bad_rows(done: Imported) -> None:
+    for each in done.bad_rows[:_PRINTED]:
+        console.print(literal(f"line {each.line}: {each.reason}: {each.detail}"), style="red")
+    if done.file.bad_rows > _PRINTED:
+        console.print(literal(f"and {done.file.bad_rows - _PRINTED} rows more that cannot be read"), style="red")
+
+
+def _counts(file: SettlementFile) -> str:
+    said = [f"{file.rows} rows"]
+    if file.known_rows:
+        said.append(f"{file.known_rows} that an earlier file has")
+    if file.bad_rows:
+        said.append(f"{file.bad_rows} that cannot be read")
+    return ", ".join(said)
+
+
+def _about(file: SettlementFile) -> str:
+    where = f"{file.provider}/{file.account}, {file.format}, {file.state}"
+    return lines(where, f"{file.name}: {_counts(file)}", f"{shown_time(file.created_at)} UTC, {file.actor}")
+
+
+def _facts(file: SettlementFile) -> list[tuple[str, str]]:
+    return [
+        ("file", f"{file.name}, {file.size_bytes} bytes"),
+        ("SHA-256", file.digest),
+        ("account", f"{file.provider}/{file.account}"),
+        ("read by", f"{file.format}, version {file.parser_version}, in {file.zone}"),
+        ("state", file.state if file.detail is None else f"{file.state}: {file.detail}"),
+        ("rows", _counts(file)),
+        ("imported", f"{shown_time(file.created_at)} UTC by {file.actor}"),
+    ]

@@ -1,0 +1,215 @@
+"""Settlement rows compared with the record's postings, stage by stage. Pure.
+
+The surest stage that finds anything decides; a later one is not asked. What fits several things is *ambiguous*, and is
+never given to one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+
+from tallystick.decisions.provider_fees import FeeCheck
+from tallystick.domain.settlement import PART_OF_KIND, Part
+from tallystick.domain.settlement_evidence import BY_TYPE, OF_PAYMENTS, Candidate, FoundBy, Reason, Stage, Status
+from tallystick.domain.settlement_row import RowKind, SettlementRow
+
+#: The two stages that look at one reference alone, the surest first.
+_EXACT: Final[tuple[tuple[FoundBy, Stage], ...]] = (
+    ("provider_reference", "provider_reference"),
+    ("alternative_reference", "alternative_reference"),
+)
+
+#: Alone such a row does not agree; with others of its reference it may.
+_WAIT: Final[frozenset[Reason]] = frozenset({"amount", "reference", "not_in_record"})
+
+#: The row accounts for the posting: no other row can.
+TAKES: Final[frozenset[Reason]] = frozenset({"same", "fee", "conversion", "amount"})
+
+#: Where a row goes by its type alone. A row of a cost has no gross amount.
+_PART_BY_TYPE: Final[dict[RowKind, Part]] = {
+    "reserve": "reserve",
+    "payout": "paid_out",
+    "payout_reversal": "paid_out",
+    "carry": "carried",
+    "external": "external",
+}
+
+PostingKey = tuple[str, str, int, int]
+
+
+class Match(Struct, frozen=True, kw_only=True):
+    """What a row came to. ``of``: the posting or subject that it is about. ``covers`` and ``part``: as in
+    ``Evidence``."""
+
+    row: SettlementRow
+    fee: FeeCheck
+    status: Status
+    reason: Reason
+    stage: Stage
+    of: Candidate | None = None
+    covers: int = 0
+    part: Part
+
+    @property
+    def difference(self) -> int:
+        """What the row adds to the difference between the provider's balance and ours."""
+        return self.row.net - self.covers
+
+    @property
+    def compared(self) -> dict[str, Any]:
+        """The values that were compared, each as (row, record)."""
+        found: dict[str, Any] = {"fee": (self.fee.charged, self.fee.expected)}
+        if self.of is not None:
+            amount, currency = paid(self.row)
+            found |= {
+                "amount": (amount, self.of.amount),
+                "currency": (currency, self.of.currency),
+                "reference": (self.row.reference, self.of.provider_reference),
+                "kind": (self.row.kind, self.of.kind),
+                "state": (None, self.of.state),
+            }
+        return found
+
+
+def paid(row: SettlementRow) -> tuple[int, str]:
+    """What the payer paid or got, by the row: in the payer's currency where the file has it."""
+    if row.payer_amount is not None and row.payer_currency is not None:
+        return row.payer_amount, row.payer_currency
+    return row.gross, row.currency
+
+
+class FileMatcher:
+    """Compares the rows of one file, in their order: a posting is matched with one row, or with one group of rows."""
+
+    def __init__(self) -> None:
+        self._taken: set[PostingKey] = set()
+        self._waiting: dict[tuple[str, str, str], list[tuple[Match, Sequence[Candidate]]]] = {}
+
+    def add(self, row: SettlementRow, found: Sequence[Candidate], fee: FeeCheck) -> Match | None:
+        """What the row came to; None: ``rest`` has it, once all rows are known."""
+        if row.kind not in OF_PAYMENTS:
+            return _by_type(row, fee)
+        match = self._by_reference(row, found, fee)
+        if match.reason in _WAIT and found and (name := row.payment_reference or row.reference):
+            self._waiting.setdefault((row.batch, row.currency, name), []).append((match, found))
+            return None
+        return self._kept(match)
+
+    def rest(self) -> Iterator[Match]:
+        """The rows that waited for others of their batch: several may be one posting, such as a charge and what was
+        taken back of it at once."""
+        for group in self._waiting.values():
+            yield from self._group(group)
+        self._waiting.clear()
+
+    def _kept(self, match: Match) -> Match:
+        if match.of is not None and match.reason in TAKES:
+            self._taken.add(match.of.posting)
+        return match
+
+    def _is_free(self, each: Candidate) -> bool:
+        return not each.taken and each.posting not in self._taken
+
+    def _by_reference(self, row: SettlementRow, found: Sequence[Candidate], fee: FeeCheck) -> Match:
+        for found_by, stage in _EXACT:
+            named = [each for each in found if each.found_by == found_by]
+            if named:
+                return self._of_named(row, named, fee, stage)
+        return self._by_payment(row, found, fee)
+
+    def _of_named(self, row: SettlementRow, named: Sequence[Candidate], fee: FeeCheck, stage: Stage) -> Match:
+        moved = [each for each in named if each.amount is not None and each.kind == row.kind]
+        if not moved:
+            others = [each for each in named if each.amount is not None]
+            return _match(row, fee, "mismatched", "reference" if others else "state", stage, (others or named)[0])
+        free = [each for each in moved if self._is_free(each)]
+        if not free:
+            return _match(row, fee, "mismatched", "duplicate", stage, moved[0])
+        alike = [each for each in free if (each.amount, each.currency) == paid(row)]
+        if _are_one(alike):
+            return _agreeing(row, fee, stage, alike[0])
+        if len(alike) > 1 or not _are_one(free):
+            return _match(row, fee, "unexplained", "ambiguous", stage)
+        reason: Reason = "currency" if free[0].currency != paid(row)[1] else "amount"
+        return _match(row, fee, "mismatched", reason, stage, free[0])
+
+    def _by_payment(self, row: SettlementRow, found: Sequence[Candidate], fee: FeeCheck) -> Match:
+        """By the payment that it belongs to, its kind, amount and currency together."""
+        alike = [each for each in found if each.kind == row.kind and (each.amount, each.currency) == paid(row)]
+        free = [each for each in alike if self._is_free(each)]
+        if _are_one(free):
+            return _agreeing(row, fee, "reference_amount_currency", free[0])
+        if free:
+            return _match(row, fee, "unexplained", "ambiguous", "reference_amount_currency")
+        if alike:
+            return _match(row, fee, "mismatched", "duplicate", "reference_amount_currency", alike[0])
+        nothing: Reason = "not_in_record" if row.reference or row.payment_reference else "no_reference"
+        return _match(row, fee, "unexplained", nothing, "none")
+
+    def _group(self, group: Sequence[tuple[Match, Sequence[Candidate]]]) -> Iterator[Match]:
+        """Rows of one reference that are one posting together; each as it was alone where they are not."""
+        rows = [match.row for match, _ in group]
+        sums = sum(paid(row)[0] for row in rows)
+        known = {each.posting: each for _, found in group for each in found if each.amount is not None}
+        whole = [
+            each
+            for each in known.values()
+            if self._is_free(each) and each.amount == sums and {paid(row)[1] for row in rows} == {each.currency}
+        ]
+        if len(rows) < 2 or len(whole) != 1:
+            for match, _ in group:
+                yield self._alone(match)
+            return
+        self._taken.add(whole[0].posting)
+        for match, _ in group:
+            yield _agreeing(match.row, match.fee, "batch_group", whole[0], covers=paid(match.row)[0])
+
+    def _alone(self, match: Match) -> Match:
+        if match.reason == "amount" and match.of is not None and not self._is_free(match.of):
+            return _match(match.row, match.fee, "mismatched", "duplicate", match.stage, match.of)
+        return self._kept(match)
+
+
+def _by_type(row: SettlementRow, fee: FeeCheck) -> Match:
+    reason = BY_TYPE.get(row.kind)
+    if reason is not None:
+        return _match(row, fee, "explained", reason, "row_type")
+    return _match(row, fee, "unexplained", "unknown_type" if row.kind == "unknown" else "needs_a_person", "none")
+
+
+def _are_one(found: Sequence[Candidate]) -> bool:
+    """Whether it is one thing: of several equal postings of one subject any may be taken."""
+    return len({(each.merchant_id, each.subject_id) for each in found}) == 1 and (
+        len({(each.amount, each.currency) for each in found}) == 1
+    )
+
+
+def _agreeing(row: SettlementRow, fee: FeeCheck, stage: Stage, of: Candidate, covers: int | None = None) -> Match:
+    """What was paid agrees. Whose the money is is known, whether or not the fee is right."""
+    amount = paid(row)[0] if covers is None else covers
+    converted = of.currency != row.currency
+    status: Status = "mismatched" if fee.is_wrong else "matched"
+    reason: Reason = "fee" if fee.is_wrong else ("conversion" if converted else "same")
+    return Match(
+        row=row,
+        fee=fee,
+        status=status,
+        reason=reason,
+        stage=stage,
+        of=of,
+        covers=0 if converted else amount,
+        part="unexplained" if converted else "late" if of.late else PART_OF_KIND[row.kind],
+    )
+
+
+def _match(
+    row: SettlementRow, fee: FeeCheck, status: Status, reason: Reason, stage: Stage, of: Candidate | None = None
+) -> Match:
+    """What does not agree: nothing of it goes to a merchant. Of another amount the posting is accounted for, so that
+    the difference is what is too much or too little."""
+    covers = of.amount if reason == "amount" and of is not None and of.amount is not None else 0
+    part: Part = _PART_BY_TYPE.get(row.kind, "unexplained")
+    return Match(row=row, fee=fee, status=status, reason=reason, stage=stage, of=of, covers=covers, part=part)

@@ -1,0 +1,1 @@
+"""Reconciliation: what providers and banks report, imported and compared with the record."""

@@ -1,0 +1,362 @@
+"""ISO 20022 camt.053, the bank-to-customer statement, in versions 2 to 8 and later ones of the same structure.
+
+Only entries with the status BOOK move the balance; what is within an entry explains it. An entry's direction is its
+``CdtDbtInd`` alone, of reversals too; an account whose bank means the opposite says so.
+
+The document is read as a stream. Document types and entities are refused, and so is what is nested too deeply.
+
+Source: iso20022.org, message definition report "Bank-to-Customer Cash Management".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from datetime import date, datetime, tzinfo
+from typing import BinaryIO, Final
+from xml.parsers import expat
+
+from tallystick.domain.currencies import EXPONENTS
+from tallystick.domain.settlement_file import BadRow, FilePurpose, StatedTotal
+from tallystick.domain.settlement_row import SettlementRow, keyed_by_content
+from tallystick.flows.reconciliation.formats.base import (
+    FileRefused,
+    Item,
+    ReadOptions,
+    RowRefused,
+    currency_of,
+    day,
+    minor_units,
+    moment,
+    name_of,
+    signed,
+    text_of,
+)
+
+_NAMESPACE: Final = "urn:iso:std:iso:20022:tech:xsd:camt.053.001."
+_SEPARATOR: Final = "}"
+
+#: Read at a time: what one piece holds is all that is in memory, beside one entry.
+_PIECE_BYTES: Final = 65_536
+
+#: The standard nests less than half as deep.
+_MAX_DEPTH: Final = 40
+
+#: Elements in one entry or head: a batch of some thousands of payments.
+_MAX_NODES: Final = 200_000
+_MAX_CHARS: Final = 2_000_000
+
+#: Of one entry are named so many references: an entry of a batch is matched by the batch's.
+_MAX_REFERENCES: Final = 20
+
+#: What is literally no reference.
+_NO_REFERENCE: Final = frozenset({"", "NOTPROVIDED", "NONREF", "NOTAVAILABLE", "N/A"})
+
+#: Of a statement's balances: those that open and those that close it, best first. PRCD: the closing balance of the day
+#: before.
+_OPENING: Final = ("OPBD", "PRCD")
+_CLOSING: Final = ("CLBD",)
+
+_FRACTION: Final = re.compile(r"(\.\d{6})\d+")
+
+#: Where references stand.
+_REFERENCES: Final = (
+    "NtryDtls/Btch/PmtInfId",
+    "NtryDtls/Btch/MsgId",
+    "NtryDtls/TxDtls/Refs/AcctSvcrRef",
+    "NtryDtls/TxDtls/Refs/PmtInfId",
+    "NtryDtls/TxDtls/Refs/InstrId",
+    "NtryDtls/TxDtls/Refs/EndToEndId",
+    "NtryDtls/TxDtls/Refs/TxId",
+    "NtryDtls/TxDtls/Refs/UETR",
+    "NtryDtls/TxDtls/Refs/MndtId",
+)
+
+
+class Node:
+    """An element: its name without namespace, its text, its attributes and children, and its line."""
+
+    __slots__ = ("attributes", "children", "line", "name", "parts")
+
+    def __init__(self, name: str, attributes: dict[str, str], line: int) -> None:
+        self.name, self.attributes, self.line = name, attributes, line
+        self.parts: list[str] = []
+        self.children: list[Node] = []
+
+    @property
+    def text(self) -> str:
+        return "".join(self.parts).strip()
+
+    def all(self, path: str) -> Iterator[Node]:
+        """Elements at a path of names, in their order."""
+        name, _, rest = path.partition("/")
+        for child in self.children:
+            if child.name == name:
+                if rest:
+                    yield from child.all(rest)
+                else:
+                    yield child
+
+    def at(self, path: str) -> str:
+        """The text of the first element at a path; "" where there is none."""
+        found = next(self.all(path), None)
+        return "" if found is None else found.text
+
+
+class Camt053:
+    """One document has one statement or more, of one account or more."""
+
+    name = "camt053"
+    version = 1
+    provider: str | None = "bank"
+    purpose: FilePurpose = "post"
+
+    def recognises(self, head: bytes) -> bool:
+        return any(word in head for word in (_NAMESPACE.encode(), _NAMESPACE.encode("utf-16-le"), b"<BkToCstmrStmt"))
+
+    def is_complete(self, options: ReadOptions, batches: Collection[str], *, has_payouts: bool) -> bool:
+        return True
+
+    def read(self, source: BinaryIO, options: ReadOptions) -> Iterator[Item]:
+        document = _Document()
+        statement: _Statement | None = None
+        zone = options.tzinfo()
+        for node in _pieces(source, document):
+            if node.name == "Stmt":
+                if statement is not None:
+                    yield from statement.total()
+                statement = None
+                continue
+            statement = statement or _Statement(options, zone)
+            yield from statement.took(node)
+        if not document.is_statement:
+            raise FileRefused("not_this_format", "the document is no bank-to-customer statement")
+
+
+class _Document:
+    """Builds the children of each statement, and hands each over when it ends. The statement itself comes last,
+    empty."""
+
+    def __init__(self) -> None:
+        self.is_statement = False
+        self.done: list[Node] = []
+        self._stack: list[Node] = []
+        self._path: list[str] = []
+        self._nodes = self._chars = 0
+        parser = expat.ParserCreate(namespace_separator=_SEPARATOR)
+        parser.buffer_text = True
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._text
+        parser.StartDoctypeDeclHandler = _refuse_document_type
+        parser.EntityDeclHandler = _refuse_document_type
+        parser.ExternalEntityRefHandler = _refuse_document_type
+        parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
+        self.parser = parser
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        local = name.rpartition(_SEPARATOR)[2]
+        self._path.append(local)
+        depth = len(self._path)
+        if depth > _MAX_DEPTH:
+            raise FileRefused("too_deep", f"elements are nested more than {_MAX_DEPTH} deep")
+        if depth == 2 and local == "BkToCstmrStmt":
+            self.is_statement = True
+        elif depth == 2:
+            raise FileRefused("not_this_format", "the document is no bank-to-customer statement")
+        if depth >= 4 and self._path[2] == "Stmt":
+            self._nodes += 1
+            if self._nodes > _MAX_NODES:
+                raise FileRefused("too_large", "an entry has too many elements")
+            node = Node(local, attributes, self.parser.CurrentLineNumber)
+            if self._stack:
+                self._stack[-1].children.append(node)
+            self._stack.append(node)
+
+    def _text(self, text: str) -> None:
+        if self._stack:
+            self._chars += len(text)
+            if self._chars > _MAX_CHARS:
+                raise FileRefused("too_large", "an entry has too much text")
+            self._stack[-1].parts.append(text)
+
+    def _end(self, name: str) -> None:
+        self._path.pop()
+        if self._stack:
+            node = self._stack.pop()
+            if not self._stack:
+                self._nodes = self._chars = 0
+                self.done.append(node)
+        elif len(self._path) == 2 and name.rpartition(_SEPARATOR)[2] == "Stmt":
+            self.done.append(Node("Stmt", {}, self.parser.CurrentLineNumber))
+
+
+def _refuse_document_type(*_: object) -> int:
+    raise FileRefused("document_type", "the document has a document type or entities, which no statement needs")
+
+
+def _pieces(source: BinaryIO, document: _Document) -> Iterator[Node]:
+    try:
+        while piece := source.read(_PIECE_BYTES):
+            document.parser.Parse(piece, False)
+            yield from document.done
+            document.done.clear()
+        document.parser.Parse(b"", True)
+    except (expat.ExpatError, ValueError, LookupError) as error:
+        line = document.parser.CurrentLineNumber
+        raise FileRefused("not_xml", f"line {line}: the document is not well formed") from error
+    except (EOFError, OSError):
+        raise FileRefused("broken_file", "the file ends before it is whole, or cannot be read") from None
+    yield from document.done
+    document.done.clear()
+
+
+class _Statement:
+    """One statement, as its parts come: head, balances, entries."""
+
+    def __init__(self, options: ReadOptions, zone: tzinfo) -> None:
+        self._options, self._zone = options, zone
+        self._id = self._sequence = self._account = self._currency = ""
+        self._page = ""
+        self._days: tuple[date | None, date | None] = (None, None)
+        self._balances: dict[str, tuple[str, int]] = {}
+
+    @property
+    def batch(self) -> str:
+        return (f"{self._id}/{self._sequence}" if self._sequence else self._id) + self._page
+
+    def took(self, node: Node) -> Iterator[Item]:
+        """One child of the statement. Raises FileRefused for a head that cannot be read."""
+        try:
+            if node.name == "Ntry":
+                row = self._entry(node)
+                if row is not None:
+                    yield row
+            else:
+                self._head(node)
+        except RowRefused as error:
+            if node.name != "Ntry":
+                raise FileRefused("bad_statement", f"line {node.line}: {error.detail}") from None
+            yield BadRow(line=node.line, reason=error.reason, detail=error.detail)
+
+    def _head(self, node: Node) -> None:
+        match node.name:
+            case "Id":
+                self._id = name_of(node.text) or ""
+            case "ElctrncSeqNb":
+                self._sequence = name_of(node.text) or ""
+            case "LglSeqNb":
+                self._sequence = self._sequence or name_of(node.text) or ""
+            case "StmtPgntn":
+                page = node.at("PgNb")
+                last = node.at("LastPgInd") in ("true", "1")
+                self._page = "" if page in ("", "1") and last else f"/{name_of(page)}"
+            case "FrToDt":
+                start, end = node.at("FrDtTm") or node.at("FrDt"), node.at("ToDtTm") or node.at("ToDt")
+                self._days = (day(start) if start else None, day(end) if end else None)
+            case "Acct":
+                self._account = name_of(node.at("Id/IBAN") or node.at("Id/Othr/Id")) or ""
+                self._currency = node.at("Ccy").upper()
+            case "Bal":
+                self._balance(node)
+
+    def _balance(self, node: Node) -> None:
+        code = node.at("Tp/CdOrPrtry/Cd") or node.at("Tp/CdOrPrtry/Prtry")
+        if code in (*_OPENING, *_CLOSING) and code not in self._balances:
+            currency, amount = self._amount(node)
+            self._balances[code] = (currency, signed(amount, node.at("CdtDbtInd")))
+
+    def _amount(self, node: Node) -> tuple[str, int]:
+        amount = next(node.all("Amt"), None)
+        if amount is None:
+            raise RowRefused("not_an_amount", "it has no amount")
+        currency = currency_of(amount.attributes.get("Ccy", self._currency))
+        value = minor_units(amount.text, EXPONENTS[currency])
+        if value < 0:
+            raise RowRefused("signed", "an amount has a sign")
+        return currency, value
+
+    def _entry(self, node: Node) -> SettlementRow | None:
+        status = node.at("Sts/Cd") or node.at("Sts")
+        if status != "BOOK":
+            if status in ("PDNG", "INFO", "FUTR"):
+                return None
+            raise RowRefused("no_status", "it has no status that is known")
+        currency, amount = self._amount(node)
+        is_reversal = node.at("RvslInd") in ("true", "1")
+        amount = signed(amount, node.at("CdtDbtInd"))
+        if is_reversal and self._options.reversals == "inverted":
+            amount = -amount
+        raw_type = self._type(node) or ("reversal" if is_reversal else "entry")
+        reference = _known(node.at("AcctSvcrRef"))
+        value = node.at("ValDt/Dt") or node.at("ValDt/DtTm")
+        row = SettlementRow(
+            position=0,
+            line=node.line,
+            batch=self.batch,
+            row_key=reference or "",
+            kind=self._options.kind_of(raw_type, {raw_type: "bank_entry"}),
+            raw_type=raw_type,
+            currency=currency,
+            gross=amount,
+            fee=0,
+            net=amount,
+            reference=reference,
+            booked_at=self._time(node.at("BookgDt/DtTm") or node.at("BookgDt/Dt")),
+            value_on=day(value) if value else None,
+            other_references=_references(node) or None,
+            text=text_of(*_texts(node)),
+        )
+        return row if row.row_key else keyed_by_content(row, "value_on", "booked_at", "other_references", "text")
+
+    def _type(self, node: Node) -> str:
+        family = "BkTxCd/Domn/Fmly/"
+        codes = [node.at("BkTxCd/Domn/Cd"), node.at(f"{family}Cd"), node.at(f"{family}SubFmlyCd")]
+        found = "/".join(each for each in codes if each) or node.at("BkTxCd/Prtry/Cd")
+        return name_of(found) or ""
+
+    def _time(self, text: str) -> datetime | None:
+        return moment(_FRACTION.sub(r"\1", text).replace("Z", "+00:00"), self._zone) if text else None
+
+    def total(self) -> Iterator[StatedTotal]:
+        """What the statement says that its entries come to. A statement without both balances says nothing."""
+        opening = next((self._balances[code] for code in _OPENING if code in self._balances), None)
+        closing = next((self._balances[code] for code in _CLOSING if code in self._balances), None)
+        if opening is None or closing is None:
+            return
+        if opening[0] != closing[0]:
+            raise FileRefused("bad_statement", "a statement opens in one currency and closes in another")
+        yield StatedTotal(
+            batch=self.batch,
+            currency=closing[0],
+            proof="balances",
+            total=closing[1] - opening[1],
+            opening=opening[1],
+            closing=closing[1],
+            sequence=self._sequence or None,
+            balance_account=self._account or None,
+            from_on=self._days[0],
+            to_on=self._days[1],
+        )
+
+
+def _known(text: str) -> str | None:
+    return None if text.upper() in _NO_REFERENCE else name_of(text)
+
+
+def _references(node: Node) -> list[str]:
+    """Names of the entry beside the bank's own, each once."""
+    found: dict[str, None] = {}
+    for text in (node.at("NtryRef"), *(each.text for path in _REFERENCES for each in node.all(path))):
+        name = _known(text)
+        if name is not None:
+            found[name] = None
+    return sorted(found)[:_MAX_REFERENCES]
+
+
+def _texts(node: Node) -> Iterator[str]:
+    for path in ("NtryDtls/TxDtls/RmtInf/Ustrd", "NtryDtls/TxDtls/RmtInf/Strd/CdtrRefInf/Ref", "AddtlNtryInf"):
+        yield from (each.text for each in node.all(path))
+
+
+FORMAT: Final = Camt053()

@@ -1,0 +1,276 @@
+"""PayPal's settlement report (STL): sections of one account and day, with a footer for each currency.
+
+Records are told apart by their first field; the columns of a section stand in its ``CH`` record. Amounts are digits
+with two implied decimals, whatever the currency. The gross amount has a direction, and the fee one of its own.
+
+Source: developer.paypal.com/docs/reports/sftp-reports/settlement-report.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import BinaryIO, Final
+
+from tallystick.domain.currencies import EXPONENTS
+from tallystick.domain.settlement_file import BadRow, FilePurpose, StatedTotal
+from tallystick.domain.settlement_row import RowKind, SettlementRow
+from tallystick.flows.reconciliation.formats.base import (
+    FileRefused,
+    Item,
+    ReadOptions,
+    RowRefused,
+    cost_row,
+    currency_of,
+    hundredths,
+    moment,
+    name_of,
+    signed,
+)
+from tallystick.flows.reconciliation.formats.delimited import Cells, Columns, Table, cell, first_lines, header_cells
+
+#: By event code. What is not here, or in the ranges below, is unknown: an account may say what it is.
+KINDS: Final[Mapping[str, RowKind]] = {
+    "T0200": "conversion",
+    "T0201": "conversion",
+    "T1101": "charge_reversal",
+    "T1106": "dispute",
+    "T1107": "refund",
+    "T1108": "fee",
+    "T1110": "reserve",
+    "T1111": "reserve",
+    "T1201": "dispute",
+    "T1202": "dispute_reversal",
+    "T1900": "adjustment",
+}
+
+#: By the first three characters of an event code.
+_RANGES: Final[Mapping[str, RowKind]] = {"T01": "fee", "T03": "transfer", "T04": "payout"}
+
+REQUIRED: Final = (
+    "Transaction ID",
+    "Transaction Event Code",
+    "Transaction Initiation Date",
+    "Transaction Completion Date",
+    "Transaction Debit or Credit",
+    "Gross Transaction Amount",
+    "Gross Transaction Currency",
+    "Fee Debit or Credit",
+    "Fee Amount",
+)
+OPTIONAL: Final = (
+    "Fee Currency",
+    "Invoice ID",
+    "PayPal Reference ID",
+    "PayPal Reference ID Type",
+    "Custom Field",
+    "Bank Reference ID",
+)
+
+#: A report has these records; another first field is none.
+_RECORDS: Final = frozenset({"RH", "FH", "SH", "CH", "SB", "SF", "SC", "RF", "RC", "FF"})
+_FIRST: Final = frozenset({"RH", "FH", "SH"})
+
+#: Fields of a section's footer: the record, the currency, and the sums of gross and of fees.
+_FOOTER_FIELDS: Final = 6
+
+_TIME: Final = re.compile(r"(\d{4})/(\d\d)/(\d\d) (\d\d:\d\d:\d\d) ?([+-]\d\d)(\d\d)", re.ASCII)
+
+
+class PaypalStl:
+    """The settlement report. A section in several files has its footers in the last one."""
+
+    name = "paypal_stl"
+    version = 1
+    provider: str | None = "paypal"
+    purpose: FilePurpose = "post"
+
+    def recognises(self, head: bytes) -> bool:
+        lines = first_lines(head, 8)
+        begins = [next(iter(header_cells(line, delimiter)), "") for line in lines for delimiter in (",", "\t")]
+        found = {each.upper() for each in begins}
+        return bool(lines) and bool(found & _FIRST) and "CH" in found | ({"CH"} if "SF" in found else set())
+
+    def is_complete(self, options: ReadOptions, batches: Collection[str], *, has_payouts: bool) -> bool:
+        return True
+
+    def read(self, source: BinaryIO, options: ReadOptions) -> Iterator[Item]:
+        table = Table(source, options.encoding, None)
+        report = _Report(options)
+        for cells in table.rows():
+            if isinstance(cells, BadRow):
+                yield cells
+                continue
+            try:
+                yield from report.record(cells, table.line)
+            except RowRefused as error:
+                yield BadRow(line=table.line, reason=error.reason, detail=error.detail)
+        if not report.began:
+            raise FileRefused("no_section", "the report has no section")
+
+
+class _Sums:
+    """Gross credits and debits, and fee credits and debits, of one currency in a section, in minor units."""
+
+    def __init__(self) -> None:
+        self.gross = [0, 0]
+        self.fees = [0, 0]
+
+    def add(self, gross: int, fee: int) -> None:
+        self.gross[gross < 0] += abs(gross)
+        self.fees[fee > 0] += abs(fee)
+
+
+class _Report:
+    """Where in the report we are: the section, its columns, and its sums."""
+
+    def __init__(self, options: ReadOptions) -> None:
+        self._options = options
+        self._columns: Columns | None = None
+        self._batch: str | None = None
+        self._account: str | None = None
+        self._from_on: date | None = None
+        self._to_on: date | None = None
+        self._sums: defaultdict[str, _Sums] = defaultdict(_Sums)
+        self.began = False
+
+    def record(self, cells: Cells, line: int) -> Iterator[Item]:
+        """What one record comes to. Raises RowRefused and FileRefused."""
+        kind = cells[0].strip().lstrip("\ufeff").upper()
+        if kind not in _RECORDS:
+            if not self.began and line == 1:
+                raise FileRefused("not_this_format", "it does not begin as a settlement report does")
+            raise RowRefused("unknown_record", "it is no record of a settlement report")
+        match kind:
+            case "SH":
+                self._begin(cells)
+            case "CH":
+                self._columns = Columns(cells[1:], REQUIRED, OPTIONAL)
+                _require_fee_currency(self._columns)
+            case "SB":
+                yield self._body(cells[1:], line)
+            case "SF":
+                yield self._footer(cells)
+
+    def _begin(self, cells: Cells) -> None:
+        try:
+            start, end = _time(cells[1]), _time(cells[2])
+            account = name_of(cells[3])
+        except (IndexError, RowRefused):
+            raise FileRefused("bad_section", "a section header has no start, end or account") from None
+        self._batch = f"{account or ''}:{start.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        self._account, self._from_on = account, start.date()
+        self._to_on = max(start, end - timedelta(seconds=1)).date()
+        self._sums.clear()
+        self.began = True
+
+    def _body(self, cells: Cells, line: int) -> SettlementRow:
+        columns = self._columns
+        if columns is None or self._batch is None:
+            raise FileRefused("no_columns", "a row stands before the section and its columns")
+        if len(cells) != columns.width:
+            raise RowRefused("other_width", f"it has {len(cells)} fields, and the columns are {columns.width}")
+        given = {name: cell(cells, columns.at(name)) for name in (*REQUIRED, *OPTIONAL)}
+        row = self._row(given, line, self._batch)
+        self._sums[row.currency].add(*self._amounts(given, row.currency))
+        return row
+
+    def _amounts(self, given: Mapping[str, str], currency: str) -> tuple[int, int]:
+        exponent = EXPONENTS[currency]
+        gross = hundredths(given["Gross Transaction Amount"] or "0", exponent)
+        fee = hundredths(given["Fee Amount"] or "0", exponent)
+        if fee and given["Fee Currency"] and currency_of(given["Fee Currency"]) != currency:
+            raise RowRefused("fee_in_another_currency", "its fee is in another currency than its amount")
+        return (
+            signed(gross, given["Transaction Debit or Credit"].upper()) if gross else 0,
+            -signed(fee, given["Fee Debit or Credit"].upper()) if fee else 0,
+        )
+
+    def _row(self, given: Mapping[str, str], line: int, batch: str) -> SettlementRow:
+        currency = currency_of(given["Gross Transaction Currency"])
+        gross, fee = self._amounts(given, currency)
+        code, key = given["Transaction Event Code"].upper(), name_of(given["Transaction ID"])
+        if key is None or not code:
+            raise RowRefused("no_id", "it has no transaction id, or no event code")
+        kind = self._kind(code, gross)
+        related = name_of(given["PayPal Reference ID"])
+        of_a_transaction = related is not None and given["PayPal Reference ID Type"].upper() == "TXN"
+        others = [None if of_a_transaction and kind != "charge" else related, name_of(given["Custom Field"])]
+        row = SettlementRow(
+            position=0,
+            line=line,
+            batch=batch,
+            row_key=f"{code}:{key}",
+            kind=kind,
+            raw_type=code,
+            currency=currency,
+            gross=gross,
+            fee=fee,
+            net=gross - fee,
+            payer_amount=gross if kind in _OF_PAYERS else None,
+            payer_currency=currency if kind in _OF_PAYERS else None,
+            reference=key,
+            payment_reference=key if kind == "charge" else related if of_a_transaction else None,
+            merchant_reference=name_of(given["Invoice ID"]),
+            payout_reference=name_of(given["Bank Reference ID"]),
+            occurred_at=_time(given["Transaction Initiation Date"]).astimezone(UTC),
+            booked_at=_time(given["Transaction Completion Date"]).astimezone(UTC),
+            other_references=[each for each in others if each] or None,
+            fee_parts={"transaction": fee} if fee else None,
+        )
+        if kind == "fee":
+            cost_row(row, code)
+        return row
+
+    def _kind(self, code: str, gross: int) -> RowKind:
+        known = KINDS.get(code) or _RANGES.get(code[:3])
+        if known is None and code.startswith("T00"):
+            known = "transfer" if gross < 0 else "charge"
+        return self._options.kind_of(code, {code: known} if known else {})
+
+    def _footer(self, cells: Cells) -> StatedTotal:
+        if self._batch is None or len(cells) < _FOOTER_FIELDS:
+            raise RowRefused("bad_footer", "a footer has too few fields, or no section")
+        currency = currency_of(cells[1])
+        credits, debits, first, second = (
+            hundredths(text.strip() or "0", EXPONENTS[currency]) for text in cells[2:_FOOTER_FIELDS]
+        )
+        sums = self._sums[currency]
+        fees = (first, second)
+        if fees != tuple(sums.fees) and (second, first) == tuple(sums.fees):
+            fees = (second, first)  # which of the two is debits differs between versions of the report
+        met = [credits, debits, *fees] == [*sums.gross, *sums.fees]
+        return StatedTotal(
+            batch=self._batch,
+            currency=currency,
+            proof="footer",
+            total=credits - debits + fees[0] - fees[1],
+            balance_account=self._account,
+            from_on=self._from_on,
+            to_on=self._to_on,
+            fault=None if met else "sums of gross or of fees in the footer differ from the rows'",
+        )
+
+
+#: What the payer saw is the amount itself.
+_OF_PAYERS: Final = frozenset({"charge", "refund", "dispute", "charge_reversal", "dispute_reversal"})
+
+
+def _require_fee_currency(columns: Columns) -> None:
+    if not columns.has("Fee Currency"):
+        raise FileRefused("missing_columns", "columns are missing: Fee Currency")
+
+
+def _time(text: str) -> datetime:
+    match = _TIME.fullmatch(text.strip())
+    if match is None:
+        raise RowRefused("not_a_time", "a time cannot be read")
+    year, month, day, clock, hours, minutes = match.groups()
+    written = f"{year}-{month}-{day}T{clock}{hours}:{minutes}"
+    moment(written, UTC)  # which refuses what is no time
+    return datetime.fromisoformat(written)
+
+
+FORMAT: Final = PaypalStl()

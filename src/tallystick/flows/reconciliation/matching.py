@@ -1,0 +1,160 @@
+"""A file's rows are compared with the record, and what that comes to is kept as evidence: all of it in one
+transaction."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from asyncpg import UniqueViolationError
+from msgspec import Struct
+
+from tallystick.decisions.provider_fees import fee_check
+from tallystick.decisions.settlement_matching import FileMatcher, Match
+from tallystick.decisions.settlements import PLATFORM, EvidenceSum
+from tallystick.domain.errors import TallystickError
+from tallystick.domain.fee_schedule import FeeSchedule
+from tallystick.domain.settlement import PART_OF_KIND, Part
+from tallystick.domain.settlement_evidence import Evidence
+from tallystick.domain.settlement_file import SettlementFile
+from tallystick.flows.runtime import Runtime
+from tallystick.record.postgres.settlement_evidence import Comparing, EvidenceSet, digest_input
+
+#: Evidence that is written at once.
+_PIECE: Final = 10_000
+
+_OF_MERCHANTS: Final = frozenset({*PART_OF_KIND.values(), "late"})
+
+_Sums = dict[tuple[str, Part], list[int]]
+
+
+class NotComparable(TallystickError):
+    """The file is not imported, or is none whose rows are posted; nothing was written."""
+
+
+class Compared(Struct, frozen=True, kw_only=True):
+    """What comparing a file came to: rows, and how many of each (status, reason)."""
+
+    rows: int = 0
+    by_reason: dict[tuple[str, str], int] = {}
+
+
+async def compare_file(runtime: Runtime, file_id: str, actor: str) -> Compared:
+    """Compare the rows of every batch of the file that adds up and was not compared before. Another process that does
+    the same at once is no harm: one of the two writes. Raises NotComparable."""
+    file = await runtime.stores.settlement_files.find(file_id)
+    if file is None:
+        raise NotComparable(f"there is no settlement file {file_id}")
+    schedules = await runtime.stores.fee_schedules.of_account(file.provider, file.account)
+    try:
+        async with runtime.stores.evidence.comparing(file_id) as comparing:
+            if not await comparing.is_held():
+                raise NotComparable(f"the rows of {file_id} are not posted: it is {file.state}, to {file.purpose}")
+            writer = _Writer(comparing, file, actor, runtime.clock.now())
+            return await writer.write(schedules)
+    except UniqueViolationError:
+        return Compared()
+
+
+class _Writer:
+    """Writes the evidence of one file."""
+
+    def __init__(self, comparing: Comparing, file: SettlementFile, actor: str, at: datetime) -> None:
+        self._comparing, self._file, self._actor, self._at = comparing, file, actor, at
+        self._piece: list[Evidence] = []
+        self._digests: dict[tuple[str, str], list[tuple[int, bytes]]] = {}
+        self._sums: dict[tuple[str, str], _Sums] = {}
+        self._nets: dict[tuple[str, str], int] = {}
+        self._by_reason: dict[tuple[str, str], int] = {}
+
+    async def write(self, schedules: Sequence[FeeSchedule]) -> Compared:
+        """All of it, in the caller's transaction."""
+        batches = await self._comparing.batches()
+        if not batches:
+            return Compared()
+        matcher = FileMatcher()
+        async for row, found in self._comparing.rows(self._file.provider, self._file.account, batches):
+            match = matcher.add(row, found, fee_check(row, schedules))
+            if match is not None:
+                await self._add(match)
+        for match in matcher.rest():
+            await self._add(match)
+        await self._comparing.add(self._piece)
+        sets = [self._set(batch, currency) for batch, currency in batches]
+        await self._comparing.close(self._file.provider, self._file.account, sets, self._at)
+        return Compared(rows=sum(each.rows for each in sets), by_reason=self._by_reason)
+
+    async def _add(self, match: Match) -> None:
+        evidence = evidence_of(match, self._file, self._actor, self._at)
+        name = (evidence.batch, evidence.currency)
+        self._digests.setdefault(name, []).append((evidence.position, hashlib.sha256(digest_input(evidence)).digest()))
+        self._nets[name] = self._nets.get(name, 0) + evidence.net
+        merchant = evidence.merchant_id if evidence.part in _OF_MERCHANTS else None
+        sums = self._sums.setdefault(name, {}).setdefault((merchant or PLATFORM, evidence.part), [0, 0, 0, 0])
+        sums[0] += 1
+        sums[1] += evidence.gross
+        sums[3 if evidence.kind == "tax" else 2] += evidence.fee
+        reason = (evidence.status, evidence.reason)
+        self._by_reason[reason] = self._by_reason.get(reason, 0) + 1
+        self._piece.append(evidence)
+        if len(self._piece) >= _PIECE:
+            await self._comparing.add(self._piece)
+            self._piece = []
+
+    def _set(self, batch: str, currency: str) -> EvidenceSet:
+        name = (batch, currency)
+        digests = sorted(self._digests.get(name, ()))
+        return EvidenceSet(
+            batch=batch,
+            currency=currency,
+            rows=len(digests),
+            net=self._nets.get(name, 0),
+            root=hashlib.sha256(b"".join(digest for _, digest in digests)).hexdigest(),
+            sums=[
+                EvidenceSum(merchant_id=merchant, part=part, rows=rows, gross=gross, fee=fee, tax=tax)
+                for (merchant, part), (rows, gross, fee, tax) in sorted(self._sums.get(name, {}).items())
+            ],
+        )
+
+
+def evidence_of(match: Match, file: SettlementFile, actor: str, at: datetime) -> Evidence:
+    """The evidence of a row that was compared for the first time."""
+    row, of = match.row, match.of
+    return Evidence(
+        file_id=file.file_id,
+        position=row.position,
+        line=row.line,
+        batch=row.batch,
+        currency=row.currency,
+        kind=row.kind,
+        row_key=row.row_key,
+        gross=row.gross,
+        fee=row.fee,
+        net=row.net,
+        status=match.status,
+        reason=match.reason,
+        stage=match.stage,
+        covers=match.covers,
+        difference=match.difference,
+        part=match.part,
+        merchant_id=None if of is None else of.merchant_id,
+        payment_id=None if of is None else of.payment_id,
+        subject_id=None if of is None else of.subject_id,
+        subject_version=None if of is None or of.amount is None else of.version,
+        leg=None if of is None or of.amount is None else of.leg,
+        attempt_id=None if of is None else of.attempt_id,
+        idempotency_key=None if of is None else of.idempotency_key,
+        provider_reference=None if of is None else of.provider_reference,
+        row_reference=row.reference,
+        payment_reference=row.payment_reference,
+        compared=match.compared,
+        fee_expected=match.fee.expected,
+        fee_unchecked=match.fee.unchecked,
+        fee_schedule_version=match.fee.schedule_version,
+        parser=file.format,
+        parser_version=file.parser_version,
+        actor=actor,
+        compared_at=at,
+    )

@@ -1,0 +1,53 @@
+"""Reconciliation in rounds: imported files are compared, and what their evidence comes to is posted."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tallystick.domain.errors import Overloaded
+from tallystick.flows.reconciliation.matching import Compared, NotComparable, compare_file
+from tallystick.flows.reconciliation.posting import post_batch
+from tallystick.flows.runtime import Runtime
+from tallystick.kit.logs import get_logger
+
+#: Who compares and posts, in evidence and history.
+ACTOR: Final = "service:reconciliation"
+
+#: Files come once a day, and nobody waits for a second.
+EVERY_MS: Final = 5_000
+
+log = get_logger("tallystick.flows.reconciliation.worker")
+
+
+class ReconciliationWorker:
+    """Any number may run: evidence of a file is written once, and a version of a batch is taken once."""
+
+    def __init__(self, runtime: Runtime, actor: str = ACTOR) -> None:
+        self._runtime, self._actor = runtime, actor
+        self.compared: list[tuple[str, Compared]] = []
+
+    async def round(self) -> int:
+        """Compare and post everything that there is. Returns how many files and batches that were."""
+        book, done = self._runtime.stores.evidence, 0
+        for file_id in await book.files_to_compare():
+            try:
+                compared = await compare_file(self._runtime, file_id, self._actor)
+            except NotComparable:
+                continue  # it was withdrawn meanwhile
+            self.compared.append((file_id, compared))
+            log.info("settlement file compared", file_id=file_id, rows=compared.rows)
+            done += 1
+        for name in await book.batches_to_post():
+            try:
+                batch = await post_batch(self._runtime, name, self._actor)
+            except Overloaded:
+                continue  # others post it, or the journal is full: the next round looks again
+            log.info("settlement batch posted", batch_id=batch.batch_id, rows=batch.rows, version=batch.version)
+            done += 1
+        return done
+
+    async def begin(self) -> int:
+        """A round of a worker, which keeps no list."""
+        done = await self.round()
+        self.compared.clear()
+        return done

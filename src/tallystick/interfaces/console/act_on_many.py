@@ -1,0 +1,176 @@
+"""Acts on rows of a list: on one, on some, on everything that a filter selects. What is done is what was previewed: the
+form brings the previewed ids and their digest, and a key under which each of them is acted on once."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from typing import Final, Literal, get_args
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from tallystick.domain.errors import TallystickError
+from tallystick.domain.operator_act import ActKeyReused, AskedAct, WordsRefused
+from tallystick.flows.compliance.amounts import NeedsSecondPerson
+from tallystick.flows.compliance.approvable import APPROVABLE
+from tallystick.flows.compliance.four_eyes import ask
+from tallystick.flows.operations.acts import asked_act, perform
+from tallystick.flows.runtime import Runtime
+from tallystick.interfaces.console.page import Answer, PageRequest, Redirect, Refused, View
+from tallystick.interfaces.console.words import Words
+from tallystick.interfaces.console.work_list import ListAct, WorkPage, digest_of, query_of, reads, work_filter
+from tallystick.kit.ids import new_id
+from tallystick.kit.logs import get_logger
+from tallystick.oversight.console import Total, WorkFilter, WorkItem
+from tallystick.providers.assembly import secret_values
+
+log = get_logger("tallystick.interfaces.console")
+
+#: One act is on at most so many rows: a browser waits for it, and a person can read what became of each. A preview of
+#: more says how many are left.
+MOST: Final = 1_000
+
+#: Rows that are acted on at the same time: the connections of this process are also others'.
+_AT_ONCE: Final = 8
+
+Became = Literal["done", "done before", "asked for", "refused", "failed"]
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """What became of one row."""
+
+    item_id: str
+    became: Became
+    says: str
+
+
+async def ticked(page: WorkPage, request: PageRequest) -> Answer:
+    """The preview of the rows that were ticked."""
+    act = next((each for each in page.acts if each.name == request.form.get("act")), None)
+    ids = request.form.all("tick")[:MOST]
+    if act is None or not ids:
+        raise Refused(400, "No row was ticked. Nothing was done.")
+    return Redirect(f"{page.path}/{act.name}/preview?ids={quote(','.join(ids), safe=',')}")
+
+
+async def preview(page: WorkPage, act: ListAct, request: PageRequest) -> Answer:
+    """Which rows it would be, how many and how much money; nothing is done."""
+    which, book = work_filter(request), reads(request)
+    chosen = [each for each in request.query.get("ids", "").split(",") if each][:MOST]
+    rows = await book.page(page.work, which, None, MOST, ids=chosen or None)
+    in_all = len(rows) if chosen else sum(each.n for each in await book.totals(page.work, which))
+    ids = [each.item_id for each in rows]
+    return View(
+        template="preview.html",
+        context={
+            "title": f"{act.label}: {page.title.lower()}",
+            "page": page,
+            "act": act,
+            "rows": rows,
+            "ids": ",".join(ids),
+            "digest": digest_of(act.name, ids),
+            "key": new_id("opa"),
+            "sums": sums_of(rows),
+            "without": sum(each.amount is None for each in rows),
+            "left": in_all - len(rows),
+            "query": query_of(which),
+            "w": Words(request.runtime.clock.now()),
+        },
+    )
+
+
+async def act_on(page: WorkPage, act: ListAct, request: PageRequest) -> Answer:
+    """Do it: each row once, under the form's key, with what became of it."""
+    form = request.form
+    ids = [each for each in form.get("ids").split(",") if each]
+    if not ids or len(ids) > MOST or len(set(ids)) != len(ids):
+        raise Refused(400, "The form names no rows. Nothing was done.")
+    if form.get("digest") != digest_of(act.name, ids):
+        raise Refused(400, "These are not the rows that were previewed. Nothing was done; preview them again.")
+    key, reason, fields = form.get("key"), form.get("reason"), act.wanted(form)
+    asked = [_asked(request, act, item_id, key, reason, fields) for item_id in ids]
+    try:
+        asked[0].require_words(secret_values(request.runtime.settings))
+    except WordsRefused as error:
+        raise Refused(400, f"{error}. Nothing was done.") from None
+    allowed = await _allowed(page, request, ids)
+    room = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(each: AskedAct) -> Result:
+        if each.target not in allowed:
+            return Result(item_id=each.target, became="refused", says="it does not wait here any more")
+        async with room:
+            return await _done(request.runtime, act, each, fields)
+
+    results = await asyncio.gather(*map(one, asked))
+    counted = {name: sum(each.became == name for each in results) for name in get_args(Became)}
+    return View(
+        template="results.html",
+        context={
+            "title": f"{act.label}: what became of it",
+            "page": page,
+            "act": act,
+            "results": results,
+            "counted": {name: count for name, count in counted.items() if count},
+            "reason": reason,
+            "w": Words(request.runtime.clock.now()),
+        },
+    )
+
+
+def sums_of(rows: Sequence[WorkItem]) -> list[Total]:
+    """How many rows and how much money there is in each currency."""
+    found: dict[str, list[int]] = {}
+    for each in rows:
+        if each.currency is not None and each.amount is not None:
+            found.setdefault(each.currency, []).append(each.amount)
+    return [Total(currency=name, n=len(amounts), amount=sum(amounts)) for name, amounts in sorted(found.items())]
+
+
+def _asked(request: PageRequest, act: ListAct, item_id: str, key: str, reason: str, fields: dict[str, str]) -> AskedAct:
+    """Each row's act has a key of its own, made from the form's: sent twice, it is done once."""
+    own = hashlib.sha256(f"{key}\n{item_id}".encode()).hexdigest()[:48] if key else None
+    if own is None:
+        raise Refused(400, "The form has no key. Nothing was done.")
+    return asked_act(request.viewer.actor, own, act.act, item_id, reason, **fields)
+
+
+async def _allowed(page: WorkPage, request: PageRequest, ids: Sequence[str]) -> frozenset[str]:
+    """Those that the viewer may act on. Whoever sees every merchant may repeat an act on what waits no more, and is
+    told what it came to; others act on what they see."""
+    if request.viewer.merchants is None:
+        return frozenset(ids)
+    which = WorkFilter(merchants=request.viewer.merchants)
+    return frozenset(each.item_id for each in await reads(request).page(page.work, which, None, MOST, ids=ids))
+
+
+async def _done(runtime: Runtime, act: ListAct, asked: AskedAct, fields: dict[str, str]) -> Result:
+    try:
+        done, before = await perform(
+            runtime.stores.acts, runtime.settings, asked, lambda: act.do(runtime, asked, fields)
+        )
+    except NeedsSecondPerson as error:
+        return await _asked_for(runtime, asked, str(error))
+    except ActKeyReused:
+        return Result(item_id=asked.target, became="refused", says="the form was sent before with other words")
+    except (TallystickError, ValueError) as error:
+        return Result(item_id=asked.target, became="refused", says=str(error))
+    except Exception as error:  # of one row: what became of the others is told all the same
+        log.exception("act on a row failed", act=asked.act, target=asked.target)
+        says = f"{type(error).__name__}: send the form again; what was done is not done twice"
+        return Result(item_id=asked.target, became="failed", says=says)
+    return Result(item_id=asked.target, became="done before" if before else "done", says=done.act_id)
+
+
+async def _asked_for(runtime: Runtime, asked: AskedAct, why: str) -> Result:
+    """More than one person may move: a second one is asked."""
+    what = APPROVABLE.get(asked.act)
+    if what is None:
+        return Result(item_id=asked.target, became="refused", says=why)
+    try:
+        request = await ask(runtime, what, asked.target, {}, requested_by=asked.operator, reason=asked.reason)
+    except TallystickError as error:
+        return Result(item_id=asked.target, became="refused", says=f"{why}; {error}")
+    return Result(item_id=asked.target, became="asked for", says=f"a second person decides: {request.request_id}")

@@ -1,0 +1,149 @@
+"""One payment: what happened, where its money is, who acts next, and all that is recorded of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from tallystick.domain.lifecycles.table import NEW
+from tallystick.domain.operator_act import ActKeyReused, OperatorAct, WordsRefused
+from tallystick.flows.operations.acts import asked_act, perform
+from tallystick.flows.payments.attempts import fetch_verdict
+from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Refused, View
+from tallystick.interfaces.console.payment_timeline import LANES, parts_of
+from tallystick.interfaces.console.state_graph import state_graph
+from tallystick.interfaces.console.words import Words, bounded, bounded_lines
+from tallystick.kit.ids import new_id
+from tallystick.oversight.console import TraceRows, merchant_of, trace_rows
+from tallystick.oversight.trace.payment import PaymentTrace, rebuilt_trace, trace_of
+from tallystick.oversight.trace.rebuild import ProvidersWord
+
+#: Attempts of one payment that the provider is asked about in one go: each is a call that may time out.
+ASKED: Final = 10
+
+
+async def payment(request: PageRequest) -> Answer:
+    """From durable rows alone."""
+    rows = await _rows(request)
+    return _view(request, rows, trace_of(rows, request.runtime.settings), asked=False)
+
+
+async def ask(request: PageRequest) -> Answer:
+    """What the provider says of it now, beside the record. Nothing is recorded of the answer."""
+    rows = await _rows(request)
+    attempts = [each.attempt for each in rows.record.attempts][-ASKED:]
+    word: list[ProvidersWord] = [
+        (attempt, await fetch_verdict(request.runtime, rows.record.payment, attempt)) for attempt in attempts
+    ]
+    return _view(request, rows, rebuilt_trace(rows, request.runtime.settings, word), asked=True)
+
+
+async def evidence(request: PageRequest) -> Answer:
+    """What providers answered and sent, as the record has it. Reading it is an act of its own, recorded first."""
+    rows, runtime, form = await _rows(request), request.runtime, request.form
+    payment_id, merchant_id = rows.record.payment.payment_id, rows.record.payment.merchant_id
+    asked = asked_act(request.viewer.actor, form.get("key") or None, "evidence.read", payment_id, form.get("reason"))
+
+    async def read_it() -> OperatorAct:
+        act = asked.done({}, runtime.clock.now(), merchant_id=merchant_id, payment_id=payment_id)
+        await runtime.stores.acts.record(act)
+        return act
+
+    try:
+        await perform(runtime.stores.acts, runtime.settings, asked, read_it)
+    except (WordsRefused, ActKeyReused) as error:
+        raise Refused(400, f"{error}. Nothing was shown.") from None
+    steps = [(each, _pretty(each.evidence)) for each in rows.steps if each.evidence]
+    events = [(each, _pretty(each.notice)) for each in rows.events]
+    words = Words(runtime.clock.now())
+    context = {"title": "Raw evidence", "payment_id": payment_id, "steps": steps, "events": events, "w": words}
+    return View(template="evidence.html", context=context)
+
+
+def _pretty(evidence: Any) -> str:
+    """As JSON, up to a bound: a provider may send megabytes."""
+    return bounded_lines(msgspec.json.format(msgspec.json.encode(evidence), indent=2).decode())
+
+
+async def _rows(request: PageRequest) -> TraceRows:
+    """Raises Refused; in one way for what is not there and what is not for the viewer."""
+    payment_id, pool = request.path["payment_id"], request.runtime.pool
+    merchant_id = await merchant_of(pool, payment_id)
+    rows = None
+    if merchant_id is not None and request.viewer.sees(merchant_id):
+        rows = await trace_rows(pool, merchant_id, payment_id, request.runtime.settings.clock_shift_ms)
+    if rows is None:
+        raise Refused(404, f"There is no payment {bounded(payment_id, 64)}.")
+    return rows
+
+
+def _view(request: PageRequest, rows: TraceRows, trace: PaymentTrace, *, asked: bool) -> View:
+    attempts = [each.attempt for each in rows.record.attempts]
+    return View(
+        template="payment.html",
+        context={
+            "title": f"Payment {trace.payment_id}",
+            "trace": trace,
+            "payment": rows.record.payment,
+            "facts": trace.facts,
+            "parts": parts_of(trace.timeline),
+            "entries": len(trace.timeline),
+            "lanes": LANES,
+            "graph": state_graph(_states(rows)),
+            "attempts": [(each, [s for s in trace.timeline if s.subject_id == each.attempt_id]) for each in attempts],
+            "transfers": rows.transfers,
+            "messages": [(each, _sends(rows, each.message_id)) for each in rows.messages],
+            "events": rows.events,
+            "asked": asked,
+            "may_ask": request.viewer.may("act"),
+            "may_see_evidence": request.viewer.may("raw_evidence"),
+            "evidence_path": f"{ROOT}/payments/{trace.payment_id}/evidence",
+            "evidence_key": new_id("opa"),
+            "ask_path": f"{ROOT}/payments/{trace.payment_id}/ask",
+            "w": Words(request.runtime.clock.now()),
+        },
+    )
+
+
+def _states(rows: TraceRows) -> Sequence[str]:
+    """The states that the payment entered, in the order of its versions."""
+    steps = sorted(
+        (each for each in rows.steps if each.subject_id == rows.record.payment.payment_id),
+        key=lambda each: each.version,
+    )
+    return [NEW, *(each.to_state for each in steps)]
+
+
+def _sends(rows: TraceRows, message_id: str) -> list[Any]:
+    """(delivery, its tries) of one message."""
+    return [
+        (
+            delivery,
+            [each for each in rows.sends if each.message_id == message_id and each.endpoint_id == delivery.endpoint_id],
+        )
+        for delivery in rows.deliveries
+        if delivery.message_id == message_id
+    ]
+
+
+PAGES: Final = (
+    Page(name="payment", path=f"{ROOT}/payments/{{payment_id:str}}", handle=payment, right="read", title="Payment"),
+    Page(
+        name="ask_provider",
+        path=f"{ROOT}/payments/{{payment_id:str}}/ask",
+        handle=ask,
+        right="act",
+        title="Payment",
+        method="POST",
+    ),
+    Page(
+        name="evidence",
+        path=f"{ROOT}/payments/{{payment_id:str}}/evidence",
+        handle=evidence,
+        right="raw_evidence",
+        title="Raw evidence",
+        method="POST",
+    ),
+)

@@ -1,0 +1,209 @@
+"""Providers: how their calls end and how long they take, circuits, pauses, and drift of what they send."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+from tallystick.domain.operator_act import ActKeyReused, ActName, WordsRefused
+from tallystick.flows.operations import pauses
+from tallystick.flows.operations.acts import asked_act, perform
+from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Redirect, Refused, View
+from tallystick.interfaces.console.tables import Cell, Section, row
+from tallystick.interfaces.console.words import Words, at, duration, milliseconds, number, spoken
+from tallystick.kit.ids import new_id
+from tallystick.oversight.console import NumberReads, read_circuits, read_pauses
+from tallystick.oversight.latencies import percentile_ms
+
+PATH: Final = f"{ROOT}/providers"
+
+#: A page is not worth more than this to a database in trouble.
+_TIMEOUT_S: Final = 5.0
+
+#: Calls of so long are shown.
+_CALLS: Final = timedelta(hours=1)
+
+#: Drift of so long: a release of a provider takes effect within hours.
+_DRIFT: Final = timedelta(hours=24)
+
+#: How long a pause may be asked for; the last is until somebody resumes it.
+_PAUSES: Final = (("3600", "an hour"), ("86400", "a day"), ("0", "until somebody resumes it"))
+
+
+async def providers(request: PageRequest) -> Answer:
+    """All of them."""
+    runtime = request.runtime
+    if request.viewer.merchants is not None:
+        raise Refused(403, "This is about the platform, and you are limited to merchants.")
+    context = {
+        "lead": "",
+        "sections": [
+            _calls(await runtime.stores.trends.latencies_since(runtime.clock.now() - _CALLS)),
+            await _circuits(request),
+            await _paused(request),
+            await _drift(request),
+        ],
+        "forms": _forms(request) if request.viewer.may("act") else [],
+        "w": Words(runtime.clock.now()),
+    }
+    return View(template="tables.html", context=context)
+
+
+def _calls(counted: Mapping[str, Mapping[int, int]]) -> Section:
+    rows = []
+    for name in sorted(counted):
+        if name.startswith("provider:"):
+            _, provider, outcome = name.split(":", 2)
+            counts = counted[name]
+            rows.append(
+                (
+                    Cell(provider),
+                    Cell(spoken(outcome), kind="bad" if outcome in ("unknown", "failed") else ""),
+                    Cell(number(sum(counts.values())), f"{ROOT}/trends", "number"),
+                    Cell(milliseconds(percentile_ms(counts, 0.5)), kind="number"),
+                    Cell(milliseconds(percentile_ms(counts, 0.99)), kind="number"),
+                )
+            )
+    return Section(
+        title="Calls of the last hour",
+        header=("Provider", "Outcome", "Calls", "p50", "p99"),
+        rows=rows,
+        empty="No call was made in the last hour.",
+    )
+
+
+async def _circuits(request: PageRequest) -> Section:
+    found = await read_circuits(request.runtime.pool, _TIMEOUT_S)
+    return Section(
+        title="Circuits",
+        header=("Account", "Circuit", "Since (UTC)", "Processes"),
+        rows=[
+            (
+                Cell(f"{each.provider}/{each.account}"),
+                Cell(
+                    "open" if each.open else "half open" if each.half_open else "closed",
+                    kind="bad" if each.open else "good",
+                ),
+                Cell(at(each.since)),
+                Cell(number(each.processes), kind="number"),
+            )
+            for each in found
+        ],
+        empty="No process that runs has told of a circuit for half a minute.",
+        says="A process stops calling an account that does not answer, and tries again by itself.",
+    )
+
+
+async def _paused(request: PageRequest) -> Section:
+    runtime = request.runtime
+    asked = await read_pauses(runtime.pool, _TIMEOUT_S)
+    rows = [
+        row(
+            f"{each.provider}/{each.account}",
+            each.actor,
+            at(each.changed_at),
+            "until resumed" if each.until is None else at(each.until),
+        )
+        for each in await pauses.pauses(runtime)
+    ]
+    rows += [
+        row(
+            f"{provider}/{account}",
+            "the provider (Retry-After)",
+            None,
+            f"for {duration(timedelta(milliseconds=left))} more",
+        )
+        for (provider, account), left in sorted(asked.items())
+    ]
+    return Section(
+        title="Paused accounts",
+        header=("Account", "By", "Since (UTC)", "Until (UTC)"),
+        rows=rows,
+        empty="No account is paused.",
+    )
+
+
+async def _drift(request: PageRequest) -> Section:
+    runtime = request.runtime
+    since = (runtime.clock.now() - _DRIFT).replace(minute=0, second=0, microsecond=0)
+    found = await NumberReads(runtime.pool, runtime.clock).drift_since(since)
+    return Section(
+        title="Contract drift of 24 hours",
+        header=("Provider", "What", "How often"),
+        rows=[
+            (Cell(each.provider), Cell(spoken(each.kind)), Cell(number(each.count), kind="number")) for each in found
+        ],
+        empty="Providers sent what is expected of them.",
+        says="What providers sent otherwise than it is read here. `tallystick contract-drift` names the fields.",
+    )
+
+
+def _forms(request: PageRequest) -> list[dict[str, object]]:
+    accounts = tuple((name, name) for name in request.runtime.accounts)
+    if not accounts:
+        return []
+    account = ("account", "Account", accounts)
+    return [
+        {
+            "name": "pause", "label": "Pause an account", "action": f"{PATH}/pause", "key": new_id("opa"),
+            "reason": True,
+            "says": "It gets no calls from any process. Payments wait, or go to another provider where a route allows.",
+            "fields": (account, ("seconds", "How long", _PAUSES)),
+        },
+        {
+            "name": "resume", "label": "Resume an account", "action": f"{PATH}/resume", "key": new_id("opa"),
+            "reason": True,
+            "says": "It gets calls again. What the provider itself asked for is still heeded.",
+            "fields": (account,),
+        },
+    ]  # fmt: skip
+
+
+async def pause(request: PageRequest) -> Answer:
+    """No calls to one account."""
+    return await _act(request, "provider.pause")
+
+
+async def resume(request: PageRequest) -> Answer:
+    """Calls again."""
+    return await _act(request, "provider.resume")
+
+
+async def _act(request: PageRequest, name: ActName) -> Answer:
+    runtime, form = request.runtime, request.form
+    provider, _, account = form.get("account").partition("/")
+    if form.get("account") not in runtime.accounts:
+        raise Refused(400, "There is no such account. Nothing was done.")
+    pausing, seconds = name == "provider.pause", form.get("seconds")
+    if pausing and seconds not in dict(_PAUSES):
+        raise Refused(400, "There is no such time. Nothing was done.")
+    for_ms = int(seconds) * 1_000 or None if pausing else None
+    asked = asked_act(
+        request.viewer.actor,
+        form.get("key") or None,
+        name,
+        provider,
+        form.get("reason"),
+        account=account,
+        for_ms=for_ms,
+    )
+    try:
+        await perform(
+            runtime.stores.acts,
+            runtime.settings,
+            asked,
+            lambda: (
+                pauses.pause(runtime, asked, account, for_ms) if pausing else pauses.resume(runtime, asked, account)
+            ),
+        )
+    except (WordsRefused, ActKeyReused) as error:
+        raise Refused(400, f"{error}. Nothing was done.") from None
+    return Redirect(PATH)
+
+
+PAGES: Final = (
+    Page(name="providers", path=PATH, handle=providers, right="read", title="Providers", group="Providers"),
+    Page(name="pause_provider", path=f"{PATH}/pause", handle=pause, right="act", title="Providers", method="POST"),
+    Page(name="resume_provider", path=f"{PATH}/resume", handle=resume, right="act", title="Providers", method="POST"),
+)

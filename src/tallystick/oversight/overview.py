@@ -1,0 +1,248 @@
+"""What happened, for the first page of the console: what waits, whether the books and the audit are well, how fast the
+processes are, and how all that changed. Each block is as old as its last reading, and says so."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar, cast
+
+import asyncpg
+from msgspec import Struct
+
+from tallystick.domain.alert import Alert
+from tallystick.kit.clock import Clock
+from tallystick.oversight.cases import Cases, read_cases
+from tallystick.oversight.completeness import WINDOWS
+from tallystick.oversight.latencies import percentile_ms
+from tallystick.oversight.numbers import account_items
+from tallystick.record.postgres.alerts import AlertBook
+from tallystick.record.postgres.deployments import Deployment, DeploymentBook
+from tallystick.record.postgres.number_reads import (
+    ClearingBalance,
+    Completeness,
+    NumberReads,
+    OpenItems,
+    UnknownOutcomes,
+)
+from tallystick.record.postgres.operator_reads import Backlog, OperatorReads
+from tallystick.record.postgres.rates import RateBook
+from tallystick.record.postgres.trends import Step, TrendBook
+from tallystick.record.postgres.work_lists import WORK_LISTS, Total, WorkFilter, WorkList, WorkReads
+
+Block = TypeVar("Block", bound=Struct)
+
+#: How old a block may be before it is read again, in milliseconds. Balances are a row for each merchant and account.
+WAITING_MS: Final = 2_000
+PROCESSES_MS: Final = 5_000
+AUDIT_MS: Final = 10_000
+BOOKS_MS: Final = 60_000
+TRENDS_MS: Final = 60_000
+
+#: The rate of a process is over so many whole minutes: of one alone it would jump.
+RATE_MINUTES: Final = 5
+
+#: What has a line of its own: requests of clients, providers' webhooks, and tries at their events.
+PROCESSES: Final = ("api", "intake", "workers")
+
+#: What of the work that waits is drawn, and what of the rates.
+SAMPLES: Final = ("unknown_outcomes", "attempts_in_doubt", "dead_letters", "cases", "late_money", "alerts")
+RATES: Final = ("instructions", "repeats", "arrivals", "redeliveries", "resubmissions")
+
+#: Spans of trends: how far back, and the seconds of one step. About as many steps as a plot has room for.
+SPANS: Final[Mapping[str, tuple[timedelta, int]]] = {
+    "6h": (timedelta(hours=6), 300),
+    "24h": (timedelta(hours=24), 900),
+    "7d": (timedelta(days=7), 7_200),
+}
+
+#: Marks of releases and configurations in one plot: more than this cannot be told apart.
+MARKS: Final = 30
+
+
+class WaitingWork(Struct, frozen=True, kw_only=True):
+    """What waits for a person, of the merchants that the viewer sees. ``oldest``: since when, by list."""
+
+    read_at: datetime
+    totals: Mapping[WorkList, Sequence[Total]]
+    oldest: Mapping[WorkList, datetime]
+    asking: Sequence[UnknownOutcomes]
+    cases: Cases | None
+    alerts: Sequence[Alert]
+    backlog: Sequence[Backlog]
+
+    def count(self, of_list: WorkList) -> int:
+        """How many rows a list has."""
+        return sum(each.n for each in self.totals[of_list])
+
+
+class Books(Struct, frozen=True, kw_only=True):
+    """Clearing accounts that are not at zero, and what keeps them from it."""
+
+    read_at: datetime
+    balances: Sequence[ClearingBalance]
+    items: Mapping[str, Sequence[OpenItems]]
+
+
+class Audit(Struct, frozen=True, kw_only=True):
+    """Of the payments that are final, how many have all that must stand beside them. ``examined_until``: the newest
+    minute that was looked at. ``repeats``: what repeated instructions came to in the last day, by the rates' names."""
+
+    read_at: datetime
+    windows: Mapping[str, Completeness]
+    examined_until: datetime | None
+    repeats: Mapping[str, int]
+
+
+class ProcessRate(Struct, frozen=True, kw_only=True):
+    """How much one kind of process did, and how fast: a minute, and in milliseconds."""
+
+    name: str
+    per_minute: float
+    p50_ms: float | None
+    p99_ms: float | None
+
+
+class Processes(Struct, frozen=True, kw_only=True):
+    """One line a kind of process."""
+
+    read_at: datetime
+    rates: Sequence[ProcessRate]
+
+
+class Trends(Struct, frozen=True, kw_only=True):
+    """Values by what they are of, step by step; and when releases and configurations changed."""
+
+    read_at: datetime
+    since: datetime
+    step_s: int
+    samples: Mapping[str, Sequence[Step]]
+    rates: Mapping[str, Sequence[Step]]
+    p99_ms: Sequence[Step]
+    marks: Sequence[Deployment]
+
+
+class OverviewReader:
+    """Reads blocks for one process; several viewers share a reading. They raise what the database raises."""
+
+    def __init__(self, pool: asyncpg.Pool, clock: Clock, alerts: AlertBook) -> None:
+        self._clock = clock
+        self._work = WorkReads(pool)
+        self._numbers = NumberReads(pool, clock)
+        self._operators = OperatorReads(pool, clock)
+        self._rates = RateBook(pool, clock)
+        self._trends = TrendBook(pool, clock)
+        self._deployments = DeploymentBook(pool)
+        self._alerts = alerts
+        self._kept: dict[Any, tuple[int, Struct]] = {}
+
+    async def waiting(self, merchants: frozenset[str] | None) -> WaitingWork:
+        """What waits of these merchants; None is all, and what belongs to none."""
+        return await self._fresh(("waiting", merchants), WAITING_MS, lambda: self._waiting(merchants))
+
+    async def books(self) -> Books:
+        """Clearing balances."""
+        return await self._fresh("books", BOOKS_MS, self._books)
+
+    async def audit(self) -> Audit:
+        """Completeness, and repeated instructions."""
+        return await self._fresh("audit", AUDIT_MS, self._audit)
+
+    async def processes(self) -> Processes:
+        """Rates and times."""
+        return await self._fresh("processes", PROCESSES_MS, self._processes)
+
+    async def trends(self, span: str) -> Trends:
+        """One of ``SPANS``."""
+        return await self._fresh(("trends", span), TRENDS_MS, lambda: self._read_trends(span))
+
+    async def _fresh(self, key: object, keep_ms: int, read: Callable[[], Awaitable[Block]]) -> Block:
+        now_ms = self._clock.monotonic_ms()
+        kept = self._kept.get(key)
+        if kept is not None and now_ms - kept[0] < keep_ms:
+            return cast(Block, kept[1])
+        block = await read()
+        self._kept = {each: held for each, held in self._kept.items() if now_ms - held[0] < TRENDS_MS}
+        self._kept[key] = (now_ms, block)
+        return block
+
+    async def _waiting(self, merchants: frozenset[str] | None) -> WaitingWork:
+        which = WorkFilter(merchants=merchants)
+        totals = {name: await self._work.totals(name, which) for name in WORK_LISTS}
+        oldest = {}
+        for name in WORK_LISTS:
+            if totals[name] and (first := await self._work.page(name, which, None, 1)):
+                oldest[name] = first[0].since
+        all_of_it, now = merchants is None, self._clock.now()
+        return WaitingWork(
+            read_at=now,
+            totals=totals,
+            oldest=oldest,
+            asking=[each for each in await self._numbers.unknown_outcomes() if not each.parked] if all_of_it else [],
+            cases=await read_cases(self._numbers, now) if all_of_it else None,
+            alerts=[each for each in await self._alerts.all() if each.state != "resolved"] if all_of_it else [],
+            backlog=await self._operators.backlog() if all_of_it else [],
+        )
+
+    async def _books(self) -> Books:
+        balances = await self._numbers.clearing_balances()
+        return Books(read_at=self._clock.now(), balances=balances, items=await account_items(self._numbers))
+
+    async def _audit(self) -> Audit:
+        now = self._clock.now()
+        windows = {
+            name: await self._numbers.complete_since((now - window).replace(second=0, microsecond=0))
+            for name, window in WINDOWS.items()
+        }
+        return Audit(
+            read_at=now,
+            windows=windows,
+            examined_until=await self._numbers.examined_until(),
+            repeats=cast(Mapping[str, int], await self._rates.between(now - timedelta(days=1), now)),
+        )
+
+    async def _processes(self) -> Processes:
+        now = self._clock.now()
+        counted = await self._trends.latencies_since(
+            now.replace(second=0, microsecond=0) - timedelta(minutes=RATE_MINUTES)
+        )
+        minutes = RATE_MINUTES + now.second / 60
+        return Processes(
+            read_at=now,
+            rates=[
+                ProcessRate(
+                    name=name,
+                    per_minute=sum(counted.get(name, {}).values()) / minutes,
+                    p50_ms=percentile_ms(counted.get(name, {}), 0.5),
+                    p99_ms=percentile_ms(counted.get(name, {}), 0.99),
+                )
+                for name in PROCESSES
+            ],
+        )
+
+    async def _read_trends(self, span: str) -> Trends:
+        back, step_s = SPANS[span]
+        now = self._clock.now()
+        since = now - back
+        times = await self._trends.latency_steps("api", since, step_s)
+        return Trends(
+            read_at=now,
+            since=since,
+            step_s=step_s,
+            samples=_by_what(await self._trends.samples(SAMPLES, since, step_s)),
+            rates=_by_what(await self._trends.rates(RATES, since, step_s)),
+            p99_ms=[
+                Step(what="api", step=step, value=round(percentile_ms(counts, 0.99) or 0))
+                for step, counts in times.items()
+            ],
+            marks=[
+                each for each in await self._deployments.since(since, MARKS) if each.kind == "release" or each.changed
+            ],
+        )
+
+
+def _by_what(steps: Sequence[Step]) -> dict[str, list[Step]]:
+    found: dict[str, list[Step]] = {}
+    for each in steps:
+        found.setdefault(each.what, []).append(each)
+    return found

@@ -1,0 +1,306 @@
+"""Settlement rows beside what the record has of them, and the evidence of their comparison."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+from msgspec import Struct
+
+from tallystick.decisions.settlement_matching import TAKES
+from tallystick.decisions.settlements import BatchName, EvidenceSum
+from tallystick.domain.kinds import SETTLED_BATCH_KIND, SETTLEMENT_KIND
+from tallystick.domain.ledger.accounts import provider_account
+from tallystick.domain.ledger.settlement_postings import SETTLED_KINDS
+from tallystick.domain.settlement import SettledBatch, Settlement
+from tallystick.domain.settlement_evidence import LATE_KINDS, OF_PAYMENTS, Candidate, Evidence, kind_of_posting
+from tallystick.domain.settlement_row import CLOSING, SettlementRow
+from tallystick.record.postgres import sql
+from tallystick.record.postgres.structs import structs_of
+from tallystick.record.postgres.subject_reads import reader
+
+STATEMENTS: Final = sql.load("reconciliation.sql")
+
+#: Whole files are joined with whole tables, which the pool's connections would do row by row.
+_FOR_LISTS: Final = (
+    "SET LOCAL enable_hashjoin = on",
+    "SET LOCAL enable_seqscan = on",
+    "SET LOCAL enable_mergejoin = on",
+    "SET LOCAL work_mem = '64MB'",
+)
+
+#: What a statement over a whole file may take.
+_LONG_S: Final = 600.0
+
+#: Rows that a cursor fetches at once.
+_FETCHED: Final = 5_000
+
+_COLUMNS: Final = Evidence.__struct_fields__
+_COMPARED: Final = _COLUMNS.index("compared")
+_ENCODER: Final = msgspec.json.Encoder(order="deterministic")
+
+
+class EvidenceSet(Struct, frozen=True, kw_only=True):
+    """The evidence of one file about one batch: how many rows, what they come to, and a digest of all of it."""
+
+    batch: str
+    currency: str
+    rows: int
+    net: int
+    root: str
+    sums: Sequence[EvidenceSum]
+
+
+class OpenRow(Struct, frozen=True, kw_only=True):
+    """A row that somebody has to look at."""
+
+    file_id: str
+    position: int
+    line: int
+    batch: str
+    currency: str
+    kind: str
+    status: str
+    reason: str
+    stage: str
+    gross: int
+    fee: int
+    fee_expected: int | None
+    difference: int
+    merchant_id: str | None
+    payment_id: str | None
+    row_reference: str | None
+
+
+class Total(Struct, frozen=True, kw_only=True):
+    """A sum in one currency."""
+
+    currency: str
+    net: int
+
+
+class ByReason(Struct, frozen=True, kw_only=True):
+    """Rows of one status and reason. ``difference``: what they add to that of the balances, besides their fees.
+    ``fee_off``: charged above the schedule, where that is known."""
+
+    currency: str
+    status: str
+    reason: str
+    rows: int
+    difference: int
+    absolute: int
+    fee: int
+    fee_off: int
+    fee_off_absolute: int
+    fees_wrong: int
+    fees_unchecked: int
+
+
+class Missing(Struct, frozen=True, kw_only=True):
+    """Postings of ours that no row covers. ``converted``: rows have them, in another currency."""
+
+    currency: str
+    kind: str
+    converted: bool
+    postings: int
+    amount: int
+    absolute: int
+
+
+class Explained(Struct, frozen=True, kw_only=True):
+    """What a provider's files and our postings come to, and why they differ: of one snapshot."""
+
+    files: Sequence[Total]
+    record: Sequence[Total]
+    reasons: Sequence[ByReason]
+    missing: Sequence[Missing]
+
+
+class Comparing:
+    """One transaction in which a file's rows are read beside their candidates, and evidence is written."""
+
+    def __init__(self, connection: Any, file_id: str) -> None:
+        self._connection, self._file_id = connection, file_id
+
+    async def is_held(self) -> bool:
+        """Whether the file is one whose rows are posted; it stays so until this transaction ends."""
+        return await self._connection.fetchval(STATEMENTS["hold_file"], self._file_id) is not None
+
+    async def batches(self) -> Sequence[tuple[str, str]]:
+        """The batches that add up and have no evidence yet, each with its currency."""
+        found = await self._connection.fetch(STATEMENTS["balanced_batches"], self._file_id)
+        return [(row["batch"], row["currency"]) for row in found]
+
+    async def rows(
+        self, provider: str, account: str, batches: Sequence[tuple[str, str]]
+    ) -> AsyncIterator[tuple[SettlementRow, list[Candidate]]]:
+        """The rows of these batches in the file's order, each with what it may be about."""
+        ledger = provider_account(provider)
+        kinds, takes = sorted(OF_PAYMENTS), sorted(TAKES)
+        candidates = aiter(
+            self._connection.cursor(
+                STATEMENTS["candidates"],
+                self._file_id,
+                provider,
+                account,
+                ledger,
+                kinds,
+                takes,
+                prefetch=_FETCHED,
+                timeout=_LONG_S,
+            )
+        )
+        rows = self._connection.cursor(
+            STATEMENTS["compared_rows"],
+            self._file_id,
+            [batch for batch, _ in batches],
+            [currency for _, currency in batches],
+            prefetch=_FETCHED,
+            timeout=_LONG_S,
+        )
+        ahead = await anext(candidates, None)
+        async for row in rows:
+            found: dict[tuple[Any, ...], Candidate] = {}
+            while ahead is not None and ahead["position"] <= row["position"]:
+                if ahead["position"] == row["position"]:
+                    each = _candidate(ahead)
+                    found.setdefault((each.found_by, *each.posting), each)
+                ahead = await anext(candidates, None)
+            yield SettlementRow(**row), list(found.values())
+
+    async def add(self, evidence: Sequence[Evidence]) -> None:
+        """Write evidence."""
+        await self._connection.copy_records_to_table(
+            "settlement_evidence", records=map(_record, evidence), columns=_COLUMNS, timeout=_LONG_S
+        )
+
+    async def close(self, provider: str, account: str, sets: Sequence[EvidenceSet], at: datetime) -> None:
+        """Each set is whole. UniqueViolationError where another process has compared the file meanwhile."""
+        for each in sets:
+            name = (self._file_id, each.batch, each.currency)
+            await self._connection.execute(
+                STATEMENTS["insert_evidence_set"], *name, provider, account, each.rows, each.net, each.root, at
+            )
+            await self._connection.executemany(
+                STATEMENTS["insert_evidence_sum"],
+                [(*name, s.merchant_id, s.part, s.rows, s.gross, s.fee, s.tax) for s in each.sums],
+            )
+
+
+class EvidenceBook:
+    """Over a pool of connections. Its methods raise what asyncpg raises."""
+
+    def __init__(self, pool: asyncpg.Pool, merchant_id: str) -> None:
+        self._pool = pool
+        self.merchant_id = merchant_id
+
+    @asynccontextmanager
+    async def comparing(self, file_id: str) -> AsyncIterator[Comparing]:
+        """The transaction in which a file is compared."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            for statement in _FOR_LISTS:
+                await connection.execute(statement)
+            yield Comparing(connection, file_id)
+
+    async def files_to_compare(self) -> Sequence[str]:
+        """Files with batches that have no evidence yet."""
+        return [row["file_id"] for row in await self._pool.fetch(STATEMENTS["files_to_compare"], timeout=_LONG_S)]
+
+    async def batches_to_post(self) -> Sequence[BatchName]:
+        """Batches with evidence that is not posted, or not wholly."""
+        found = await self._pool.fetch(STATEMENTS["batches_to_post"], self.merchant_id, timeout=_LONG_S)
+        return structs_of(found, BatchName)
+
+    async def batches_of(self, file_id: str) -> Sequence[BatchName]:
+        """Batches about which a file's rows are evidence."""
+        return structs_of(await self._pool.fetch(STATEMENTS["sets_of_file"], file_id), BatchName)
+
+    async def roots(self, name: BatchName) -> Mapping[str, str]:
+        """File -> digest of its evidence about a batch."""
+        given = (name.provider, name.account, name.batch, name.currency)
+        return {row["file_id"]: row["root"] for row in await self._pool.fetch(STATEMENTS["roots_of_batch"], *given)}
+
+    async def sums(self, name: BatchName, files: Sequence[str]) -> Sequence[EvidenceSum]:
+        """What the evidence of these files about a batch comes to."""
+        found = await self._pool.fetch(STATEMENTS["sums_of_batch"], list(files), name.batch, name.currency)
+        return structs_of(found, EvidenceSum)
+
+    async def batch(self, batch_id: str) -> SettledBatch | None:
+        """One batch as it is posted."""
+        row = await self._pool.fetchrow(STATEMENTS["settled_batch"], self.merchant_id, batch_id)
+        return None if row is None else reader(SETTLED_BATCH_KIND)(row)
+
+    async def settlement(self, merchant_id: str, settlement_id: str) -> Settlement | None:
+        """One merchant's part of a batch."""
+        row = await self._pool.fetchrow(STATEMENTS["settlement"], merchant_id, settlement_id)
+        return None if row is None else reader(SETTLEMENT_KIND)(row)
+
+    async def explained(self, provider: str) -> Explained:
+        """Everything about one provider, in one snapshot."""
+        ledger, leaving = provider_account(provider), sorted(CLOSING)
+        async with (
+            self._pool.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            for statement in _FOR_LISTS:
+                await connection.execute(statement)
+
+            async def read(name: str, *given: Any) -> Any:
+                return await connection.fetch(STATEMENTS[name], *given, timeout=_LONG_S)
+
+            return Explained(
+                files=structs_of(await read("file_totals", provider, leaving), Total),
+                record=structs_of(await read("record_totals", ledger, list(SETTLED_KINDS)), Total),
+                reasons=structs_of(await read("differences_by_reason", provider, leaving), ByReason),
+                missing=structs_of(
+                    await read("postings_without_row", ledger, list(SETTLED_KINDS), sorted(TAKES)), Missing
+                ),
+            )
+
+    async def open_rows(self, provider: str, limit: int) -> Sequence[OpenRow]:
+        """Rows that somebody has to look at."""
+        return structs_of(await self._pool.fetch(STATEMENTS["open_rows"], provider, limit), OpenRow)
+
+    async def of_payment(self, merchant_id: str, payment_id: str) -> Sequence[Evidence]:
+        """What settlement rows say of a payment."""
+        found = await self._pool.fetch(STATEMENTS["evidence_of_payment"], merchant_id, payment_id)
+        return [msgspec.convert({**row, "compared": msgspec.json.decode(row["compared"])}, Evidence) for row in found]
+
+
+def digest_input(evidence: Evidence) -> bytes:
+    """What the digest of evidence is made from."""
+    return _ENCODER.encode(evidence)
+
+
+def _candidate(row: Any) -> Candidate:
+    posted_as = row["posted_as"]
+    amount: int = row["amount"] or 0
+    return Candidate(
+        found_by=row["found_by"],
+        merchant_id=row["merchant_id"],
+        payment_id=row["payment_id"],
+        subject_id=row["subject_id"],
+        state=row["state"],
+        kind=None if posted_as is None else kind_of_posting(posted_as, amount),
+        version=row["version"] or 0,
+        leg=row["leg"] or 0,
+        amount=None if posted_as is None else amount,
+        currency=row["currency"],
+        late=posted_as in LATE_KINDS,
+        attempt_id=row["attempt_id"],
+        idempotency_key=row["idempotency_key"],
+        provider_reference=row["provider_reference"],
+        taken=row["taken"],
+    )
+
+
+_values: Callable[[Evidence], tuple[Any, ...]] = msgspec.structs.astuple
+
+
+def _record(evidence: Evidence) -> tuple[Any, ...]:
+    values = _values(evidence)
+    return (*values[:_COMPARED], _ENCODER.encode(evidence.compared).decode(), *values[_COMPARED + 1 :])

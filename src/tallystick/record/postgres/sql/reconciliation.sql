@@ -1,0 +1,189 @@
+-- hold_file: a file whose rows are compared must still be imported when this transaction commits
+UPDATE settlement_file SET state = state
+WHERE file_id = $1 AND state = 'imported' AND purpose = 'post'
+RETURNING file_id;
+
+-- balanced_batches: the batches of the file $1 that are what their total says, and have no evidence yet
+SELECT b.batch, b.currency
+FROM settlement_batch b
+WHERE b.file_id = $1 AND b.state = 'balanced' AND NOT EXISTS (
+    SELECT 1 FROM settlement_evidence_set s WHERE s.file_id = b.file_id AND s.batch = b.batch AND s.currency = b.currency
+)
+ORDER BY b.batch, b.currency;
+
+-- files_to_compare: imported files with a batch that has no evidence yet, the oldest first
+SELECT DISTINCT f.file_id
+FROM settlement_file f
+JOIN settlement_batch b ON b.file_id = f.file_id
+WHERE f.state = 'imported' AND f.purpose = 'post' AND b.state = 'balanced' AND NOT EXISTS (
+    SELECT 1 FROM settlement_evidence_set s WHERE s.file_id = b.file_id AND s.batch = b.batch AND s.currency = b.currency
+)
+ORDER BY f.file_id;
+
+-- batches_to_post: batches with evidence that does not count yet, or with parts that are missing
+SELECT DISTINCT s.provider, s.account, s.batch, s.currency
+FROM settlement_evidence_set s
+LEFT JOIN settled_batch b ON b.merchant_id = $1 AND b.provider = s.provider AND b.account = s.account
+  AND b.batch = s.batch AND b.currency = s.currency
+WHERE b.state IS NULL OR b.state <> 'posted' OR position(s.file_id IN b.files::text) = 0
+ORDER BY s.provider, s.account, s.batch, s.currency;
+
+-- compared_rows: the rows of the file $1 in these batches, in the file's order
+SELECT r.position, r.line, r.batch, r.row_key, r.occurrence, r.kind, r.raw_type, r.currency, r.gross, r.fee, r.net,
+       r.payer_amount, r.payer_currency, r.rate, r.reference, r.payment_reference, r.merchant_reference,
+       r.payout_reference, r.method, r.country, r.occurred_at, r.booked_at, r.value_on
+FROM settlement_row r
+WHERE r.file_id = $1 AND EXISTS (
+    SELECT 1 FROM (SELECT unnest($2::text[]) AS batch, unnest($3::text[]) AS currency) k
+    WHERE k.batch = r.batch AND k.currency = r.currency
+)
+ORDER BY r.position;
+
+-- candidates: what the rows of the file $1 may be about at the account $3 of the provider $2: the postings to $4, and
+-- subjects for which no money has moved. $5: kinds of rows that are about payments; $6: reasons with which a row takes a
+-- posting
+WITH named AS (
+    SELECT r.position, 'provider_reference' AS found_by, a.merchant_id, a.payment_id,
+           coalesce(a.refund_id, a.payment_id) AS subject_id, a.state, a.attempt_id, a.idempotency_key, a.provider_reference
+    FROM settlement_row r
+    JOIN attempt a ON a.provider_reference = r.reference
+    WHERE r.file_id = $1 AND r.kind = ANY ($5::text[]) AND a.provider = $2 AND a.account = $3 AND a.operation <> 'cancel'
+    UNION ALL
+    SELECT r.position, 'provider_reference', f.merchant_id, f.payment_id, f.refund_id, f.state, null, null,
+           f.provider_reference
+    FROM settlement_row r
+    JOIN refund f ON f.provider_reference = r.reference
+    WHERE r.file_id = $1 AND r.kind = ANY ($5::text[]) AND f.provider = $2
+    UNION ALL
+    SELECT r.position, 'provider_reference', d.merchant_id, d.payment_id, d.dispute_id, d.state, null, null,
+           d.provider_reference
+    FROM settlement_row r
+    JOIN dispute d ON d.provider_reference = r.reference
+    WHERE r.file_id = $1 AND r.kind = ANY ($5::text[]) AND d.provider = $2
+    UNION ALL
+    SELECT r.position, 'alternative_reference', a.merchant_id, a.payment_id, coalesce(a.refund_id, a.payment_id), a.state,
+           a.attempt_id, a.idempotency_key, a.provider_reference
+    FROM settlement_row r
+    JOIN attempt a ON a.attempt_id = r.merchant_reference
+    WHERE r.file_id = $1 AND r.kind = ANY ($5::text[]) AND a.provider = $2 AND a.account = $3 AND a.operation <> 'cancel'
+    UNION ALL
+    SELECT r.position, 'payment_reference', p.merchant_id, p.payment_id, null, p.state, null, null, p.provider_reference
+    FROM settlement_row r
+    JOIN payment p ON p.provider_reference = r.payment_reference
+    WHERE r.file_id = $1 AND r.kind = ANY ($5::text[]) AND p.provider = $2
+), taken AS (
+    SELECT DISTINCT e.merchant_id, e.subject_id, e.subject_version, e.leg
+    FROM settlement_evidence e
+    WHERE e.merchant_id IS NOT NULL AND e.reason = ANY ($6::text[])
+)
+SELECT n.position, n.found_by, n.merchant_id, n.payment_id, coalesce(n.subject_id, t.subject_id, n.payment_id) AS subject_id,
+       n.state, n.attempt_id, n.idempotency_key, n.provider_reference, t.kind AS posted_as, t.version, t.leg, t.currency,
+       CASE WHEN t.debit = $4 THEN t.amount ELSE -t.amount END AS amount, k.leg IS NOT NULL AS taken
+FROM named n
+LEFT JOIN transfer t ON t.merchant_id = n.merchant_id AND t.stream_id = n.payment_id
+  AND (n.subject_id IS NULL OR t.subject_id = n.subject_id) AND (t.debit = $4 OR t.credit = $4)
+LEFT JOIN taken k ON k.merchant_id = t.merchant_id AND k.subject_id = t.subject_id AND k.subject_version = t.version
+  AND k.leg = t.leg
+ORDER BY n.position;
+
+-- insert_evidence_set: the evidence of one file about one batch is complete
+INSERT INTO settlement_evidence_set (file_id, batch, currency, provider, account, rows, net, root, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+
+-- insert_evidence_sum: what a set comes to, of one merchant and part
+INSERT INTO settlement_evidence_sum (file_id, batch, currency, merchant_id, part, rows, gross, fee, tax)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+
+-- sets_of_file: the evidence of a file, by batch
+SELECT provider, account, batch, currency FROM settlement_evidence_set WHERE file_id = $1 ORDER BY batch, currency;
+
+-- roots_of_batch: the evidence about a batch, in the order in which it came
+SELECT file_id, root FROM settlement_evidence_set
+WHERE provider = $1 AND account = $2 AND batch = $3 AND currency = $4
+ORDER BY file_id;
+
+-- sums_of_batch: what the evidence of these files about a batch comes to
+SELECT merchant_id, part, sum(rows)::bigint AS rows, sum(gross)::bigint AS gross, sum(fee)::bigint AS fee,
+       sum(tax)::bigint AS tax
+FROM settlement_evidence_sum
+WHERE file_id = ANY ($1::text[]) AND batch = $2 AND currency = $3
+GROUP BY merchant_id, part
+ORDER BY merchant_id, part;
+
+-- settled_batch: one batch
+SELECT merchant_id, batch_id, version, state, provider, account, batch, currency, files, roots, rows, net, merchants, fees,
+       tax, reserve, paid_out, carried, unexplained, created_at, updated_at
+FROM settled_batch
+WHERE merchant_id = $1 AND batch_id = $2;
+
+-- settlement: one merchant's part
+SELECT merchant_id, settlement_id, version, state, batch_id, provider, account, batch, currency, rows, charges,
+       charge_reversals, refunds, refund_reversals, disputes, dispute_reversals, late, fees, created_at, updated_at
+FROM settlement
+WHERE merchant_id = $1 AND settlement_id = $2;
+
+-- evidence_of_payment: what settlement rows say of a payment, the oldest first
+SELECT file_id, position, version, line, gross, fee, net, covers, difference, tolerance, fee_expected, compared_at,
+       subject_version, leg, fee_schedule_version, parser_version, supersedes, batch, currency, kind, row_key, status,
+       reason, stage, part, merchant_id, payment_id, subject_id, attempt_id, idempotency_key, provider_reference,
+       row_reference, payment_reference, fee_unchecked, parser, actor, compared
+FROM settlement_evidence
+WHERE merchant_id = $1 AND payment_id = $2
+ORDER BY compared_at, file_id, position, version;
+
+-- differences_by_reason: what rows of the provider $1 add to the difference of the balances, besides their fees; $2: kinds
+-- of rows that leave the balance
+SELECT e.currency, e.status, e.reason, count(*) AS rows, sum(e.difference + e.fee)::bigint AS difference,
+       sum(abs(e.difference + e.fee))::bigint AS absolute, sum(e.fee)::bigint AS fee,
+       sum(coalesce(e.fee - e.fee_expected, 0))::bigint AS fee_off,
+       sum(abs(coalesce(e.fee - e.fee_expected, 0)))::bigint AS fee_off_absolute,
+       count(*) FILTER (WHERE e.fee <> e.fee_expected) AS fees_wrong,
+       count(*) FILTER (WHERE e.fee_expected IS NULL AND e.fee <> 0) AS fees_unchecked
+FROM settlement_evidence e
+JOIN settlement_evidence_set s ON s.file_id = e.file_id AND s.batch = e.batch AND s.currency = e.currency
+WHERE s.provider = $1 AND e.kind <> ALL ($2::text[])
+GROUP BY e.currency, e.status, e.reason
+ORDER BY e.currency, e.status, e.reason;
+
+-- file_totals: what the files of the provider $1 say that the balance moved by, besides what left it; from the rows
+-- themselves
+SELECT r.currency, sum(r.net)::bigint AS net
+FROM settlement_row r
+JOIN settlement_evidence_set s ON s.file_id = r.file_id AND s.batch = r.batch AND s.currency = r.currency
+WHERE s.provider = $1 AND r.kind <> ALL ($2::text[])
+GROUP BY r.currency
+ORDER BY r.currency;
+
+-- record_totals: what our postings to the account $1 come to, by currency; settlements are of the kinds $2
+SELECT currency, sum(CASE WHEN debit = $1 THEN amount ELSE -amount END)::bigint AS net
+FROM transfer
+WHERE (debit = $1 OR credit = $1) AND kind <> ALL ($2::text[])
+GROUP BY currency
+ORDER BY currency;
+
+-- postings_without_row: our postings to the account $1 that no row covers. $2: kinds of settlements. converted: a row has
+-- it in another currency
+WITH covered AS (
+    SELECT e.merchant_id, e.subject_id, e.subject_version, e.leg, max(abs(e.covers)) AS covers,
+           bool_or(e.reason = ANY ($3::text[])) AS takes
+    FROM settlement_evidence e
+    WHERE e.merchant_id IS NOT NULL
+    GROUP BY e.merchant_id, e.subject_id, e.subject_version, e.leg
+)
+SELECT t.currency, t.kind, coalesce(c.takes, false) AS converted, count(*) AS postings,
+       sum(CASE WHEN t.debit = $1 THEN t.amount ELSE -t.amount END)::bigint AS amount, sum(t.amount)::bigint AS absolute
+FROM transfer t
+LEFT JOIN covered c ON c.merchant_id = t.merchant_id AND c.subject_id = t.subject_id AND c.subject_version = t.version
+  AND c.leg = t.leg
+WHERE (t.debit = $1 OR t.credit = $1) AND t.kind <> ALL ($2::text[]) AND coalesce(c.covers, 0) = 0
+GROUP BY t.currency, t.kind, coalesce(c.takes, false)
+ORDER BY t.currency, t.kind, converted;
+
+-- open_rows: rows of the provider $1 that somebody has to look at, the first $2
+SELECT e.file_id, e.position, e.line, e.batch, e.currency, e.kind, e.status, e.reason, e.stage, e.gross, e.fee,
+       e.fee_expected, e.difference, e.merchant_id, e.payment_id, e.row_reference
+FROM settlement_evidence e
+JOIN settlement_evidence_set s ON s.file_id = e.file_id AND s.batch = e.batch AND s.currency = e.currency
+WHERE s.provider = $1 AND e.status IN ('mismatched', 'unexplained')
+ORDER BY e.file_id, e.position
+LIMIT $2;

@@ -1,0 +1,123 @@
+-- What waits for a person, in one shape: a page of each list, the oldest first, and how much there is of it.
+-- Of all: $1: the merchants that may be seen, null is all; filters from $2 on are null for all: merchant, provider, kind,
+-- and the list's own ($5). A page is after ($6, $7), has $8 rows, and
+-- of some things alone where $9 names them.
+
+-- dead_letters: dead letters by their arrival; $5: the account
+SELECT e.event_id AS item_id, e.merchant_id, e.payment_id, e.provider, e.type AS kind, e.state, e.detail AS says,
+       NULL::text AS owner, e.closed_at AS since, e.received_at AS place, NULL::bigint AS amount, NULL::text AS currency,
+       e.tries AS tries
+FROM inbox e
+WHERE e.state = 'dead'
+  AND ($1::text[] IS NULL OR e.merchant_id = ANY ($1)) AND ($2::text IS NULL OR e.merchant_id = $2)
+  AND ($3::text IS NULL OR e.provider = $3) AND ($4::text IS NULL OR e.type = $4) AND ($5::text IS NULL OR e.account = $5)
+  AND (e.received_at, e.event_id) > ($6::timestamptz, $7::text)
+  AND ($9::text[] IS NULL OR e.event_id = ANY ($9))
+ORDER BY e.received_at, e.event_id
+LIMIT $8;
+
+-- dead_letters_total: how many; their money is that of their payments
+SELECT NULL::text AS currency, count(*) AS n, NULL::bigint AS amount
+FROM inbox e
+WHERE e.state = 'dead'
+  AND ($1::text[] IS NULL OR e.merchant_id = ANY ($1)) AND ($2::text IS NULL OR e.merchant_id = $2)
+  AND ($3::text IS NULL OR e.provider = $3) AND ($4::text IS NULL OR e.type = $4) AND ($5::text IS NULL OR e.account = $5);
+
+-- cases: rejected cases that are not resolved, by their time; $5: the owner, empty for nobody
+SELECT c.case_id AS item_id, c.merchant_id, CASE WHEN c.from_stream_id LIKE 'pay%' THEN c.from_stream_id END AS payment_id,
+       c.provider, c.category AS kind, c.state, c.subject || ': ' || c.event || ' of ' || c.subject_state || '. ' || c.reason AS says,
+       c.owner, c.created_at AS since, c.created_at AS place, NULL::bigint AS amount, NULL::text AS currency,
+       c.reprocessings AS tries
+FROM rejected_case c
+WHERE c.state <> 'resolved'
+  AND ($1::text[] IS NULL OR c.merchant_id = ANY ($1)) AND ($2::text IS NULL OR c.merchant_id = $2)
+  AND ($3::text IS NULL OR c.provider = $3) AND ($4::text IS NULL OR c.category = $4) AND ($5::text IS NULL OR coalesce(c.owner, '') = $5)
+  AND (c.created_at, c.case_id) > ($6::timestamptz, $7::text)
+  AND ($9::text[] IS NULL OR c.case_id = ANY ($9))
+ORDER BY c.created_at, c.case_id
+LIMIT $8;
+
+-- cases_total: how many; their money is that of their payments
+SELECT NULL::text AS currency, count(*) AS n, NULL::bigint AS amount
+FROM rejected_case c
+WHERE c.state <> 'resolved'
+  AND ($1::text[] IS NULL OR c.merchant_id = ANY ($1)) AND ($2::text IS NULL OR c.merchant_id = $2)
+  AND ($3::text IS NULL OR c.provider = $3) AND ($4::text IS NULL OR c.category = $4) AND ($5::text IS NULL OR coalesce(c.owner, '') = $5);
+
+-- in_doubt: attempts in doubt, by the time at which recovery gave up; $5: the currency
+SELECT a.attempt_id AS item_id, a.merchant_id, a.payment_id, a.provider, a.operation AS kind, a.state,
+       coalesce(a.provider_reference, '') || CASE WHEN a.key_taken THEN ' its key was used for another request' ELSE '' END AS says,
+       NULL::text AS owner, a.parked_at AS since, a.parked_at AS place, a.amount, a.currency, 0 AS tries
+FROM attempt a
+WHERE a.parked_at IS NOT NULL
+  AND ($1::text[] IS NULL OR a.merchant_id = ANY ($1)) AND ($2::text IS NULL OR a.merchant_id = $2)
+  AND ($3::text IS NULL OR a.provider = $3) AND ($4::text IS NULL OR a.operation = $4) AND ($5::text IS NULL OR a.currency = $5)
+  AND (a.parked_at, a.attempt_id) > ($6::timestamptz, $7::text)
+  AND ($9::text[] IS NULL OR a.attempt_id = ANY ($9))
+ORDER BY a.parked_at, a.attempt_id
+LIMIT $8;
+
+-- in_doubt_total: how many, and how much in which currency
+SELECT a.currency AS currency, count(*) AS n, sum(a.amount)::bigint AS amount
+FROM attempt a
+WHERE a.parked_at IS NOT NULL
+  AND ($1::text[] IS NULL OR a.merchant_id = ANY ($1)) AND ($2::text IS NULL OR a.merchant_id = $2)
+  AND ($3::text IS NULL OR a.provider = $3) AND ($4::text IS NULL OR a.operation = $4) AND ($5::text IS NULL OR a.currency = $5)
+GROUP BY a.currency ORDER BY a.currency;
+
+-- late_money: payments with late money that nobody has decided on, by id; $5: the currency
+SELECT p.payment_id AS item_id, p.merchant_id, p.payment_id, p.provider, p.state AS kind, p.state,
+       coalesce(p.provider_reference, '') AS says, NULL::text AS owner, p.updated_at AS since, p.created_at AS place,
+       (p.amount_late - coalesce(p.amount_late_accepted, 0) - coalesce(p.amount_late_returning, 0)
+        - coalesce(p.amount_late_returned, 0))::bigint AS amount,
+       p.currency, 0 AS tries
+FROM payment p
+WHERE p.amount_late > 0
+  AND p.amount_late > coalesce(p.amount_late_accepted, 0) + coalesce(p.amount_late_returning, 0)
+      + coalesce(p.amount_late_returned, 0)
+  AND ($1::text[] IS NULL OR p.merchant_id = ANY ($1)) AND ($2::text IS NULL OR p.merchant_id = $2)
+  AND ($3::text IS NULL OR p.provider = $3) AND ($4::text IS NULL OR p.state = $4) AND ($5::text IS NULL OR p.currency = $5)
+  AND p.payment_id > $7::text AND $6::timestamptz IS NOT NULL
+  AND ($9::text[] IS NULL OR p.payment_id = ANY ($9))
+ORDER BY p.payment_id
+LIMIT $8;
+
+-- late_money_total: how many, and how much in which currency
+SELECT p.currency AS currency, count(*) AS n, sum((p.amount_late - coalesce(p.amount_late_accepted, 0) - coalesce(p.amount_late_returning, 0)
+        - coalesce(p.amount_late_returned, 0)))::bigint AS amount
+FROM payment p
+WHERE p.amount_late > 0
+  AND p.amount_late > coalesce(p.amount_late_accepted, 0) + coalesce(p.amount_late_returning, 0)
+      + coalesce(p.amount_late_returned, 0)
+  AND ($1::text[] IS NULL OR p.merchant_id = ANY ($1)) AND ($2::text IS NULL OR p.merchant_id = $2)
+  AND ($3::text IS NULL OR p.provider = $3) AND ($4::text IS NULL OR p.state = $4) AND ($5::text IS NULL OR p.currency = $5)
+GROUP BY p.currency ORDER BY p.currency;
+
+-- alerts: alerts that are not resolved, by when they opened; they are the platform's and of no merchant or provider; $5: the
+-- name. There are as many as conditions and what they are about
+SELECT a.alert_id AS item_id, NULL::text AS merchant_id, NULL::text AS payment_id, NULL::text AS provider, a.severity AS kind,
+       a.state, a.name || ' (' || a.about || '): ' || a.summary AS says, coalesce(a.acknowledged_by, a.owner) AS owner,
+       a.began_at AS since, a.opened_at AS place, NULL::bigint AS amount, NULL::text AS currency, a.openings AS tries
+FROM alert a
+WHERE a.merchant_id = 'operators' AND a.state <> 'resolved'
+  AND $1::text[] IS NULL AND $2::text IS NULL AND $3::text IS NULL
+  AND ($4::text IS NULL OR a.severity = $4) AND ($5::text IS NULL OR a.name = $5)
+  AND (a.opened_at, a.alert_id) > ($6::timestamptz, $7::text)
+  AND ($9::text[] IS NULL OR a.alert_id = ANY ($9))
+ORDER BY a.opened_at, a.alert_id
+LIMIT $8;
+
+-- alerts_total: how many
+SELECT NULL::text AS currency, count(*) AS n, NULL::bigint AS amount
+FROM alert a
+WHERE a.merchant_id = 'operators' AND a.state <> 'resolved'
+  AND $1::text[] IS NULL AND $2::text IS NULL AND $3::text IS NULL
+  AND ($4::text IS NULL OR a.severity = $4) AND ($5::text IS NULL OR a.name = $5);
+
+-- amounts: what these payments are over, for work that has no amount of its own ($1: merchants, $2: their payments)
+SELECT p.payment_id, p.amount, p.currency
+FROM (SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS payment_id) k
+JOIN payment p ON p.merchant_id = k.merchant_id AND p.payment_id = k.payment_id;
+
+-- notes: the newest $2 acts on something, notes among them
+SELECT act_id, act, operator, reason, at FROM operator_act WHERE target = $1 ORDER BY act_id DESC LIMIT $2;

@@ -1,0 +1,122 @@
+"""What waits for a person, in one shape: dead letters, rejected cases, attempts in doubt, late money, alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Final, Literal, get_args
+
+import asyncpg
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tallystick.record.postgres import sql
+from tallystick.record.postgres.structs import structs_of
+
+STATEMENTS: Final = sql.load("work_lists.sql")
+
+#: The lists, by the names of their statements.
+WorkList = Literal["in_doubt", "cases", "dead_letters", "late_money", "alerts"]
+
+WORK_LISTS: Final[tuple[WorkList, ...]] = get_args(WorkList)
+
+#: Before everything that was ever recorded.
+_BEGINNING: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+class WorkFilter(Struct, frozen=True, kw_only=True):
+    """Which rows; None matches all. ``merchants``: those that may be seen, None is every one. ``kind``: an event's
+    type, a case's category, an attempt's operation, a payment's state. ``own``: what the list filters by beside that:
+    the account, the owner (empty: nobody), the currency."""
+
+    merchants: Collection[str] | None = None
+    merchant: str | None = None
+    provider: str | None = None
+    kind: str | None = None
+    own: str | None = None
+
+
+class WorkItem(Struct, frozen=True, kw_only=True):
+    """One row. ``since``: since when it waits. ``place``: with ``item_id`` its place in the list. ``amount`` is in
+    minor units, of the payment where the row has none of its own; None where no payment is known."""
+
+    item_id: str
+    merchant_id: str | None
+    payment_id: str | None
+    provider: str | None
+    kind: str
+    state: str
+    says: str | None
+    owner: str | None
+    since: datetime
+    place: datetime
+    amount: int | None
+    currency: str | None
+    tries: int
+
+
+class Total(Struct, frozen=True, kw_only=True):
+    """How many rows, and how much money; without a currency where rows have no amount of their own."""
+
+    currency: str | None
+    n: int
+    amount: int | None
+
+
+class NoteRow(Struct, frozen=True, kw_only=True):
+    """An act on something: a note, or what somebody did. ``reason``: why, or the note itself."""
+
+    act_id: str
+    act: str
+    operator: str
+    reason: str
+    at: datetime
+
+
+class WorkReads:
+    """Reads over a pool of connections. They raise what asyncpg raises."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def page(
+        self,
+        of_list: WorkList,
+        which: WorkFilter,
+        after: tuple[datetime, str] | None,
+        limit: int,
+        *,
+        ids: Sequence[str] | None = None,
+    ) -> Sequence[WorkItem]:
+        """Rows after that place, the oldest first, each with its money; only those of ``ids``, where they are named."""
+        values = (*_values(which), *(after or (_BEGINNING, "")), limit, ids)
+        return await self._with_amounts(structs_of(await self._pool.fetch(STATEMENTS[of_list], *values), WorkItem))
+
+    async def totals(self, of_list: WorkList, which: WorkFilter) -> Sequence[Total]:
+        """How much there is of it, by currency where rows have amounts."""
+        return structs_of(await self._pool.fetch(STATEMENTS[f"{of_list}_total"], *_values(which)), Total)
+
+    async def notes(self, target: str, limit: int) -> Sequence[NoteRow]:
+        """What people did about it and noted, the newest first."""
+        return structs_of(await self._pool.fetch(STATEMENTS["notes"], target, limit), NoteRow)
+
+    async def _with_amounts(self, items: Sequence[WorkItem]) -> Sequence[WorkItem]:
+        """Events are distributed by their providers and payments by merchants: two statements, and no join."""
+        of = {(each.merchant_id, each.payment_id) for each in items if each.amount is None}
+        named = sorted((merchant, payment) for merchant, payment in of if merchant and payment)
+        if not named:
+            return items
+        rows = await self._pool.fetch(STATEMENTS["amounts"], *map(list, zip(*named, strict=True)))
+        known = {row["payment_id"]: (row["amount"], row["currency"]) for row in rows}
+        nothing = (None, None)
+        return [
+            each
+            if each.amount is not None
+            else replace(each, amount=(found := known.get(each.payment_id or "", nothing))[0], currency=found[1])
+            for each in items
+        ]
+
+
+def _values(which: WorkFilter) -> tuple[object, ...]:
+    merchants = None if which.merchants is None else sorted(which.merchants)
+    return (merchants, which.merchant, which.provider, which.kind, which.own)

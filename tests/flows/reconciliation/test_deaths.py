@@ -1,0 +1,82 @@
+"""A process that compares and posts a file dies at each of its statements and commits. The next one goes on: nothing
+is lost, and nothing is there twice."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Any, Final, cast
+
+import pytest
+from msgspec.structs import replace
+
+from tallystick.access.key_store import OPERATORS
+from tallystick.flows.reconciliation.matching import compare_file
+from tallystick.flows.reconciliation.posting import post_batch
+from tallystick.flows.runtime import Runtime
+from tallystick.kit.ids import new_id
+from tallystick.record.journal import Journal
+from tallystick.record.postgres.settlement_evidence import EvidenceBook
+from tests.support.database import Database
+from tests.support.inbox import assert_invariants
+from tests.support.runtime import BookedProvider, runtime_of
+from tests.support.settlement_days import ACTOR, Acquirer, balances, paid
+from tests.support.settlement_imports import Died, DyingPool, imported
+
+#: Points that there are now. Fewer mean that the enumeration lost sight of something.
+POINTS: Final = 20
+
+
+class _Nothing:
+    def terminate(self) -> None:
+        """A journal's connections are its own."""
+
+
+class DyingJournal:
+    """A journal of a process that dies before or after one of its commits."""
+
+    def __init__(self, journal: Journal, pool: DyingPool) -> None:
+        self._journal, self._pool = journal, pool
+
+    async def commit(self, change: Any) -> Any:
+        return await self._pool.point(_Nothing(), lambda: self._journal.commit(change))
+
+
+def dying(runtime: Runtime, at: int, *, after: bool) -> tuple[Runtime, DyingPool]:
+    """The process, which dies at its n-th statement or commit."""
+    pool = DyingPool(runtime.pool, at, after=after)
+    stores = replace(runtime.stores, evidence=EvidenceBook(cast(Any, pool), OPERATORS))
+    return replace(runtime, stores=stores, journal=cast(Journal, DyingJournal(runtime.journal, pool))), pool
+
+
+async def carry_out(runtime: Runtime, file_id: str) -> None:
+    await compare_file(runtime, file_id, ACTOR)
+    for name in await runtime.stores.evidence.batches_of(file_id):
+        await post_batch(runtime, name, ACTOR)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+async def test_a_process_dies_anywhere(database: Database, tmp_path: Path, after: bool) -> None:
+    """Two merchants in one batch, and a file that adds a row to it later."""
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        for at in count(1):
+            merchants = ["m" + new_id("ins")[-12:] for _ in range(2)]
+            payments = [await paid(runtime, merchant) for merchant in merchants]
+            file = Acquirer()
+            file.of(payments[0], "charge", 1_000, 30)
+            first = (await imported(runtime, file.text(), tmp_path, name=f"{at}.csv")).file.file_id
+            await carry_out(runtime, first)
+            file.of(payments[1], "charge", 1_000, 30)
+            second = (await imported(runtime, file.text(), tmp_path, name=f"{at}b.csv")).file.file_id
+            process, pool = dying(runtime, at, after=after)
+            with suppress(Died, ExceptionGroup):
+                await carry_out(process, second)
+            await carry_out(runtime, second)
+            for merchant in merchants:
+                assert await balances(runtime, merchant) == {"merchant_available": -1_000, "settled:simulator": 1_000}
+            if not pool.dead:
+                assert pool.points >= POINTS, pool.points
+                break
+    for merchant in merchants:
+        await assert_invariants(database, merchant)

@@ -1,0 +1,163 @@
+"""A settlement file end to end on a real database: imported, compared, kept as evidence, and posted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import psycopg
+import pytest
+
+from tallystick.access.key_store import OPERATORS
+from tallystick.domain.settlement_evidence import Evidence
+from tallystick.flows.reconciliation.matching import Compared, NotComparable, compare_file
+from tallystick.flows.reconciliation.posting import batch_id_of, post_batch
+from tallystick.flows.runtime import Runtime
+from tallystick.kit.ids import new_id
+from tests.guarantees.second_opinion.comparison import disagreements
+from tests.guarantees.second_opinion.exported import history, stored_books
+from tests.guarantees.second_opinion.interpreter import read as second_opinion
+from tests.support.database import Database
+from tests.support.inbox import assert_invariants
+from tests.support.runtime import BookedProvider, runtime_of
+from tests.support.settlement_days import ACTOR, Acquirer, balances, paid, posted_of, refunded, settled
+from tests.support.settlement_imports import imported
+
+
+async def evidence_of(runtime: Runtime, file_id: str) -> Sequence[Any]:
+    return await runtime.pool.fetch("SELECT * FROM settlement_evidence WHERE file_id = $1 ORDER BY position", file_id)
+
+
+async def test_a_day_is_settled_to_the_unit(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
+    """Worked out by hand. Two captures of 1,000 and a refund of 400 with fees of 30, 30 and 0; a fee of 5, a reserve
+    of 100, a row of 77 that nobody knows, and all of it is paid out."""
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        first, second = await paid(runtime, fresh_merchant), await paid(runtime, fresh_merchant)
+        back = await refunded(runtime, second, 400)
+        assert await balances(runtime, fresh_merchant) == {"provider:simulator": 1_600, "merchant": -1_600}
+        file = Acquirer()
+        file.of(first, "charge", 1_000, 30)
+        file.of(second, "charge", 1_000, 30)
+        file.of(back, "refund", -400)
+        file.row("fee", -5)
+        file.row("reserve", -100)
+        file.row("riddle", 77)
+        file.row("payout", -(940 + 572))
+        file_id, compared, batch = await settled(runtime, file.text(), tmp_path)
+        assert compared.by_reason == {
+            ("matched", "same"): 3,
+            ("explained", "provider_fee"): 1,
+            ("explained", "reserve"): 1,
+            ("unexplained", "unknown_type"): 1,
+            ("explained", "payout"): 1,
+        }
+        assert await balances(runtime, fresh_merchant) == {"merchant_available": -1_600, "settled:simulator": 1_600}
+        assert await posted_of(runtime, batch) == {
+            "settled:simulator": -1_600,
+            "fees:provider": 65,
+            "reserve:simulator": 100,
+            "unexplained:simulator": -77,
+            "bank_in_transit:simulator": 1_512,
+        }, "the provider's balance is zero again"
+        assert (batch.state, batch.net, batch.version) == ("posted", 0, 2)
+        [row, *_] = await evidence_of(runtime, file_id)
+        assert (row["payment_id"], row["covers"], row["difference"], row["stage"]) == (
+            first["id"],
+            1_000,
+            -30,
+            "provider_reference",
+        )
+        [kept] = await runtime.stores.evidence.of_payment(fresh_merchant, first["id"])
+        assert isinstance(kept, Evidence) and kept.compared["amount"] == [1_000, 1_000]
+    with psycopg.connect(database.owner_url, autocommit=True) as owner:
+        for merchant_id in (fresh_merchant, OPERATORS):
+            opinion = second_opinion(history(owner, merchant_id))
+            assert opinion.seen and disagreements(opinion, stored_books(owner, merchant_id)) == []
+    await assert_invariants(database, fresh_merchant)
+
+
+async def test_the_same_again_posts_nothing(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
+    """The file again, by two processes at once, each comparing and posting."""
+    async with (
+        runtime_of(database.app_url, BookedProvider()) as one,
+        runtime_of(database.app_url, BookedProvider()) as other,
+    ):
+        file = Acquirer()
+        file.of(await paid(one, fresh_merchant), "charge", 1_000, 30)
+        stored = (await imported(one, file.text(), tmp_path)).file
+        done = await asyncio.gather(
+            *(compare_file(each, stored.file_id, ACTOR) for each in (one, other, one, other)), return_exceptions=True
+        )
+        assert sorted(each.rows for each in done if isinstance(each, Compared)) == [0, 0, 0, 1], done
+        [name] = await one.stores.evidence.batches_of(stored.file_id)
+        posted = await asyncio.gather(*(post_batch(each, name, ACTOR) for each in (one, other, one, other)))
+        assert {each.state for each in posted} == {"posted"}
+        assert await balances(one, fresh_merchant) == {"merchant_available": -1_000, "settled:simulator": 1_000}
+        again = await imported(other, file.text(), tmp_path)
+        assert again.already
+        assert (await compare_file(other, again.file.file_id, ACTOR)).rows == 0
+        steps = await one.pool.fetchval(
+            "SELECT count(*) FROM transition WHERE merchant_id = $1 AND subject_id = $2", OPERATORS, batch_id_of(name)
+        )
+        assert steps == 2
+    await assert_invariants(database, fresh_merchant)
+
+
+async def test_a_supplement_posts_the_difference(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        file = Acquirer()
+        file.of(await paid(runtime, fresh_merchant), "charge", 1_000, 30)
+        await settled(runtime, file.text(), tmp_path)
+        file.of(await paid(runtime, fresh_merchant, 500), "charge", 500, 20)
+        _, compared, batch = await settled(runtime, file.text(), tmp_path, name="again.csv")
+        assert compared.rows == 1, "the row that is known is not compared again"
+        assert await balances(runtime, fresh_merchant) == {"merchant_available": -1_500, "settled:simulator": 1_500}
+        assert (batch.merchants, batch.fees, len(batch.files), batch.state) == (1_500, 50, 2, "posted")
+    await assert_invariants(database, fresh_merchant)
+
+
+async def test_a_late_row_of_another_batch_is_a_duplicate(
+    database: Database, fresh_merchant: str, tmp_path: Path
+) -> None:
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        payment = await paid(runtime, fresh_merchant)
+        first, second = Acquirer(), Acquirer()
+        first.of(payment, "charge", 1_000)
+        second.of(payment, "charge", 1_000)
+        await settled(runtime, first.text(), tmp_path)
+        _, compared, batch = await settled(runtime, second.text(), tmp_path, name="second.csv")
+        assert compared.by_reason == {("mismatched", "duplicate"): 1}
+        assert await balances(runtime, fresh_merchant) == {"merchant_available": -1_000, "settled:simulator": 1_000}
+        assert batch.unexplained == 1_000
+    await assert_invariants(database, fresh_merchant)
+
+
+async def test_a_batch_that_does_not_add_up_is_not_compared(
+    database: Database, fresh_merchant: str, tmp_path: Path
+) -> None:
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        file = Acquirer()
+        file.of(await paid(runtime, fresh_merchant), "charge", 1_000)
+        text = file.text().replace(",1000,,,,,,,,,", ",999,,,,,,,,,")
+        assert text != file.text()
+        stored = (await imported(runtime, text, tmp_path)).file
+        assert (await compare_file(runtime, stored.file_id, ACTOR)).rows == 0
+        assert await runtime.stores.evidence.batches_of(stored.file_id) == []
+        assert await balances(runtime, fresh_merchant) == {"provider:simulator": 1_000, "merchant": -1_000}
+
+
+async def test_what_is_not_imported_is_not_compared(database: Database) -> None:
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        with pytest.raises(NotComparable):
+            await compare_file(runtime, new_id("stl"), ACTOR)
+
+
+async def test_evidence_is_never_changed(database: Database) -> None:
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        for table in ("settlement_evidence", "settlement_evidence_set", "settlement_evidence_sum"):
+            for statement in (f"UPDATE {table} SET currency = 'USD'", f"DELETE FROM {table}"):
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    await runtime.pool.execute(statement)

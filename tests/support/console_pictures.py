@@ -1,0 +1,83 @@
+"""Pictures of every page of the console, at both widths and in both themes: ``python -m tests.support.console_pictures
+FOLDER``. A person looks at them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.support.browser import THEMES, WIDTHS, desk, launched, over_http
+from tests.support.console import inside_console
+from tests.support.console_scene import Scene, scene
+from tests.support.database import Database
+from tests.support.runtime import BookedProvider
+
+
+def pages_of(found: Scene) -> dict[str, str]:
+    """The pages that there are pictures of."""
+    return {
+        "overview": "/console",
+        "trends": "/console/trends",
+        "find": "/console/find?q=nothing",
+        "payment": f"/console/payments/{found.payment_id}",
+        "payment-hostile": f"/console/payments/{found.hostile}",
+        "in-doubt": "/console/in-doubt",
+        "attempt": f"/console/in-doubt/rows/{found.in_doubt}",
+        "cases": "/console/cases",
+        "case": f"/console/cases/rows/{found.case_id}",
+        "dead-letters": "/console/dead-letters",
+        "dead-letter": f"/console/dead-letters/rows/{found.event_ids[0]}",
+        "preview": "/console/dead-letters/replay/preview",
+        "late-money": "/console/late-money",
+        "alerts": "/console/alerts",
+        "providers": "/console/providers",
+        "merchants": "/console/merchants",
+        "merchant": "/console/merchants/shop",
+        "endpoint": f"/console/merchants/shop/endpoints/{found.endpoint_id}",
+        "acts": "/console/acts",
+        "settings": "/console/settings",
+        "account": "/console/accounts?account=suspense:simulator&currency=EUR",
+        "refused-webhooks": "/console/refused-webhooks",
+    }
+
+
+async def take(database: Database, folder: Path, only: list[str]) -> None:
+    """All of them, on a database of their own."""
+    found = await scene(database, "shop", dead_letters=12)
+    async with (
+        inside_console(database, BookedProvider()) as console,
+        over_http(console) as origin,
+        launched() as browser,
+    ):
+        for width in WIDTHS:
+            for theme in THEMES:
+                if (width == WIDTHS[0]) == (theme == "light") and only[:1] == ["half"]:
+                    continue
+                async with desk(
+                    browser, console, origin, "operator", "auditor", "admin", width=width, theme=theme
+                ) as somebody:
+                    for name, path in pages_of(found).items():
+                        if not only or name in only or only == ["half"]:
+                            await somebody.go(path)
+                            await somebody.page.screenshot(path=folder / f"{name}-{width}-{theme}.png", full_page=True)
+                    for complaint in dict.fromkeys(somebody.complaints):
+                        print(complaint)
+
+
+def main() -> None:
+    """Start a PostgreSQL, fill it, and take them."""
+    from tallystick.record.postgres.embedded.server import EmbeddedPostgres  # starts a program
+    from tallystick.record.postgres.migrate import migrate
+
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="tally-") as data_dir, EmbeddedPostgres(Path(data_dir)) as postgres:
+        urls = postgres.urls()
+        migrate(urls.owner_url)
+        asyncio.run(take(Database(*urls), folder, sys.argv[2:]))
+
+
+if __name__ == "__main__":
+    main()

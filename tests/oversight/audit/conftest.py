@@ -9,11 +9,13 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from tallystick.access.key_store import create_key
 from tallystick.kit.ids import new_id
 from tallystick.oversight.audit.anchors import Anchor, read_anchors
 from tallystick.record.postgres.connections import open_pool
 from tests.support.audit import SETTINGS, copy_heads, seal_all
 from tests.support.database import Database, NewDatabase
+from tests.support.runtime import BookedProvider, Client, runtime_of
 from tests.support.sample import Sample, make_sample
 
 
@@ -25,8 +27,12 @@ def database(new_database: NewDatabase) -> Database:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def sample(database: Database) -> Sample:
-    """One merchant's payments."""
-    return await make_sample(database.app_url, "m" + new_id("ins")[-12:])
+    """One merchant's payments; beside it another merchant's, and a key."""
+    sample = await make_sample(database.app_url, "m" + new_id("ins")[-12:])
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        await Client(runtime, "n" + new_id("ins")[-12:]).create("other")
+    await create_key(database.app_url, sample.merchant)
+    return sample
 
 
 @pytest.fixture(scope="session")

@@ -178,6 +178,42 @@ async def test_what_commits_later_than_the_window_is_sealed_and_told(fresh: Data
     assert report.unsealed == 0
 
 
+async def test_what_waits_while_the_sealer_catches_up_is_no_finding(
+    fresh: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many windows old, and the checkpoint is new; a row that is older than what is sealed is one."""
+    monkeypatch.setattr(seal, "AT_ONCE", 7)
+    async with _pool(fresh) as pool:
+        await seal_all(pool)
+        await pool.execute("DELETE FROM watch")
+        for number in range(30):
+            await pool.execute(_ANSWER, "m", f"k{number}", -number - 10)
+        sealer = sealer_of(pool, shift_ms=3_600_000, audit_sweep_interval_ms=86_400_000)
+        await sealer.round()
+        await sealer.leave()
+        assert (await _holds(fresh)).unsealed == 23
+        await pool.execute(_ANSWER, "m", "forged", 30)
+        owner = await asyncpg.connect(fresh.owner_url)
+        async with owner.transaction():
+            report = await compare(owner)
+        await owner.close()
+    assert (named(report), report.unsealed) == (["not_sealed: response m forged"], 23)
+
+
+async def test_a_slash_in_a_name_makes_no_two_keys_alike(fresh: Database) -> None:
+    act = (
+        "INSERT INTO operator_act (operator, idempotency_key, act_id, act, target, arguments, fingerprint, reason,"
+        " result, at) VALUES ($1, $2, $1 || $2, 'a', 't', '{}', '', 'r', '{}', now())"
+    )
+    async with _pool(fresh) as pool:
+        for operator, key in (("a/b", "c"), ("a", "b/c"), ("a~1b", "c"), ("a~0", "/c")):
+            await pool.execute(act, operator, key)
+        await seal_all(pool)
+        keys = await pool.fetch("SELECT leaf_key FROM audit_leaf WHERE kind = 'operator_act'")
+    assert (await _holds(fresh)).unsealed == 0
+    assert sorted(row["leaf_key"] for row in keys) == ["a/b/c", "a~00//c", "a~01b/c", "a~1b/c"]
+
+
 class _Dying:
     """A connection on which the process is killed before one statement. ``left``: how many are run before it."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from heapq import nsmallest
 from typing import Final, Literal
 
 import asyncpg
@@ -129,20 +130,26 @@ class Verifier:
         self._trees: dict[int, Tree] = {}
         self._checkpoints: dict[int, str] = {}
         self._swept: datetime | None = None
+        self._swept_last: datetime | None = None
+        self._newest: datetime | None = None
+        self._waiting: list[tuple[datetime, str]] = []
         self.report = AuditReport()
 
     async def run(self, anchors: Sequence[Anchor] = ()) -> AuditReport:
         """Compare everything. Raises what the database raises."""
-        self._swept = await self._rows.first_sweep()
+        self._swept, self._swept_last = await self._rows.first_sweep(), await self._rows.last_sweep()
         for group in await self._rows.groups():
             await self._read_group(group)
         await self._read_checkpoints()
         for kind in KINDS:
+            self._newest, self._waiting = self._swept_last, []
             async for things in self._rows.every(kind, PAGE):
                 for thing in things:
                     self._compare(thing)
                 self.report.examined += len(things)
+                self._waiting = nsmallest(KEPT, self._waiting)
                 self._progress(self.report.examined, max(self.report.examined, self._size()))
+            self._name_passed_by()
         await self._name_missing()
         for merchant_id, table, name, stream in await self._rows.strays(KEPT):
             self.report.add("stray", f"{table} {merchant_id} {name}", f"it belongs to no change of {stream}")
@@ -239,17 +246,29 @@ class Verifier:
         if not same:
             detail = f"it is not what was sealed at {sealed_at:%Y-%m-%d %H:%M:%S} UTC"
             self.report.add("changed", about, detail)
-        elif self._swept is not None and sealed_at > self._swept and thing.at < sealed_at - self._window:
+            return
+        if self._newest is None or thing.at > self._newest:
+            self._newest = thing.at
+        if self._swept is not None and sealed_at > self._swept and thing.at < sealed_at - self._window:
             self.report.late.append(about)
 
     def _note_unsealed(self, thing: Thing, about: str) -> None:
-        until = self.report.sealed_until
-        if self._swept is not None and until is not None and thing.at < until - self._window:
-            self.report.add("not_sealed", about, "it is older than what is sealed, and is in no tree")
-            return
         self.report.unsealed += 1
+        self._waiting.append((thing.at, about))
         if self.report.unsealed_since is None or thing.at < self.report.unsealed_since:
             self.report.unsealed_since = thing.at
+
+    def _name_passed_by(self) -> None:
+        """Name what is older than the last look at everything, or than the newest thing of its kind that is sealed: a
+        sealer that catches up takes the oldest first, so what waits for it is younger."""
+        until = self.report.sealed_until
+        if self._swept is None or until is None or self._newest is None:
+            return
+        passed = min(until, self._newest) - self._window
+        for at, about in self._waiting:
+            if at < passed:
+                self.report.unsealed -= 1
+                self.report.add("not_sealed", about, "it is older than what is sealed, and is in no tree")
 
     async def _name_missing(self) -> None:
         for group, tree in self._trees.items():

@@ -34,6 +34,8 @@ WELL_FORMED = {
     "alert": new_id("alr"),
     "request": new_id("apr"),
     "role": "viewer",
+    "file": new_id("stl"),
+    "schedule": __file__,
 }
 
 #: Words that are not required one by one, but of which a command needs some.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import groupby
 from typing import Any
 
 from msgspec.structs import replace
 
+from tallystick.decisions import settlements
 from tallystick.decisions.alerts import acknowledge, cleared, raised, resolve
 from tallystick.decisions.change_builder import Cause
 from tallystick.domain.alert import Alert, Found
@@ -16,6 +17,7 @@ from tallystick.domain.api_keys import LETTERS
 from tallystick.domain.change import Change
 from tallystick.domain.compiled_replay import replayed
 from tallystick.domain.replay import HistoryStep
+from tallystick.domain.settlement import SettledBatch, Settlement
 from tallystick.kit.clock import utc_now
 from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants import history, ledger, messages
@@ -95,6 +97,40 @@ def history_of_an_alert() -> list[HistoryStep]:
     alert = decided(raised(alert, alert.alert_id, "operators", again, cause()))
     decided(resolve(alert, "ada", cause()))
     return [step for change in changes for step in _steps(change)]
+
+
+def histories_of_a_settlement() -> list[Sequence[HistoryStep]]:
+    """A batch that is counted, posted, supplemented and posted again; and its merchant's part."""
+    at = utc_now()
+    batch_steps: list[Change] = []
+    part_steps: list[Change] = []
+
+    def cause() -> Cause:
+        number = len(batch_steps) + len(part_steps)
+        return Cause(change_id=new_id("chg"), at=at + timedelta(seconds=number), trigger="evidence", actor="worker")
+
+    name = settlements.BatchName(provider="simulator", account="main", batch="b1", currency="EUR")
+    batch: SettledBatch | None = None
+    part: Settlement | None = None
+    batch_id, part_id = new_id("stb"), new_id("stm")
+    roots = {"first": "1a", "second": "2b"}
+    for files in (1, 2):
+        sums = [
+            settlements.EvidenceSum(
+                merchant_id="acme", part="charges", rows=files, gross=1_000 * files, fee=30 * files, tax=files
+            )
+        ]
+        counted = dict(list(roots.items())[:files])
+        batch_steps.append(settlements.counted(batch, "operators", batch_id, name, counted, sums, cause()))
+        batch = batch_steps[-1].one(SettledBatch)
+        assert batch is not None
+        change = settlements.part_posted(part, batch, "acme", part_id, sums, cause())
+        assert change is not None
+        part_steps.append(change)
+        part = change.one(Settlement)
+        batch_steps.append(settlements.completed(batch, cause()))
+        batch = batch_steps[-1].one(SettledBatch)
+    return [[step for change in changes for step in _steps(change)] for changes in (batch_steps, part_steps)]
 
 
 def as_read(record: PaperRecord) -> PaymentRecord:

@@ -126,6 +126,10 @@ Config = Annotated[
 ]
 
 
+#: How every command is asked what it does.
+HELP_OPTIONS: Final = ["-h", "--help"]
+
+
 class Commands(TyperGroup):
     """The commands above, each loaded when it is asked for."""
 
@@ -167,6 +171,8 @@ def _with_config(command: Any) -> Any:
     """The command, and each below it, with ``--config``: it may stand anywhere on the line. Lists of commands show the
     first sentence of its help."""
     command.params.extend(_config_params())
+    # Not only taken over from the program's context: a command makes its help option once, whoever asks for it first.
+    command.context_settings.setdefault("help_option_names", HELP_OPTIONS)
     command.short_help = " ".join((command.help or "").split()).partition(". ")[0].removesuffix(".")
     for below in getattr(command, "commands", {}).values():
         _with_config(below)
@@ -178,7 +184,7 @@ app: Final = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},  # every command takes it over
+    context_settings={"help_option_names": HELP_OPTIONS},
 )
 
 

@@ -38,6 +38,7 @@ def set_schedule(
 ) -> None:
     """Set the fees of an account from a day on. Earlier versions stay, and what was judged by them."""
     require_words(("--reason", reason))
+    settings = settings_from(data_dir)
     stated: StatedSchedule = stated_schedule(schedule.read_bytes())
 
     async def do(runtime: Runtime, asked: AskedAct) -> OperatorAct:
@@ -54,7 +55,7 @@ def set_schedule(
             "rates": rates_as_json(stated.rates),
         },
     )
-    done = act_on(settings_from(data_dir), asking, do)
+    done = act_on(settings, asking, do)
     print_done(done, as_json, f"The fees of {asking.target} are version {done.act.result['version']}.")
 
 

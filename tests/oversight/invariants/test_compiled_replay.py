@@ -20,7 +20,7 @@ from tallystick.record.postgres.stream_record import StreamRecord
 from tests.guarantees.test_posts_are_checked import LIVES
 from tests.support.database import DEEP
 from tests.support.notices import SITUATIONS
-from tests.support.paper_invariants import as_read, histories_beside, history_of_an_alert
+from tests.support.paper_invariants import as_read, histories_beside, histories_of_a_settlement, history_of_an_alert
 
 #: Changes of one field, or none, that are wrong for some kind or step and right for another.
 CHANGES: Final = (
@@ -133,7 +133,7 @@ def histories() -> list[Sequence[HistoryStep]]:
     """The histories of many lives, each once."""
     records = [life() for life in (*SITUATIONS.values(), *LIVES.values())]
     lives = [[*as_read(record).histories.values(), *histories_beside(record)] for record in records]
-    lives.append([history_of_an_alert()])
+    lives += [[history_of_an_alert()], histories_of_a_settlement()]
     return list(
         {tuple((each.to_state, each.change) for each in steps): steps for life in lives for steps in life}.values()
     )

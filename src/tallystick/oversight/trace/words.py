@@ -227,6 +227,8 @@ ACTS: Final[Mapping[str, str]] = {
     "operator.disable": "operator disabled",
     "operator.reset": "operator's credentials reset",
     "evidence.read": "raw evidence read",
+    "fee_schedule.set": "fee schedule set",
+    "settlement_file.withdraw": "settlement file withdrawn",
 }
 
 #: Kinds of ledger rows.
@@ -264,6 +266,12 @@ ACCOUNTS: Final[Mapping[str, str]] = {
     "refunds_in_flight": "refunds under way at {}",
     "disputes": "disputed money at {}",
     "suspense": "suspense at {}",
+    "settled": "settled by {}, to be shared out",
+    "provider_balance": "what {} holds for us",
+    "reserve": "what {} keeps back",
+    "tax": "taxes charged by {}",
+    "bank_in_transit": "on its way from {} to the bank",
+    "unexplained": "unexplained at {}",
 }
 
 

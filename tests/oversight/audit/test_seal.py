@@ -172,9 +172,11 @@ async def test_what_commits_later_than_the_window_is_sealed_and_told(fresh: Data
             pass
         await sweeping.round()
         await sweeping.leave()
-        late = await pool.fetchval("SELECT late FROM audit_sweep ORDER BY at DESC LIMIT 1")
+        late = await pool.fetchval("SELECT sum(late)::int FROM audit_sweep")
     report = await _holds(fresh)
-    assert (before, late, report.late) == (0, 1, ["response m held back"])
+    assert (before, late) == (0, 1)
+    # On a slow machine rows about looks at everything may be later than this window, too.
+    assert [each for each in report.late if not each.startswith("sweep ")] == ["response m held back"]
     assert report.unsealed == 0
 
 

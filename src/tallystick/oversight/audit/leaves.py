@@ -232,8 +232,8 @@ def _row(table: str, document: str, salt: bytes) -> bytes:
 
 
 def _with_members_hashed(salt: bytes, name: str, value: bytes, members: Sequence[str]) -> bytes:
-    """The object with some of its members as hashes; an object that has none of them stays as it is written. One that has
-    a member twice is hashed whole: readers differ about what it says."""
+    """The object with some of its members as hashes; an object that has none of them stays as it is written. One
+    that has a member twice is hashed whole: readers differ about what it says."""
     given = _ROW.decode(value)
     if not any(member in given for member in members):
         return value

@@ -304,6 +304,7 @@ class Sealer:
                 merchant_id=thing.merchant_id,
                 key=thing.leaf_key,
                 at=moment(thing.at),
+                next="tallystick audit verify; find out whether a transaction was held back, or somebody inserted it",
             )
 
     async def _end(self, sweep: Sweep) -> None:

@@ -67,6 +67,12 @@ SELECT create_distributed_table('completeness_count', 'minute', colocate_with =>
 SELECT create_distributed_table('alert', 'merchant_id', colocate_with => 'merchant');
 SELECT create_distributed_table('alert_sending', 'alert_id', colocate_with => 'none');
 
+-- Audit: where each sealed thing stands, by its merchant; signed heads, and few rows of the trees and looks at everything.
+SELECT create_distributed_table('audit_leaf', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('audit_head', 'leaf_group', colocate_with => 'none');
+SELECT create_distributed_table('audit_checkpoint', 'number', colocate_with => 'none');
+SELECT create_distributed_table('audit_record', 'name', colocate_with => 'none');
+SELECT create_distributed_table('audit_sweep', 'sweep_id', colocate_with => 'none');
 -- Operators who sign in, their sessions and their tries; and what needs more than one person. Few rows, by their own keys.
 SELECT create_distributed_table('operator_version', 'operator_id', colocate_with => 'none');
 SELECT create_distributed_table('operator_bootstrap', 'place', colocate_with => 'none');

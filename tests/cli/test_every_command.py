@@ -43,6 +43,8 @@ WITHOUT_JSON: Final = {
     "demo": "a demonstration for people",
     "alerts rules": "a file for Prometheus",
     "alerts dashboard": "a file for Grafana",
+    **dict.fromkeys(("audit prove", "audit consistency"), "prints JSON, or the paths of files"),
+    "audit public-key": "prints a key",
     "settlements schema": "a JSON Schema",
 }
 
@@ -91,6 +93,7 @@ WITHOUT_TABLE: Final = {
         ),
         "an act: a sentence",
     ),
+    **dict.fromkeys(("audit status", "audit verify"), "facts of a sealed record: test_audit"),
     "recover": "asks a provider: test_what_a_restored_record_lacks_fits",
     "settings": "a table for a terminal alone: test_settings_stand_in_groups_that_fit",
 }
@@ -254,7 +257,7 @@ def test_settings_stand_in_groups_that_fit(monkeypatch: pytest.MonkeyPatch, caps
     ran = run_here(monkeypatch, capsys, "settings")
     assert max(map(len, re.sub(r"\x1b\[[0-9;]*m", "", ran.out).splitlines())) <= 80
     groups = {row["group"] for row in json.loads(run_here(monkeypatch, capsys, "settings", "--json").out)}
-    assert len(groups) == 16 and all(group and f" {group} " in ran.out for group in groups)
+    assert len(groups) == 17 and all(group and f" {group} " in ran.out for group in groups)
 
 
 def test_what_a_restored_record_lacks_fits(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -314,6 +317,8 @@ NEEDED: Final = {
     "providers pause": ["simulator", "--reason", "r"],
     "providers resume": ["simulator", "--reason", "r"],
     "release mark": ["1.0"],
+    "audit prove": [new_id("pay"), "--merchant", "m"],
+    "audit consistency": ["2", "1"],
     "reconciliation explain": ["simulator"],
     "reconciliation open": ["simulator"],
     "fees set": ["simulator", str(SCHEDULE), "--reason", "r"],
@@ -335,6 +340,7 @@ WITHOUT_DATABASE: Final = {
         "the code alone",
     ),
     **dict.fromkeys(("simulate", "trigger", "listen", "demo", "up"), "the acquirer, the API, or several programs"),
+    "audit public-key": "the settings alone",
     "status": "test_status: it is a finding",
     "doctor": "test_doctor: it is a finding",
 }

@@ -24,6 +24,7 @@ from tallystick.kit.clock import Clock
 from tallystick.oversight.alerts.table import PAGES_AT_MOST, RULES
 from tallystick.providers.port import CircuitState, ProviderCall
 from tallystick.record.postgres.rates import RateBook
+from tests.support.audit import KEY_TEXT, seal_all
 from tests.support.database import Database, NewDatabase
 from tests.support.host_clock import set_host_clock
 from tests.support.inbox import accept, again, captured, drain, envelope
@@ -328,6 +329,24 @@ async def test_settlement_file_missing(database: Database, seen: Seen, tmp_path:
         await eventually_async(
             states, until=lambda found: found == {"simulator/main": "resolved", "simulator/other": "open"}
         )
+
+
+async def test_sealing_late(new_database: NewDatabase, tmp_path: Path, seen: Seen) -> None:
+    """Heads are made by one look of a sealer, and nobody copies them or seals what comes after."""
+    database = new_database()
+    async with watched(
+        database.app_url,
+        audit_sealing=True,
+        audit_signing_key=KEY_TEXT,
+        audit_heads_directory=str(tmp_path),
+        alert_sealing_age_ms=0,
+    ) as runtime:
+        client = Client(runtime, "m")
+        await client.create("sealed")
+        await seal_all(runtime.pool)
+        await client.create("not sealed")
+        assert "not been sealed" in seen(await alert_of(runtime, "sealing_late", "sealing")).summary
+        assert "not been copied" in (await alert_of(runtime, "sealing_late", "copying")).summary
 
 
 def test_every_alert_of_the_table_is_provoked_here() -> None:

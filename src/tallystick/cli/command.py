@@ -51,6 +51,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "keys": "tallystick.cli.keys:app",
     "versions": "tallystick.cli.versions:versions",
     "verify": "tallystick.cli.verify:verify",
+    "audit": "tallystick.cli.audit:app",
     "demo": "tallystick.cli.demo:demo",
     "bench": "tallystick.cli.bench:app",
     "contract": "tallystick.cli.contract:app",

@@ -30,5 +30,7 @@ ID_PREFIXES: Final[Mapping[str, str]] = {
     "lse": "lease of a worker on events or messages",
     "we": "webhook endpoint of a merchant",
     "sec": "signing secret of a webhook endpoint",
+    "rec": "record whose trees of sealed changes are signed",
+    "swp": "look at everything that is sealed",
     "act": "action of a person or a worker on a webhook endpoint",
 }

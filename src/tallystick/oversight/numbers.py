@@ -17,6 +17,7 @@ from tallystick.domain.alert import Alert
 from tallystick.domain.ledger.accounts import disputes_account, refunds_account, suspense_account
 from tallystick.kit.clock import Clock
 from tallystick.kit.metrics import AnyFamily, Levels, Reading, read
+from tallystick.oversight.audit.lag import SealingLag, read_lag
 from tallystick.oversight.cases import Cases, read_cases
 from tallystick.oversight.completeness import WINDOWS
 from tallystick.record.postgres.number_reads import (
@@ -92,6 +93,11 @@ COMPLETE: Final = Levels(
     "Of these, how many have all that must stand beside them: history, postings, messages, answers.",
     ("window",),
 )
+SEALING_LAG: Final = Levels(
+    "tallystick_sealing_lag_seconds",
+    "Where the record is sealed: the age of the oldest change that is not, and since when heads are not copied.",
+    ("what",),
+)
 ALERTS: Final = Levels("tallystick_alerts", "Alerts that are not resolved.", ("alert", "severity", "state"))
 READ_AT: Final = Levels(
     "tallystick_numbers_read_timestamp_seconds",
@@ -118,6 +124,7 @@ NUMBERS: Final[tuple[AnyFamily, ...]] = (
     FILE_MISSING,
     FINAL,
     COMPLETE,
+    SEALING_LAG,
     ALERTS,
     READ_AT,
 )
@@ -148,6 +155,7 @@ class Numbers(Struct, frozen=True, kw_only=True):
     drift: tuple[DriftSum, ...]
     completeness: Mapping[str, Completeness]
     missing_files: tuple[MissingFile, ...] = ()
+    sealing: SealingLag | None = None
 
     def waiting(self, what: str) -> Backlog:
         """One kind of work that waits."""
@@ -158,6 +166,7 @@ class NumberReader:
     """Reads the record for one process. ``reasons``: those of endpoints that were given up."""
 
     def __init__(self, pool: asyncpg.Pool, clock: Clock, settings: Settings, reasons: Sequence[str]) -> None:
+        self._pool = pool
         self._clock = clock
         self._settings = settings
         self._reasons = reasons
@@ -187,6 +196,7 @@ class NumberReader:
                 for name, window in WINDOWS.items()
             },
             missing_files=tuple(await self._missing_files(now)),
+            sealing=await read_lag(self._pool, self._clock, self._settings),
         )
 
     async def _missing_files(self, now: datetime) -> list[MissingFile]:
@@ -278,5 +288,9 @@ def _show_evidence(numbers: Numbers) -> None:
     for state, share in numbers.cases.shares.items():
         CASES_CLOSED[state,] = share
     CASES_UNASSIGNED[()] = numbers.cases.unassigned
+    if numbers.sealing is not None:
+        SEALING_LAG["sealing",] = numbers.sealing.sealing_ms / 1_000
+        if numbers.sealing.copying_ms is not None and numbers.sealing.copying_ms >= 0:
+            SEALING_LAG["copying",] = numbers.sealing.copying_ms / 1_000
     for window, each in numbers.completeness.items():
         FINAL[window,], COMPLETE[window,] = each.final, each.complete

@@ -25,6 +25,9 @@ from tallystick.flows.webhooks.outbound.worker import OutboxWorker
 from tallystick.kit.logs import get_logger
 from tallystick.kit.rounds import Rounds, run_rounds
 from tallystick.kit.spans import end_spans
+from tallystick.oversight.audit.anchors import HeadWriter
+from tallystick.oversight.audit.heads import SigningKey
+from tallystick.oversight.audit.seal import Sealer
 from tallystick.oversight.numbers import NUMBERS
 from tallystick.record.postgres.inbox import TAKE_UP_EVERY_MS
 from tallystick.record.postgres.readiness import WORKER_SESSIONS
@@ -90,10 +93,26 @@ async def periodic_work(runtime: Runtime, watcher: Watcher | None = None) -> Asy
             Rounds("reconciliation", RECONCILE_EVERY_MS, reconciliation.begin, watch=outage),
             Rounds("circuits", LOOK_EVERY_MS, circuits.round, finish=circuits.leave),
             *watcher.rounds(),
+            *sealing_rounds(runtime),
         ]
     finally:
         await outbox.close()
         await watcher.close()
+
+
+def sealing_rounds(runtime: Runtime) -> list[Rounds]:
+    """What seals the record and copies heads, where the settings turn it on. Raises BadSigningKey."""
+    settings = runtime.settings
+    if not settings.audit_sealing or settings.audit_signing_key is None:
+        return []
+    sealer = Sealer(runtime.pool, runtime.clock, settings, SigningKey.from_text(settings.audit_signing_key))
+    rounds = [
+        Rounds("sealing", settings.audit_sealing_interval_ms, sealer.round, finish=sealer.leave, watch=runtime.outage)
+    ]
+    if settings.audit_heads_directory is not None:
+        writer = HeadWriter(runtime.pool, Path(settings.audit_heads_directory).expanduser())
+        rounds.append(Rounds("heads", settings.audit_heads_interval_ms, writer.round, watch=runtime.outage))
+    return rounds
 
 
 def watched_folder(runtime: Runtime) -> list[Rounds]:

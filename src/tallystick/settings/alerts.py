@@ -76,6 +76,10 @@ class AlertSettings(Section):
         int, ms("Nobody watched for longer than this: it is told when somebody does again.")
     ] = 120_000
 
+    alert_sealing_age_ms: Annotated[
+        int, ms("Where the record is sealed: a change that is not, or a head that is not copied, for longer.")
+    ] = 120_000
+
     def faults(self) -> Iterator[str]:
         for name in ("alert_urls", "alert_slack_urls"):
             given = getattr(self, name)

@@ -17,6 +17,7 @@ from msgspec import Struct
 from tallystick.domain.errors import TallystickError
 from tallystick.settings.alerts import AlertSettings
 from tallystick.settings.api import ApiSettings
+from tallystick.settings.audit import AuditSettings
 from tallystick.settings.console import ConsoleSettings
 from tallystick.settings.database import DatabaseSettings
 from tallystick.settings.fields import PREFIX, by_provider, variable
@@ -53,6 +54,7 @@ class Settings(
     JournalSettings,
     NumberSettings,
     AlertSettings,
+    AuditSettings,
     SettlementSettings,
     ProcessSettings,
 ):

@@ -215,6 +215,18 @@ def settlement_file_missing(evidence: Evidence, _: Settings) -> Iterator[Holds]:
         )
 
 
+def sealing_late(evidence: Evidence, settings: Settings) -> Iterator[Holds]:
+    """The record is not sealed, or heads are not copied, for too long."""
+    lag, limit_ms = evidence.numbers.sealing, settings.alert_sealing_age_ms
+    if lag is None:
+        return
+    if lag.sealing_ms > limit_ms:
+        yield Holds("sealing", f"changes have not been sealed for {lag.sealing_ms // 1_000} s")
+    if lag.copying_ms is not None and (lag.copying_ms < 0 or lag.copying_ms > limit_ms):
+        how = "cannot be copied" if lag.copying_ms < 0 else f"have not been copied for {lag.copying_ms // 1_000} s"
+        yield Holds("copying", f"heads {how}: what was sealed meanwhile is not proved outside")
+
+
 def _is_older(work: Backlog, limit_ms: int) -> bool:
     return work.waiting > 0 and work.longest_ms is not None and work.longest_ms > limit_ms
 

@@ -212,6 +212,14 @@ RULES: Final[tuple[Rule, ...]] = (
         look="tallystick settlements list",
         expression="max by (provider, account) (tallystick_settlement_file_missing_seconds) >= 0",
     ),
+    Rule(
+        name="sealing_late",
+        says="The record is not sealed, or its heads are not copied: nothing of what comes meanwhile is proved.",
+        severity="notice",
+        holds=conditions.sealing_late,
+        look="tallystick audit status",
+        expression="max by (what) (tallystick_sealing_lag_seconds) > 120",
+    ),
 )
 
 RULE: Final = {rule.name: rule for rule in RULES}

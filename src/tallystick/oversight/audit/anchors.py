@@ -1,0 +1,164 @@
+"""Heads outside: files with a checkpoint and the heads that are new since the file before, each with its leaves.
+
+A file is JSON, named by its checkpoint. It is written whole or not at all. What is there says what comes next, so a
+directory that was away catches up in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, cast
+
+import asyncpg
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from msgspec import Struct
+
+from tallystick.kit import atomic_file
+from tallystick.oversight.audit.heads import (
+    BadDocument,
+    CheckpointText,
+    HeadText,
+    digest,
+    read_checkpoint,
+    read_head,
+    signed_by,
+)
+from tallystick.record.postgres.audit_rows import AuditRows, Checkpoint, Head
+
+#: Digits of a number in a file's name, so that names sort as numbers do.
+_DIGITS: Final = 12
+
+_NAME: Final = re.compile(r"heads-\d{12}\.json")
+
+#: Heads in one file: each has up to some hundred kilobytes of leaves. A file that would have more goes no further
+#: than an earlier checkpoint.
+_HEADS_IN_A_FILE: Final = 500
+
+
+class OuterHead(Struct, frozen=True, kw_only=True):
+    """A head outside. ``leaves``: its compressed list."""
+
+    text: HeadText
+    document: str
+    signature: bytes
+    leaves: bytes
+
+
+class Anchor(Struct, frozen=True, kw_only=True):
+    """A file of heads."""
+
+    name: str
+    checkpoint: CheckpointText
+    document: str
+    signature: bytes
+    heads: tuple[OuterHead, ...]
+
+    def signed_by(self, keys: Mapping[str, Ed25519PublicKey]) -> bool:
+        """Whether all of it is signed, and its lists are those of its heads."""
+        return signed_by(keys, self.checkpoint.key, self.document, self.signature) and all(
+            signed_by(keys, head.text.key, head.document, head.signature) and digest(head.leaves) == head.text.leaves
+            for head in self.heads
+        )
+
+
+def read_anchors(directory: Path) -> list[Anchor]:
+    """The files of a directory in their order. Raises OSError, and BadDocument for a file that is none."""
+    return [_read(file) for file in sorted(directory.glob("heads-*.json"))]
+
+
+def _read(file: Path) -> Anchor:
+    try:
+        found = json.loads(file.read_text(encoding="ascii"))
+        document, signature = _signed(found)
+        return Anchor(
+            name=file.name,
+            checkpoint=read_checkpoint(document),
+            document=document,
+            signature=signature,
+            heads=tuple(
+                OuterHead(
+                    text=read_head(head["document"]),
+                    document=head["document"],
+                    signature=_signed(head)[1],
+                    leaves=base64.b64decode(head["leaves"], validate=True),
+                )
+                for head in found["heads"]
+            ),
+        )
+    except (KeyError, TypeError, ValueError, binascii.Error, BadDocument):
+        raise BadDocument(f"{file.name} is not a file of heads") from None
+
+
+def _signed(found: Mapping[str, Any]) -> tuple[str, bytes]:
+    return found["document"], base64.b64decode(found["signature"], validate=True)
+
+
+def last_outside(directory: Path) -> int:
+    """The number of the newest checkpoint in a directory; 0 where there is none. Raises OSError."""
+    files = sorted(directory.iterdir())
+    return max((int(file.stem.removeprefix("heads-")) for file in files if _NAME.fullmatch(file.name)), default=0)
+
+
+class HeadWriter:
+    """Copies heads to a directory."""
+
+    def __init__(self, pool: asyncpg.Pool, directory: Path) -> None:
+        self._pool = pool
+        self._directory = directory
+
+    async def round(self) -> int:
+        """Copy what is new: 1 where there was something. Raises OSError, BadDocument, and what the database raises."""
+        after = await asyncio.to_thread(self._last)
+        async with self._pool.acquire() as proxy:
+            rows = AuditRows(cast(asyncpg.Connection, proxy))
+            newest = await rows.last_checkpoint()
+            if newest is None or (after is not None and newest.number <= after.checkpoint.number):
+                return 0
+            before = {} if after is None else {group.group: group.sequence for group in after.checkpoint.groups}
+            checkpoint = await _within_reach(rows, before, 0 if after is None else after.checkpoint.number, newest)
+            heads = [
+                head
+                for group in read_checkpoint(checkpoint.document).groups
+                for head in await rows.heads_between(group.group, before.get(group.group, 0), group.sequence)
+            ]
+        await asyncio.to_thread(self._write, checkpoint, heads)
+        return 1
+
+    def _last(self) -> Anchor | None:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        files = sorted(self._directory.glob("heads-*.json"))
+        return _read(files[-1]) if files else None
+
+    def _write(self, checkpoint: Checkpoint, heads: Sequence[Head]) -> None:
+        text = json.dumps(
+            {
+                "document": checkpoint.document,
+                "signature": base64.b64encode(checkpoint.signature).decode(),
+                "heads": [
+                    {
+                        "document": head.document,
+                        "signature": base64.b64encode(head.signature).decode(),
+                        "leaves": base64.b64encode(head.leaves).decode(),
+                    }
+                    for head in heads
+                ],
+            }
+        )
+        atomic_file.create_if_absent(self._directory / f"heads-{checkpoint.number:0{_DIGITS}}.json", text)
+
+
+async def _within_reach(rows: AuditRows, before: Mapping[int, int], number: int, newest: Checkpoint) -> Checkpoint:
+    """The newest checkpoint that does not have too many heads more than ``before``."""
+    found = None
+    async for each in rows.checkpoints(number):
+        new = sum(group.sequence - before.get(group.group, 0) for group in read_checkpoint(each.document).groups)
+        if found is not None and new > _HEADS_IN_A_FILE:
+            break
+        found = each
+    return found or newest

@@ -1,0 +1,59 @@
+"""How far sealing, and copying heads, are behind: for numbers and alerts."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final, cast
+
+import asyncpg
+from msgspec import Struct
+
+from tallystick.kit.clock import Clock
+from tallystick.oversight.audit.anchors import last_outside
+from tallystick.record.postgres.audit_rows import AuditRows
+from tallystick.settings.load import Settings
+
+#: The oldest change that is not sealed is not much older than the newest checkpoint: what is later is not looked at, so
+#: that a look costs no more where sealing has stopped for long.
+_LOOKED_AT: Final = timedelta(minutes=2)
+
+
+class SealingLag(Struct, frozen=True, kw_only=True):
+    """In ms. ``sealing_ms``: the age of the oldest change that is not sealed. ``copying_ms``: since when a checkpoint
+    is not outside; None without a directory, -1 where it cannot be read."""
+
+    sealing_ms: int
+    copying_ms: int | None
+
+
+async def read_lag(pool: asyncpg.Pool, clock: Clock, settings: Settings) -> SealingLag | None:
+    """None where sealing is off, or has not begun. Raises what the database raises."""
+    if not settings.audit_sealing:
+        return None
+    now = clock.now()
+    async with pool.acquire() as proxy:
+        rows = AuditRows(cast(asyncpg.Connection, proxy))
+        newest = await rows.last_checkpoint()
+        if newest is None:
+            return None
+        begin = newest.sealed_at - _LOOKED_AT
+        oldest = await rows.oldest_unsealed(begin, newest.sealed_at + _LOOKED_AT)
+        copying_ms = await _copying_ms(rows, settings.audit_heads_directory, now)
+    return SealingLag(sealing_ms=0 if oldest is None else _ms(now - oldest), copying_ms=copying_ms)
+
+
+async def _copying_ms(rows: AuditRows, directory: str | None, now: datetime) -> int | None:
+    if directory is None:
+        return None
+    try:
+        number = await asyncio.to_thread(last_outside, Path(directory).expanduser())
+    except OSError:
+        return -1
+    waiting = await rows.checkpoint_after(number)
+    return 0 if waiting is None else _ms(now - waiting)
+
+
+def _ms(age: timedelta) -> int:
+    return max(0, int(age / timedelta(milliseconds=1)))

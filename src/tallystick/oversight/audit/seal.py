@@ -1,0 +1,314 @@
+"""The sealer: in rounds it takes what is visible and not sealed, makes each tree longer, and signs the new heads.
+
+The order of a tree is the order of sealing, never a clock's. A round is one transaction: leaves, heads and the
+checkpoint over them are there together or not at all. Several may run. The primary key of heads decides which of two
+rounds makes the next one; the other starts again.
+
+The quick look goes back a few seconds, and now and then the whole window. What commits later than that is found by the
+sweep over everything, which also seals what was there before sealing began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
+from typing import Final, cast
+
+import asyncpg
+from msgspec import Struct
+
+from tallystick.kit.clock import Clock, monotonic_ms
+from tallystick.kit.ids import new_id
+from tallystick.kit.logs import get_logger
+from tallystick.oversight.audit.heads import (
+    NO_HEAD,
+    CheckpointText,
+    GroupHead,
+    HeadText,
+    LeafName,
+    SigningKey,
+    digest,
+    group_of,
+    moment,
+    pack_leaves,
+    read_checkpoint,
+    read_head,
+    signed_by,
+)
+from tallystick.oversight.audit.leaves import hash_of, new_salt
+from tallystick.oversight.audit.merkle import Peaks
+from tallystick.record.postgres.audit_rows import KINDS, AuditRows, Checkpoint, Head, Record, Thing
+from tallystick.record.postgres.number_reads import Watch
+from tallystick.settings.load import Settings
+
+log = get_logger("tallystick.oversight.audit.seal")
+
+#: The name of the lease, and how long it lasts: a worker that died is followed by another one after this.
+NAME: Final = "sealing"
+LEASE_MS: Final = 15_000
+
+#: Things of one kind in one round.
+AT_ONCE: Final = 2_000
+
+#: Things of one kind in one step of a sweep.
+SWEPT_AT_ONCE: Final = 2_000
+
+#: Beside the time since the last round, a quick look goes back this far: most transactions are shorter.
+NEAR_MS: Final = 3_000
+
+#: How often a quick look goes back the whole window.
+WINDOW_EVERY_MS: Final = 30_000
+
+#: How long a round goes on with a sweep.
+SWEEP_STEP_MS: Final = 1_000
+
+#: How often a sweep says how far it is.
+PROGRESS_EVERY_MS: Final = 10_000
+
+
+class LostSeal(Exception):
+    """Another process sealed meanwhile; nothing was written."""
+
+
+class BrokenHead(Exception):
+    """The newest head is not what this key signed: nothing is added to such a tree."""
+
+
+class Sweep(Struct, kw_only=True):
+    """A look at everything that is under way. ``first``: it seals what was there before sealing began."""
+
+    sweep_id: str
+    first: bool
+    pages: AsyncIterator[None]
+    examined: int = 0
+    sealed: int = 0
+    late: int = 0
+    told_ms: int = 0
+
+
+class Sealer:
+    """Seals one record, as one of any number of processes."""
+
+    def __init__(self, pool: asyncpg.Pool, clock: Clock, settings: Settings, key: SigningKey) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._settings = settings
+        self._key = key
+        self._watch = Watch(pool, clock, NAME, new_id("lse"))
+        self._window = timedelta(milliseconds=settings.audit_window_ms)
+        self._last_round: datetime | None = None
+        self._behind_since: datetime | None = None
+        self._whole_window_ms = 0
+        self._sweep: Sweep | None = None
+
+    async def round(self) -> int:
+        """Seal what is new: how much was found. Raises what the database raises, and BrokenHead."""
+        if not await self._watch.hold(LEASE_MS):
+            self._last_round = self._behind_since = self._sweep = None
+            return 0
+        now = self._clock.now()
+        since = await self._since(now)
+        try:
+            found, whole = await self._look(since)
+        except (LostSeal, asyncpg.UniqueViolationError):
+            return 1
+        if not whole:
+            self._behind_since = since  # the oldest came first: the next round goes on from there
+            return found
+        self._behind_since, self._last_round = None, now
+        return await self._go_on_sweeping()
+
+    async def leave(self) -> None:
+        """Let another process seal. Raises what the database raises."""
+        await self._watch.leave()
+
+    async def _since(self, now: datetime) -> datetime:
+        """How far back this round looks. The first one, and one every half minute, goes back a window before the newest
+        checkpoint: what was made while nobody sealed is found too."""
+        if self._behind_since is not None:
+            return self._behind_since
+        now_ms = monotonic_ms()
+        if self._last_round is not None and now_ms - self._whole_window_ms < WINDOW_EVERY_MS:
+            return self._last_round - timedelta(milliseconds=NEAR_MS)
+        self._whole_window_ms = now_ms
+        async with self._pool.acquire() as proxy:
+            newest = await AuditRows(cast(asyncpg.Connection, proxy)).last_checkpoint()
+        sealed_at = now if newest is None else min(now, newest.sealed_at)
+        return min(sealed_at, self._last_round or now) - self._window
+
+    async def _look(self, since: datetime) -> tuple[int, bool]:
+        """Seal what is visible since then: how much that was, and whether it was all."""
+        async with self._pool.acquire() as proxy, proxy.transaction():
+            rows = AuditRows(cast(asyncpg.Connection, proxy))
+            await rows.in_utc()
+            record = await self._record(rows)
+            found = [await rows.unsealed(kind, since, AT_ONCE) for kind in KINDS]
+            await self._seal(rows, record, [thing for things in found for thing in things])
+        return sum(map(len, found)), all(len(things) < AT_ONCE for things in found)
+
+    async def _record(self, rows: AuditRows) -> Record:
+        record = await rows.record()
+        if record is None:
+            groups = self._settings.audit_merchant_groups
+            record = await rows.begin_record(new_id("rec"), groups, self._clock.now())
+        return record
+
+    async def _seal(self, rows: AuditRows, record: Record, things: Sequence[Thing]) -> None:
+        """Make the trees longer by these things, in this order. Raises LostSeal, BrokenHead and what the database
+        raises; in all of these cases the transaction has to be rolled back."""
+        if not things:
+            return
+        by_group: dict[int, list[Thing]] = {}
+        for thing in things:
+            group = group_of(thing.kind, thing.merchant_id, record.merchant_groups)
+            by_group.setdefault(group, []).append(thing)
+        now = self._clock.now()
+        heads = [await self._add(rows, record, group, by_group[group], now) for group in sorted(by_group)]
+        await self._add_checkpoint(rows, record, heads, now)
+
+    async def _add(
+        self, rows: AuditRows, record: Record, group: int, things: Sequence[Thing], now: datetime
+    ) -> GroupHead:
+        last = await rows.last_head(group)
+        peaks, previous, sequence = self._after(last)
+        first = peaks.size
+        salts = [new_salt() for _ in things]
+        names = []
+        for thing, salt in zip(things, salts, strict=True):
+            hashed = hash_of(thing, salt)
+            peaks.append(hashed)
+            names.append(LeafName(thing.kind, thing.merchant_id, thing.leaf_key, hashed.hex()))
+        packed = pack_leaves(names)
+        text = HeadText(
+            record=record.record_id,
+            group=group,
+            sequence=sequence + 1,
+            size=peaks.size,
+            root=peaks.root(),
+            previous=previous,
+            leaves=digest(packed),
+            sealed_at=moment(now),
+            key=self._key.key_id,
+        ).text()
+        head = Head(
+            leaf_group=group,
+            sequence=sequence + 1,
+            size=peaks.size,
+            peaks=peaks.to_bytes(),
+            leaves=packed,
+            document=text,
+            signature=self._key.sign(text),
+            sealed_at=now,
+        )
+        if not await rows.add_head(head):
+            raise LostSeal
+        await rows.add_leaves(group, things, range(first, peaks.size), salts)
+        return GroupHead(group=group, sequence=head.sequence, size=head.size, head=digest(text))
+
+    def _after(self, last: Head | None) -> tuple[Peaks, str, int]:
+        """The tree that ends in this head, what the next head calls it, and its sequence. Raises BrokenHead."""
+        if last is None:
+            return Peaks(), NO_HEAD, 0
+        said = read_head(last.document)
+        peaks = Peaks.from_bytes(last.size, last.peaks)
+        whole = (said.size, said.sequence, said.group) == (last.size, last.sequence, last.leaf_group)
+        if not (whole and said.root == peaks.root() and self._signed(said.key, last.document, last.signature)):
+            raise BrokenHead(f"head {last.sequence} of group {last.leaf_group} is not what was signed")
+        return peaks, digest(last.document), last.sequence
+
+    def _signed(self, key: str, text: str, signature: bytes) -> bool:
+        return signed_by({self._key.key_id: self._key.public}, key, text, signature)
+
+    async def _add_checkpoint(self, rows: AuditRows, record: Record, heads: Sequence[GroupHead], now: datetime) -> None:
+        last = await rows.last_checkpoint()
+        groups: dict[int, GroupHead] = {}
+        if last is not None:
+            said = read_checkpoint(last.document)
+            if not self._signed(said.key, last.document, last.signature):
+                raise BrokenHead(f"checkpoint {last.number} is not what was signed")
+            groups = {each.group: each for each in said.groups}
+        groups |= {each.group: each for each in heads}
+        text = CheckpointText(
+            record=record.record_id,
+            number=1 if last is None else last.number + 1,
+            previous=NO_HEAD if last is None else digest(last.document),
+            groups=tuple(groups[group] for group in sorted(groups)),
+            sealed_at=moment(now),
+            key=self._key.key_id,
+        )
+        signed = Checkpoint(
+            number=text.number, document=text.text(), signature=self._key.sign(text.text()), sealed_at=now
+        )
+        if not await rows.add_checkpoint(signed):
+            raise LostSeal
+
+    async def _go_on_sweeping(self) -> int:
+        """Take a sweep further, or begin one that is due. 1 while it is not at its end."""
+        if self._sweep is None:
+            async with self._pool.acquire() as proxy:
+                last = await AuditRows(cast(asyncpg.Connection, proxy)).last_sweep()
+            due = timedelta(milliseconds=self._settings.audit_sweep_interval_ms)
+            if last is not None and self._clock.now() - last < due:
+                return 0
+            self._sweep = Sweep(sweep_id=new_id("swp"), first=last is None, pages=self._pages(), told_ms=monotonic_ms())
+        started_ms = monotonic_ms()
+        sweep = self._sweep
+        try:
+            while monotonic_ms() - started_ms < SWEEP_STEP_MS:
+                await anext(sweep.pages)
+        except StopAsyncIteration:
+            await self._end(sweep)
+            self._sweep = None
+            return 0
+        except (LostSeal, asyncpg.UniqueViolationError):
+            self._sweep = None  # another process is at it
+            return 0
+        except BaseException:
+            self._sweep = None
+            raise
+        if monotonic_ms() - sweep.told_ms >= PROGRESS_EVERY_MS:
+            sweep.told_ms = monotonic_ms()
+            log.info("looking at everything that is sealed", examined=sweep.examined, sealed=sweep.sealed)
+        return 1
+
+    async def _pages(self) -> AsyncIterator[None]:
+        """One step of the sweep after another, each in a transaction of its own."""
+        for kind in KINDS:
+            after: tuple[str, ...] | None = None
+            while True:
+                async with self._pool.acquire() as proxy, proxy.transaction():
+                    rows = AuditRows(cast(asyncpg.Connection, proxy))
+                    await rows.in_utc()
+                    things, after = await rows.page(kind, after, SWEPT_AT_ONCE)
+                    await self._seal_swept(rows, things)
+                if after is None:
+                    break
+                yield
+
+    async def _seal_swept(self, rows: AuditRows, things: Sequence[Thing]) -> None:
+        unsealed = [thing for thing in things if thing.place is None]
+        await self._seal(rows, await self._record(rows), unsealed)
+        sweep = self._sweep
+        if sweep is None:
+            return
+        oldest = self._clock.now() - self._window
+        sweep.examined += len(things)
+        sweep.sealed += len(unsealed)
+        late = [thing for thing in unsealed if thing.at < oldest] if not sweep.first else []
+        sweep.late += len(late)
+        for thing in late:
+            log.error(
+                "sealed late",
+                alert=True,
+                kind=thing.kind,
+                merchant_id=thing.merchant_id,
+                key=thing.leaf_key,
+                at=moment(thing.at),
+                next="tallystick audit verify; find out whether a transaction was held back, or somebody inserted it",
+            )
+
+    async def _end(self, sweep: Sweep) -> None:
+        async with self._pool.acquire() as proxy:
+            rows = AuditRows(cast(asyncpg.Connection, proxy))
+            await rows.add_sweep(sweep.sweep_id, self._clock.now(), sweep.examined, sweep.late)
+        log.info("looked at everything that is sealed", examined=sweep.examined, sealed=sweep.sealed, late=sweep.late)

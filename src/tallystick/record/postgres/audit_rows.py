@@ -1,0 +1,303 @@
+"""Rows of the audit: what is to be sealed, where each thing stands, heads and checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+import asyncpg
+from msgspec import Struct
+
+from tallystick.record.postgres import sql
+from tallystick.record.postgres.structs import structs_of
+
+STATEMENTS: Final = sql.load("audit.sql")
+
+#: Below every id and name: where the order of a key begins.
+_BEGIN: Final = ""
+
+#: Numbers are given as texts, as the other columns of keys are.
+_BEGINS: Final[Mapping[str, tuple[str, ...]]] = {
+    "change": (_BEGIN, _BEGIN, "0"),
+    "instruction": (_BEGIN, _BEGIN),
+    "response": (_BEGIN, _BEGIN),
+    "rejection": (_BEGIN,) * 3,
+    "message_try": (_BEGIN,) * 4,
+    "endpoint_act": (_BEGIN,) * 3,
+    "delivery": (_BEGIN,) * 4,
+    "processing": (_BEGIN,) * 4,
+    "operator_act": (_BEGIN,) * 2,
+    "deployment": (_BEGIN,),
+    "sealing_key_act": ("0",),
+    "operator_version": (_BEGIN, "0"),
+    "operator_bootstrap": ("0",),
+    "approval_request": (_BEGIN,),
+    "approval_decision": (_BEGIN, _BEGIN),
+    "approval_outcome": (_BEGIN,),
+    "fee_schedule": (_BEGIN, _BEGIN, "0"),
+    "settlement_evidence_set": (_BEGIN, _BEGIN, _BEGIN),
+    "sweep": (_BEGIN,),
+}
+
+#: Every kind of thing that is sealed.
+KINDS: Final = tuple(_BEGINS)
+
+#: Heads in one read: each has the list of its leaves.
+_HEADS_AT_ONCE: Final = 20
+
+
+#: Steps of one subject in one read.
+_STEPS_AT_ONCE: Final = 100
+
+
+class Place(Struct, frozen=True):
+    """Where a thing is sealed, as the record has it."""
+
+    leaf_group: int
+    position: int
+    salt: bytes
+
+
+class Thing(Struct, kw_only=True):
+    """A thing that is sealed, or is to be: rows as JSON documents, each with its table."""
+
+    kind: str
+    merchant_id: str
+    leaf_key: str
+    at: datetime
+    rows: list[tuple[str, str]]
+    place: Place | None = None
+
+
+class Head(Struct, frozen=True, kw_only=True):
+    """A signed head of a group's tree, as stored. ``leaves``: the compressed list of what it adds."""
+
+    leaf_group: int
+    sequence: int
+    size: int
+    peaks: bytes
+    leaves: bytes
+    document: str
+    signature: bytes
+    sealed_at: datetime
+
+
+class Checkpoint(Struct, frozen=True, kw_only=True):
+    """A signed head of heads, as stored."""
+
+    number: int
+    document: str
+    signature: bytes
+    sealed_at: datetime
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """The trees of this record."""
+
+    record_id: str
+    merchant_groups: int
+
+
+class AuditRows:
+    """Reads and writes over one connection. They raise what asyncpg raises."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+
+    async def in_utc(self) -> None:
+        """Times in documents are UTC until the transaction ends: a document is the same in every session."""
+        await self._connection.execute("SET LOCAL TimeZone = 'UTC'")
+
+    async def record(self) -> Record | None:
+        """None until sealing begins."""
+        found = structs_of(await self._connection.fetch(STATEMENTS["head_record"]), Record)
+        return found[0] if found else None
+
+    async def begin_record(self, record_id: str, merchant_groups: int, at: datetime) -> Record:
+        """What was fixed, now or before."""
+        await self._connection.execute(STATEMENTS["begin_record"], record_id, merchant_groups, at)
+        found = await self.record()
+        assert found is not None, "it was written, or was there"
+        return found
+
+    async def unsealed(self, kind: str, since: datetime, limit: int) -> list[Thing]:
+        """What is visible since then and not sealed, whole; the oldest first."""
+        return await self._things(kind, await self._connection.fetch(STATEMENTS[f"unsealed_{kind}"], since, limit))
+
+    async def page(
+        self, kind: str, after: tuple[str, ...] | None, limit: int
+    ) -> tuple[list[Thing], tuple[str, ...] | None]:
+        """Things of a kind in the order of their keys, with where they are sealed, and after what the next page begins;
+        None where there is none."""
+        begin = _BEGINS[kind] if after is None else after
+        rows = await self._connection.fetch(STATEMENTS[f"all_{kind}"], *begin, limit)
+        things = await self._things(kind, rows)
+        if len(rows) < limit:
+            return things, None
+        return things, tuple(rows[-1][f"place_{number}"] for number in range(1, len(begin) + 1))
+
+    async def every(self, kind: str, limit: int) -> AsyncIterator[list[Thing]]:
+        """All things of a kind, by pages."""
+        after: tuple[str, ...] | None = None
+        while True:
+            things, after = await self.page(kind, after, limit)
+            yield things
+            if after is None:
+                return
+
+    async def _things(self, kind: str, rows: Sequence[asyncpg.Record]) -> list[Thing]:
+        things = [
+            Thing(
+                kind=kind,
+                merchant_id=row["merchant_id"],
+                leaf_key=row["leaf_key"],
+                at=row["at"],
+                rows=[(TABLES[kind], row["document"])],
+                place=_place(row),
+            )
+            for row in rows
+        ]
+        if kind == "change":
+            await self._add_parts(things, rows)
+        return things
+
+    async def _add_parts(self, things: Sequence[Thing], rows: Sequence[asyncpg.Record]) -> None:
+        if not rows:
+            return
+        leads = [(row["merchant_id"], row["subject_id"], row["version"], row["stream_id"]) for row in rows]
+        by_lead = {lead[:3]: thing for lead, thing in zip(leads, things, strict=True)}
+        parts = await self._connection.fetch(STATEMENTS["parts_of_changes"], *map(list, zip(*leads, strict=True)))
+        for merchant_id, lead_id, lead_at, table, document in parts:
+            by_lead[merchant_id, lead_id, lead_at].rows.append((table, document))
+
+    async def strays(self, limit: int) -> list[tuple[str, str, str, str]]:
+        """(merchant, table, name, stream) of rows that belong to no change."""
+        found = []
+        for name in ("stray_steps", "stray_postings", "stray_messages"):
+            found += [tuple(row) for row in await self._connection.fetch(STATEMENTS[name], limit)]
+        return found
+
+    async def last_head(self, group: int) -> Head | None:
+        """The newest head of a group."""
+        found = structs_of(await self._connection.fetch(STATEMENTS["last_head"], group), Head)
+        return found[0] if found else None
+
+    async def heads(self, group: int) -> AsyncIterator[Head]:
+        """A group's heads in their order."""
+        after = 0
+        while found := structs_of(
+            await self._connection.fetch(STATEMENTS["heads"], group, after, _HEADS_AT_ONCE), Head
+        ):
+            for head in found:
+                yield head
+            after = found[-1].sequence
+
+    async def heads_between(self, group: int, after: int, last: int) -> list[Head]:
+        """A group's heads above one sequence, up to another."""
+        return structs_of(await self._connection.fetch(STATEMENTS["heads"], group, after, last - after), Head)
+
+    async def groups(self) -> list[int]:
+        """The groups that have heads."""
+        return [row["leaf_group"] for row in await self._connection.fetch(STATEMENTS["head_groups"])]
+
+    async def add_head(self, head: Head) -> bool:
+        """False where another process added it."""
+        added = await self._connection.fetchval(
+            STATEMENTS["add_head"],
+            head.leaf_group,
+            head.sequence,
+            head.size,
+            head.peaks,
+            head.leaves,
+            head.document,
+            head.signature,
+            head.sealed_at,
+        )
+        return added is not None
+
+    async def add_leaves(self, group: int, things: Sequence[Thing], positions: range, salts: Sequence[bytes]) -> None:
+        """Where these things stand."""
+        await self._connection.execute(
+            STATEMENTS["add_leaves"],
+            [thing.merchant_id for thing in things],
+            [thing.kind for thing in things],
+            [thing.leaf_key for thing in things],
+            group,
+            list(positions),
+            list(salts),
+        )
+
+    async def last_checkpoint(self) -> Checkpoint | None:
+        """The newest head of heads."""
+        found = structs_of(await self._connection.fetch(STATEMENTS["last_checkpoint"]), Checkpoint)
+        return found[0] if found else None
+
+    async def oldest_unsealed(self, since: datetime, until: datetime) -> datetime | None:
+        """The time of the oldest change from then, and before then, that is not sealed."""
+        found: datetime | None = await self._connection.fetchval(STATEMENTS["oldest_unsealed"], since, until)
+        return found
+
+    async def checkpoint_after(self, number: int) -> datetime | None:
+        """When the first checkpoint above that number was made."""
+        found: datetime | None = await self._connection.fetchval(STATEMENTS["checkpoint_after"], number)
+        return found
+
+    async def checkpoints(self, after: int = 0) -> AsyncIterator[Checkpoint]:
+        """Heads of heads in their order, those above that number."""
+        while found := structs_of(await self._connection.fetch(STATEMENTS["checkpoints"], after, 1_000), Checkpoint):
+            for each in found:
+                yield each
+            after = found[-1].number
+
+    async def add_checkpoint(self, each: Checkpoint) -> bool:
+        """False where another process added it."""
+        added = await self._connection.fetchval(
+            STATEMENTS["add_checkpoint"], each.number, each.document, each.signature, each.sealed_at
+        )
+        return added is not None
+
+    async def add_sweep(self, sweep_id: str, at: datetime, examined: int, late: int) -> None:
+        """What a look at everything found."""
+        await self._connection.execute(STATEMENTS["add_sweep"], sweep_id, at, examined, late)
+
+    async def last_sweep(self) -> datetime | None:
+        """When everything was looked at last."""
+        found: datetime | None = await self._connection.fetchval(STATEMENTS["last_sweep"])
+        return found
+
+    async def first_sweep(self) -> datetime | None:
+        """When everything was looked at for the first time."""
+        found: datetime | None = await self._connection.fetchval(STATEMENTS["first_sweep"])
+        return found
+
+    async def changes_of(self, merchant_id: str, subject_id: str) -> list[Thing]:
+        """The changes that steps of this subject lead, with where they are sealed."""
+        found: list[Thing] = []
+        after: tuple[str, ...] | None = (merchant_id, subject_id, "0")
+        while after is not None:
+            things, after = await self.page("change", after, _STEPS_AT_ONCE)
+            own = [
+                each
+                for each in things
+                if each.merchant_id == merchant_id and each.leaf_key.startswith(f"{subject_id}/")
+            ]
+            found += own
+            if len(own) < len(things):
+                break
+        return found
+
+
+def _place(row: asyncpg.Record) -> Place | None:
+    found = dict(row)
+    position = found.get("position")
+    return None if position is None else Place(found["leaf_group"], position, found["salt"])
+
+
+#: Kind -> the table of its first row.
+TABLES: Final[Mapping[str, str]] = {
+    **{kind: kind for kind in KINDS},
+    "change": "transition",
+    "endpoint_act": "webhook_endpoint_act",
+    "sweep": "audit_sweep",
+}

@@ -1,0 +1,626 @@
+-- head_record: the trees of this record
+SELECT record_id, merchant_groups FROM audit_record WHERE name = 'record';
+
+-- begin_record: how many groups merchants are in, unless somebody has fixed it
+INSERT INTO audit_record (name, record_id, merchant_groups, created_at) VALUES ('record', $1, $2, $3)
+ON CONFLICT DO NOTHING;
+
+-- last_head: the newest head of a group
+SELECT leaf_group, sequence, size, peaks, leaves, document, signature, sealed_at FROM audit_head
+WHERE leaf_group = $1 ORDER BY sequence DESC LIMIT 1;
+
+-- add_head: the next head of a group; no row where somebody else added it
+INSERT INTO audit_head (leaf_group, sequence, size, peaks, leaves, document, signature, sealed_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT DO NOTHING
+RETURNING sequence;
+
+-- add_leaves: what a head seals; one that is sealed already is an error
+INSERT INTO audit_leaf (merchant_id, kind, leaf_key, leaf_group, position, salt)
+SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), $4::smallint, unnest($5::bigint[]),
+       unnest($6::bytea[]);
+
+-- heads: the heads of a group in their order
+SELECT leaf_group, sequence, size, peaks, leaves, document, signature, sealed_at FROM audit_head
+WHERE leaf_group = $1 AND sequence > $2 ORDER BY sequence LIMIT $3;
+
+-- head_groups: the groups that have heads
+SELECT DISTINCT leaf_group FROM audit_head ORDER BY leaf_group;
+
+-- oldest_unsealed: the oldest change of a time that is not sealed (from $1 to before $2)
+SELECT min(s.at) AS at
+FROM transition s
+LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'change'
+    AND l.leaf_key = s.subject_id || '/' || s.version::text
+WHERE s.at >= $1 AND s.at < $2 AND s.lead_version IS NULL AND l.leaf_key IS NULL;
+
+-- checkpoint_after: when the first checkpoint above this number was made
+SELECT sealed_at FROM audit_checkpoint WHERE number > $1 ORDER BY number LIMIT 1;
+
+-- last_checkpoint: the newest head of heads
+SELECT number, document, signature, sealed_at FROM audit_checkpoint ORDER BY number DESC LIMIT 1;
+
+-- checkpoints: heads of heads in their order
+SELECT number, document, signature, sealed_at FROM audit_checkpoint WHERE number > $1 ORDER BY number LIMIT $2;
+
+-- add_checkpoint: the next head of heads; no row where somebody else added it
+INSERT INTO audit_checkpoint (number, document, signature, sealed_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING
+RETURNING number;
+
+-- add_sweep: what a look at everything found
+INSERT INTO audit_sweep (sweep_id, at, examined, late) VALUES ($1, $2, $3, $4);
+
+-- last_sweep: when everything was looked at last
+SELECT max(at) AS at FROM audit_sweep;
+
+-- first_sweep: when everything was looked at for the first time
+SELECT min(at) AS at FROM audit_sweep;
+
+-- unsealed_change: what is visible since $1 and not sealed, $2 at most
+SELECT s.merchant_id AS merchant_id, s.subject_id || '/' || s.version::text AS leaf_key, s.at AS at, to_json(s)::text
+       AS document, s.subject_id, s.version, coalesce(s.stream_id, s.subject_id) AS stream_id
+FROM transition s
+LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'change'
+    AND l.leaf_key = s.subject_id || '/' || s.version::text
+WHERE s.at >= $1 AND s.lead_version IS NULL AND l.leaf_key IS NULL
+ORDER BY s.at LIMIT $2;
+
+-- all_change: in the order of the key, after $1 and so on, with where each one is sealed
+SELECT s.merchant_id AS merchant_id, s.subject_id || '/' || s.version::text AS leaf_key, s.at AS at, to_json(s)::text
+       AS document, s.subject_id, s.version, coalesce(s.stream_id, s.subject_id) AS stream_id,
+       l.leaf_group, l.position, l.salt, s.merchant_id AS place_1, s.subject_id AS place_2, s.version::text AS place_3
+FROM transition s
+LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'change'
+    AND l.leaf_key = s.subject_id || '/' || s.version::text
+WHERE (s.merchant_id, s.subject_id, s.version) > ($1::text, $2::text, $3::text::int) AND s.lead_version IS NULL
+ORDER BY s.merchant_id, s.subject_id, s.version LIMIT $4;
+
+-- unsealed_instruction: what is visible since $1 and not sealed, $2 at most
+SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at, to_json(s)::text AS document
+FROM instruction s
+LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'instruction' AND l.leaf_key = s.idempotency_key
+WHERE s.at >= $1 AND l.leaf_key IS NULL
+ORDER BY s.at LIMIT $2;
+
+-- all_instruction: in the order of the key, after $1 and so on, with where each one is sealed
+SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at, to_json(s)::text AS document,
+       l.leaf_group, l.position, l.salt, s.merchant_id AS place_1, s.idempotency_key AS place_2
+FROM instruction s
+LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'instruction' AND l.leaf_key = s.idempotency_key
+WHERE (s.merchant_id, s.idempotency_key) > ($1::text, $2::text)
+ORDER BY s.merchant_id, s.idempotency_key LIMIT $3;
+
+-- unsealed_response: what is visible since $1 and not sealed, $2 at most
+SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at, to_json(s)::text AS document
+FROM response s
+LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'response' AND l.leaf_key = s.idempotency_key
+WHERE s.at >= $1 AND l.leaf_key IS NULL
+ORDER BY s.at LIMIT $2;
+
+-- all_response: in the order of the key, after $1 and so on, with where each one is sealed
+SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at, to_json(s)::text AS document,
+       l.leaf_group, l.position, l.salt, s.merchant_id AS place_1, s.idempotency_key AS place_2
+FROM response s
+LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'response' AND l.leaf_key = s.idempotency_key
+WHERE (s.merchant_id, s.idempotency_key) > ($1::text, $2::text)
+ORDER BY s.merchant_id, s.idempotency_key LIMIT $3;
+
+-- unsealed_rejection: what is visible since $1 and not sealed, $2 at most
+SELECT s.merchant_id AS merchant_id, s.stream_id || '/' || s.rejection_id AS leaf_key, s.at AS at, to_json(s)::text AS
+       document
+FROM rejection s
+LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'rejection'
+    AND l.leaf_key = s.stream_id || '/' || s.rejection_id
+WHERE s.at >= $1 AND l.leaf_key IS NULL
+ORDER BY s.at LIMIT $2;
+
+-- all_rejection: in the order of the key, after $1 and so on, with where each one is sealed
+SELECT s.merchant_id AS merchant_id, s.stream_id || '/' || s.rejection_id AS leaf_key, s.at AS at, to_json(s)::text AS
+       document,
+       l.leaf_group, l.position, l.salt, s.merchant_id AS place_1, s.stream_id AS place_2, s.rejection_id AS place_3
+FROM rejection s
+LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'rejection'
+    AND l.leaf_key = s.stream_id || '/' || s.rejection_id
+WHERE (s.merchant_id, s.stream_id, s.rejection_id) > ($1::text, $2::text, $3::text)
+ORDER BY s.merchant_id, s.stream_id, s.rejection_id LIMIT $4;
+
+-- unsealed_message_try: what is visible since $1 and not sealed, $2 at most
+SELECT s.merchant_id AS merchant_id, s.endpoint_id || '/' || s.message_id || '/' || s.try_id AS leaf_key, s.started_at
+       AS at, to_json(s)::text AS document
+FROM message_try s
+LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'message_try'
+    AND l.leaf_key = s.endpoint_id || '/' || s.message_id || '/' || s.try_id
+WHERE s.started_at >= $1 AND l.leaf_key IS NULL
+ORDER BY s.started_at LIMIT $2;
+
+-- all_message_try: in the order of the key, after $1 and so on, with where each one is sealed
+SELECT s.merchant_id AS merchant_id, s.endpoint_id || '/' || s.message_id || '/' || s.try_id AS leaf_key, s.started_at
+       AS at, to_json(s)::text AS document,
+       l.leaf_group, l.position, l.salt, s.merchant_id AS place_1, s.endpoint_id AS place_2, s.message_id AS place_3,
+       s.try_id AS place_4
+FROM message_try s
+LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'message_try'
+    AND l.leaf_key = s.endpoint_id || '/' || s.message_id || '/' || s.try_id
+WHERE (s.merchant_id, s.endpoint_id, s.message_id, s.try_id) > ($1::text, $2::text, $3::text, $4::text)
+ORDER BY s.merchant_id, s.endpoint_id, s.message_id, s.try_id LIMIT $5;
+
+-- unsealed_endpoint_act: what is visible since $1 and not sealed, $2 at most
+SELECT s.merchant_id AS merchant_id, s.endpoint_id || '/' || s.act_id AS leaf_key, s.at AS at, to_json(s)::text AS
+       document
+FROM webhook_endpoint_act s
+LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'endpoint_act'
+    AND l.leaf_key = s.endpoint_id || '/' || s.act_id
+WHERE s.at >= $1 AND l.leaf_key IS NULL
+ORDER BY s.at LIMIT $2;
+
+-- all_endpoint_act: in the order of the key, after $1 and so on, with where each one is sealed
+SELECT s.merchant_id AS merchant_id, s.endpoint_id || '/' || s.act_id AS leaf_key, s.at AS at, to_json(s)::text AS
+       document,
+       l.leaf_group, l.position, l.salt, s.merchant_id AS place_1, s.endpoint_id AS place_2, s.act_id AS place_3
+FROM webhook_endpoint_act s
+LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'endpoint_act'
+    AND l.leaf_key = s.endpoint_id || '/' || s.act_id
+WHERE (s.merchant_id, s.endpoint_id, s.act_id) > ($1::text, $2::text, $3::text)
+ORDER BY s.merchant_id, s.endpoint_id, s.act_id LIMIT $4;
+
+-- unsealed_delivery: what is visible since $1 and not sealed, $2 at most
+WITH s AS MATERIALIZED (
+    SELECT provider, account, provider_event_id, delivery_id, received_at, validated_at, recorded_at, result, digest
+    FROM delivery WHERE recorded_at >= $1
+)
+SELECT '' AS merchant_id,
+       replace(replace(s.provider, '~', '~0'), '/', '~1') || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.provider_event_id, '~', '~0'), '/', '~1') || '/' || s.delivery_id AS leaf_key,
+       s.recorded_at AS at,
+       to_json(s)::text AS document
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'delivery'
+    AND l.leaf_key = replace(replace(s.provider, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.provider_event_id, '~', '~0'), '/', '~1') || '/' || s.delivery_id
+WHERE l.leaf_key IS NULL
+ORDER BY s.recorded_at LIMIT $2;
+
+-- all_delivery: in the order of the key, after $1 and so on, with where each one is sealed
+WITH s AS MATERIALIZED (
+    SELECT provider, account, provider_event_id, delivery_id, received_at, validated_at, recorded_at, result, digest
+    FROM delivery WHERE (provider, account, provider_event_id, delivery_id) > ($1::text, $2::text, $3::text, $4::text)
+    ORDER BY provider, account, provider_event_id, delivery_id LIMIT $5
+)
+SELECT '' AS merchant_id,
+       replace(replace(s.provider, '~', '~0'), '/', '~1') || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.provider_event_id, '~', '~0'), '/', '~1') || '/' || s.delivery_id AS leaf_key,
+       s.recorded_at AS at,
+       to_json(s)::text AS document,
+       l.leaf_group, l.position, l.salt,
+       s.provider AS place_1, s.account AS place_2, s.provider_event_id AS place_3, s.delivery_id AS place_4
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'delivery'
+    AND l.leaf_key = replace(replace(s.provider, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.provider_event_id, '~', '~0'), '/', '~1') || '/' || s.delivery_id
+ORDER BY s.provider, s.account, s.provider_event_id, s.delivery_id;
+
+-- unsealed_processing: what is visible since $1 and not sealed, $2 at most
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM processing WHERE ended_at >= $1
+)
+SELECT '' AS merchant_id, replace(replace(s.provider, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.provider_event_id, '~', '~0'), '/', '~1') || '/' || s.try_id AS leaf_key,
+       s.ended_at AS at,
+       to_json(s)::text AS document
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'processing'
+    AND l.leaf_key = replace(replace(s.provider, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.provider_event_id, '~', '~0'), '/', '~1') || '/' || s.try_id
+WHERE l.leaf_key IS NULL
+ORDER BY s.ended_at LIMIT $2;
+
+-- all_processing: in the order of the key, after $1 and so on, with where each one is sealed
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM processing WHERE (provider, account, provider_event_id, try_id) > ($1::text, $2::text, $3::text, $4::text)
+    ORDER BY provider, account, provider_event_id, try_id LIMIT $5
+)
+SELECT '' AS merchant_id, replace(replace(s.provider, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.provider_event_id, '~', '~0'), '/', '~1') || '/' || s.try_id AS leaf_key,
+       s.ended_at AS at,
+       to_json(s)::text AS document,
+       l.leaf_group, l.position, l.salt,
+       s.provider AS place_1, s.account AS place_2, s.provider_event_id AS place_3, s.try_id AS place_4
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'processing'
+    AND l.leaf_key = replace(replace(s.provider, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.provider_event_id, '~', '~0'), '/', '~1') || '/' || s.try_id
+ORDER BY s.provider, s.account, s.provider_event_id, s.try_id;
+
+-- unsealed_operator_act: what is visible since $1 and not sealed, $2 at most
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM operator_act WHERE at >= $1
+)
+SELECT '' AS merchant_id, replace(replace(s.operator, '~', '~0'), '/', '~1')
+       || '/' || s.idempotency_key AS leaf_key, s.at AS at,
+       to_json(s)::text AS document
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'operator_act'
+    AND l.leaf_key = replace(replace(s.operator, '~', '~0'), '/', '~1') || '/' || s.idempotency_key
+WHERE l.leaf_key IS NULL
+ORDER BY s.at LIMIT $2;
+
+-- all_operator_act: in the order of the key, after $1 and so on, with where each one is sealed
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM operator_act WHERE (operator, idempotency_key) > ($1::text, $2::text)
+    ORDER BY operator, idempotency_key LIMIT $3
+)
+SELECT '' AS merchant_id, replace(replace(s.operator, '~', '~0'), '/', '~1')
+       || '/' || s.idempotency_key AS leaf_key, s.at AS at,
+       to_json(s)::text AS document, l.leaf_group, l.position, l.salt,
+       s.operator AS place_1, s.idempotency_key AS place_2
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'operator_act'
+    AND l.leaf_key = replace(replace(s.operator, '~', '~0'), '/', '~1') || '/' || s.idempotency_key
+ORDER BY s.operator, s.idempotency_key;
+
+-- unsealed_deployment: what is visible since $1 and not sealed, $2 at most
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM deployment WHERE at >= $1
+)
+SELECT '' AS merchant_id, s.deployment_id AS leaf_key, s.at AS at,
+       to_json(s)::text AS document
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'deployment'
+    AND l.leaf_key = s.deployment_id
+WHERE l.leaf_key IS NULL
+ORDER BY s.at LIMIT $2;
+
+-- all_deployment: in the order of the key, after $1 and so on, with where each one is sealed
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM deployment WHERE deployment_id > $1::text
+    ORDER BY deployment_id LIMIT $2
+)
+SELECT '' AS merchant_id, s.deployment_id AS leaf_key, s.at AS at,
+       to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.deployment_id AS place_1
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'deployment'
+    AND l.leaf_key = s.deployment_id
+ORDER BY s.deployment_id;
+
+-- unsealed_sealing_key_act: what is visible since $1 and not sealed, $2 at most
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM sealing_key_act WHERE at >= $1
+)
+SELECT '' AS merchant_id, s.number::text AS leaf_key, s.at AS at,
+       to_json(s)::text AS document
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'sealing_key_act'
+    AND l.leaf_key = s.number::text
+WHERE l.leaf_key IS NULL
+ORDER BY s.at LIMIT $2;
+
+-- all_sealing_key_act: in the order of the key, after $1 and so on, with where each one is sealed
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM sealing_key_act WHERE number > $1::text::int
+    ORDER BY number LIMIT $2
+)
+SELECT '' AS merchant_id, s.number::text AS leaf_key, s.at AS at,
+       to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.number::text AS place_1
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'sealing_key_act'
+    AND l.leaf_key = s.number::text
+ORDER BY s.number;
+
+-- unsealed_operator_version: what is visible since $1 and not sealed, $2 at most
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM operator_version WHERE at >= $1
+)
+SELECT '' AS merchant_id, replace(replace(s.operator_id, '~', '~0'), '/', '~1')
+       || '/' || s.version::text AS leaf_key, s.at AS at,
+       to_json(s)::text AS document
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'operator_version'
+    AND l.leaf_key = replace(replace(s.operator_id, '~', '~0'), '/', '~1')
+       || '/' || s.version::text
+WHERE l.leaf_key IS NULL
+ORDER BY s.at LIMIT $2;
+
+-- all_operator_version: in the order of the key, after $1 and so on, with where each one is sealed
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM operator_version WHERE (operator_id, version) > ($1::text, $2::text::int)
+    ORDER BY operator_id, version LIMIT $3
+)
+SELECT '' AS merchant_id, replace(replace(s.operator_id, '~', '~0'), '/', '~1')
+       || '/' || s.version::text AS leaf_key, s.at AS at,
+       to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.operator_id AS place_1,
+       s.version::text AS place_2
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'operator_version'
+    AND l.leaf_key = replace(replace(s.operator_id, '~', '~0'), '/', '~1')
+       || '/' || s.version::text
+ORDER BY s.operator_id, s.version;
+
+-- unsealed_operator_bootstrap: what is visible since $1 and not sealed, $2 at most
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM operator_bootstrap WHERE at >= $1
+)
+SELECT '' AS merchant_id, s.place::text AS leaf_key, s.at AS at,
+       to_json(s)::text AS document
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'operator_bootstrap'
+    AND l.leaf_key = s.place::text
+WHERE l.leaf_key IS NULL
+ORDER BY s.at LIMIT $2;
+
+-- all_operator_bootstrap: in the order of the key, after $1 and so on, with where each one is sealed
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM operator_bootstrap WHERE place > $1::text::int
+    ORDER BY place LIMIT $2
+)
+SELECT '' AS merchant_id, s.place::text AS leaf_key, s.at AS at,
+       to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.place::text AS place_1
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'operator_bootstrap'
+    AND l.leaf_key = s.place::text
+ORDER BY s.place;
+
+-- unsealed_approval_request: what is visible since $1 and not sealed, $2 at most
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM approval_request WHERE requested_at >= $1
+)
+SELECT '' AS merchant_id, s.request_id AS leaf_key, s.requested_at AS at,
+       to_json(s)::text AS document
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'approval_request'
+    AND l.leaf_key = s.request_id
+WHERE l.leaf_key IS NULL
+ORDER BY s.requested_at LIMIT $2;
+
+-- all_approval_request: in the order of the key, after $1 and so on, with where each one is sealed
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM approval_request WHERE request_id > $1::text
+    ORDER BY request_id LIMIT $2
+)
+SELECT '' AS merchant_id, s.request_id AS leaf_key, s.requested_at AS at,
+       to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.request_id AS place_1
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'approval_request'
+    AND l.leaf_key = s.request_id
+ORDER BY s.request_id;
+
+-- unsealed_approval_decision: what is visible since $1 and not sealed, $2 at most
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM approval_decision WHERE at >= $1
+)
+SELECT '' AS merchant_id, replace(replace(s.request_id, '~', '~0'), '/', '~1')
+       || '/' || s.decided_by AS leaf_key, s.at AS at,
+       to_json(s)::text AS document
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'approval_decision'
+    AND l.leaf_key = replace(replace(s.request_id, '~', '~0'), '/', '~1')
+       || '/' || s.decided_by
+WHERE l.leaf_key IS NULL
+ORDER BY s.at LIMIT $2;
+
+-- all_approval_decision: in the order of the key, after $1 and so on, with where each one is sealed
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM approval_decision WHERE (request_id, decided_by) > ($1::text, $2::text)
+    ORDER BY request_id, decided_by LIMIT $3
+)
+SELECT '' AS merchant_id, replace(replace(s.request_id, '~', '~0'), '/', '~1')
+       || '/' || s.decided_by AS leaf_key, s.at AS at,
+       to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.request_id AS place_1,
+       s.decided_by AS place_2
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'approval_decision'
+    AND l.leaf_key = replace(replace(s.request_id, '~', '~0'), '/', '~1')
+       || '/' || s.decided_by
+ORDER BY s.request_id, s.decided_by;
+
+-- unsealed_approval_outcome: what is visible since $1 and not sealed, $2 at most
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM approval_outcome WHERE at >= $1
+)
+SELECT '' AS merchant_id, s.request_id AS leaf_key, s.at AS at,
+       to_json(s)::text AS document
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'approval_outcome'
+    AND l.leaf_key = s.request_id
+WHERE l.leaf_key IS NULL
+ORDER BY s.at LIMIT $2;
+
+-- all_approval_outcome: in the order of the key, after $1 and so on, with where each one is sealed
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM approval_outcome WHERE request_id > $1::text
+    ORDER BY request_id LIMIT $2
+)
+SELECT '' AS merchant_id, s.request_id AS leaf_key, s.at AS at,
+       to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.request_id AS place_1
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'approval_outcome'
+    AND l.leaf_key = s.request_id
+ORDER BY s.request_id;
+
+-- unsealed_fee_schedule: what is visible since $1 and not sealed, $2 at most
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM fee_schedule WHERE created_at >= $1
+)
+SELECT '' AS merchant_id, replace(replace(s.provider, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
+       || '/' || s.version::text AS leaf_key, s.created_at AS at,
+       to_json(s)::text AS document
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'fee_schedule'
+    AND l.leaf_key = replace(replace(s.provider, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
+       || '/' || s.version::text
+WHERE l.leaf_key IS NULL
+ORDER BY s.created_at LIMIT $2;
+
+-- all_fee_schedule: in the order of the key, after $1 and so on, with where each one is sealed
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM fee_schedule WHERE (provider, account, version) > ($1::text, $2::text, $3::text::int)
+    ORDER BY provider, account, version LIMIT $4
+)
+SELECT '' AS merchant_id, replace(replace(s.provider, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
+       || '/' || s.version::text AS leaf_key, s.created_at AS at,
+       to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.provider AS place_1, s.account AS place_2,
+       s.version::text AS place_3
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'fee_schedule'
+    AND l.leaf_key = replace(replace(s.provider, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
+       || '/' || s.version::text
+ORDER BY s.provider, s.account, s.version;
+
+-- unsealed_settlement_evidence_set: what is visible since $1 and not sealed, $2 at most
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM settlement_evidence_set WHERE created_at >= $1
+)
+SELECT '' AS merchant_id, replace(replace(s.file_id, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.batch, '~', '~0'), '/', '~1')
+       || '/' || s.currency AS leaf_key, s.created_at AS at,
+       to_json(s)::text AS document
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'settlement_evidence_set'
+    AND l.leaf_key = replace(replace(s.file_id, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.batch, '~', '~0'), '/', '~1')
+       || '/' || s.currency
+WHERE l.leaf_key IS NULL
+ORDER BY s.created_at LIMIT $2;
+
+-- all_settlement_evidence_set: in the order of the key, after $1 and so on, with where each one is sealed
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM settlement_evidence_set WHERE (file_id, batch, currency) > ($1::text, $2::text, $3::text)
+    ORDER BY file_id, batch, currency LIMIT $4
+)
+SELECT '' AS merchant_id, replace(replace(s.file_id, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.batch, '~', '~0'), '/', '~1')
+       || '/' || s.currency AS leaf_key, s.created_at AS at,
+       to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.file_id AS place_1, s.batch AS place_2,
+       s.currency AS place_3
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'settlement_evidence_set'
+    AND l.leaf_key = replace(replace(s.file_id, '~', '~0'), '/', '~1')
+       || '/' || replace(replace(s.batch, '~', '~0'), '/', '~1')
+       || '/' || s.currency
+ORDER BY s.file_id, s.batch, s.currency;
+
+-- unsealed_sweep: what is visible since $1 and not sealed, $2 at most
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM audit_sweep WHERE at >= $1
+)
+SELECT '' AS merchant_id, s.sweep_id AS leaf_key, s.at AS at,
+       to_json(s)::text AS document
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'sweep'
+    AND l.leaf_key = s.sweep_id
+WHERE l.leaf_key IS NULL
+ORDER BY s.at LIMIT $2;
+
+-- all_sweep: in the order of the key, after $1 and so on, with where each one is sealed
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM audit_sweep WHERE sweep_id > $1::text
+    ORDER BY sweep_id LIMIT $2
+)
+SELECT '' AS merchant_id, s.sweep_id AS leaf_key, s.at AS at,
+       to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.sweep_id AS place_1
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'sweep'
+    AND l.leaf_key = s.sweep_id
+ORDER BY s.sweep_id;
+
+-- parts_of_changes: what belongs to the changes that these steps lead: steps that follow them, postings and messages
+-- ($1: merchants, $2: subjects, $3: versions, $4: streams)
+WITH k AS MATERIALIZED (
+    SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS lead_id, unnest($3::int[]) AS lead_at,
+           unnest($4::text[]) AS stream_id
+), subjects AS MATERIALIZED (
+    SELECT k.merchant_id, k.lead_id, k.lead_at, a.attempt_id AS subject_id
+    FROM k JOIN attempt a ON a.merchant_id = k.merchant_id AND a.payment_id = k.lead_id
+    UNION ALL
+    SELECT k.merchant_id, k.lead_id, k.lead_at, r.refund_id
+    FROM k JOIN refund r ON r.merchant_id = k.merchant_id AND r.payment_id = k.lead_id
+    UNION ALL
+    SELECT k.merchant_id, k.lead_id, k.lead_at, d.dispute_id
+    FROM k JOIN dispute d ON d.merchant_id = k.merchant_id AND d.payment_id = k.lead_id
+    UNION ALL
+    SELECT merchant_id, lead_id, lead_at, lead_id FROM k
+), followers AS MATERIALIZED (
+    SELECT n.merchant_id, n.lead_id, n.lead_at, t.subject_id, t.version, to_json(t)::text AS document
+    FROM subjects n
+    JOIN transition t ON t.merchant_id = n.merchant_id AND t.subject_id = n.subject_id
+    WHERE t.lead_version = n.lead_at AND coalesce(t.stream_id, t.subject_id) = n.lead_id
+), steps AS MATERIALIZED (
+    SELECT merchant_id, lead_id, lead_at, lead_id AS stream_id, subject_id, version FROM followers
+    UNION ALL
+    SELECT merchant_id, lead_id, lead_at, stream_id, lead_id, lead_at FROM k
+)
+SELECT merchant_id, lead_id, lead_at, 'transition' AS part, document FROM followers
+UNION ALL
+SELECT p.merchant_id, p.lead_id, p.lead_at, 'transfer', to_json(x)::text
+FROM steps p
+JOIN transfer x ON x.merchant_id = p.merchant_id AND x.stream_id = p.stream_id AND x.subject_id = p.subject_id
+    AND x.version = p.version
+UNION ALL
+SELECT p.merchant_id, p.lead_id, p.lead_at, 'outbox', to_json(o)::text
+FROM steps p
+JOIN outbox o ON o.merchant_id = p.merchant_id AND o.stream_id = p.stream_id AND o.version = p.version
+WHERE p.subject_id = p.stream_id;
+
+-- stray_steps: steps of history that belong to no change that leads them
+SELECT t.merchant_id, 'transition' AS part, t.subject_id || '/' || t.version::text AS name,
+       coalesce(t.stream_id, t.subject_id) AS stream_id
+FROM transition t
+LEFT JOIN transition l ON l.merchant_id = t.merchant_id AND l.subject_id = coalesce(t.stream_id, t.subject_id)
+    AND l.version = t.lead_version AND l.lead_version IS NULL
+LEFT JOIN attempt a ON a.merchant_id = t.merchant_id AND a.payment_id = t.stream_id AND a.attempt_id = t.subject_id
+LEFT JOIN refund r ON r.merchant_id = t.merchant_id AND r.refund_id = t.subject_id AND r.payment_id = t.stream_id
+LEFT JOIN dispute d ON d.merchant_id = t.merchant_id AND d.dispute_id = t.subject_id AND d.payment_id = t.stream_id
+WHERE t.lead_version IS NOT NULL
+  AND (l.version IS NULL
+       OR (t.stream_id IS NOT NULL AND a.attempt_id IS NULL AND r.refund_id IS NULL AND d.dispute_id IS NULL))
+LIMIT $1;
+
+-- stray_postings: postings that belong to no step
+SELECT x.merchant_id, 'transfer' AS part, x.subject_id || '/' || x.version::text || '/' || x.leg::text AS name,
+       x.stream_id
+FROM transfer x
+LEFT JOIN transition t ON t.merchant_id = x.merchant_id AND t.subject_id = x.subject_id AND t.version = x.version
+    AND (t.stream_id = x.stream_id OR (t.stream_id IS NULL AND t.subject_id = x.stream_id))
+WHERE t.version IS NULL
+LIMIT $1;
+
+-- stray_messages: messages that belong to no step of their stream's own subject
+SELECT o.merchant_id, 'outbox' AS part, o.message_id AS name, o.stream_id
+FROM outbox o
+LEFT JOIN transition t ON t.merchant_id = o.merchant_id AND t.subject_id = o.stream_id AND t.version = o.version
+WHERE t.version IS NULL
+LIMIT $1;

@@ -1,0 +1,372 @@
+"""Ways to rewrite a sealed record as the owner of its database, and what each is named by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import asyncpg
+import msgspec
+import pytest
+
+from tallystick.oversight.audit.anchors import Anchor
+from tallystick.record.postgres.connections import open_pool
+from tests.oversight.audit.outsider_ways import WAYS as OUTSIDER_WAYS
+from tests.oversight.audit.outsider_ways import OutsiderWay
+from tests.support.audit import SETTINGS, compare, named, seal_all
+from tests.support.database import NewDatabase
+from tests.support.sample import Sample
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+#: The tail of the record: its last head, with what it sealed, and the checkpoint over it.
+_LAST_HEAD = "(leaf_group, sequence) IN (SELECT leaf_group, max(sequence) FROM audit_head GROUP BY leaf_group)"
+
+
+class Way(NamedTuple):
+    """One way. ``sql``: run as the owner; names in braces are those of the sample. ``finds``: what a finding of each
+    begins with; every one of them must be there. ``outside``: only heads that are kept elsewhere show it."""
+
+    name: str
+    sql: str
+    finds: tuple[str, ...]
+    outside: bool = False
+
+
+#: Written down by hand. Others add theirs below.
+WAYS = (
+    Way(
+        "change an amount in the ledger",
+        "UPDATE transfer SET amount = amount + 1 WHERE stream_id = '{captured}'",
+        ("changed: change {merchant} {captured}/2",),
+    ),
+    Way(
+        "change what a step of history set",
+        "UPDATE transition SET change = '{{}}' WHERE subject_id = '{captured}' AND version = 2",
+        ("changed: change {merchant} {captured}/2",),
+    ),
+    Way(
+        "change who did it",
+        "UPDATE transition SET actor = 'key:somebody' WHERE subject_id = '{captured}' AND version = 1",
+        ("changed: change {merchant} {captured}/1",),
+    ),
+    Way(
+        "move a step in time",
+        "UPDATE transition SET at = at - interval '1 hour' WHERE subject_id = '{captured}' AND version = 2",
+        ("changed: change {merchant} {captured}/2",),
+    ),
+    Way(
+        "remove a posting",
+        "DELETE FROM transfer WHERE stream_id = '{captured}'",
+        ("changed: change {merchant} {captured}/2",),
+    ),
+    Way(
+        "remove a step of an attempt",
+        "DELETE FROM transition WHERE stream_id = '{captured}' AND lead_version = 1",
+        ("changed: change {merchant} {captured}/1",),
+    ),
+    Way(
+        "remove the history of a payment",
+        "DELETE FROM transition WHERE subject_id = '{captured}'",
+        ("removed: change {merchant} {captured}/1", "removed: change {merchant} {captured}/2", "stray: transition"),
+    ),
+    Way(
+        "insert a posting",
+        "INSERT INTO transfer SELECT merchant_id, payment_id, subject_id, version, 99, kind, credit, debit, 5,"
+        " currency, at, stream_id FROM transfer WHERE stream_id = '{captured}' LIMIT 1",
+        ("changed: change {merchant} {captured}/2",),
+    ),
+    Way(
+        "insert a posting beside all steps",
+        "INSERT INTO transfer SELECT merchant_id, payment_id, subject_id, 77, leg, kind, credit, debit, 5, currency,"
+        " at, stream_id FROM transfer WHERE stream_id = '{captured}' LIMIT 1",
+        ("stray: transfer {merchant} {captured}/77",),
+    ),
+    Way(
+        "insert a payment of yesterday",
+        "INSERT INTO transition (merchant_id, subject_id, version, change_id, from_state, to_state, event, cause,"
+        " actor, at, change) SELECT merchant_id, 'pay_forged', version, change_id, from_state, to_state, event, cause,"
+        " actor, at - interval '1 day', change FROM transition WHERE subject_id = '{captured}' AND version = 1",
+        ("not_sealed: change {merchant} pay_forged/1",),
+    ),
+    Way(
+        "move a posting to another payment",
+        "UPDATE transfer SET stream_id = '{partly_captured}', subject_id = '{partly_captured}', leg = 99"
+        " WHERE stream_id = '{captured}'",
+        ("changed: change {merchant} {captured}/2", "changed: change {merchant} {partly_captured}/2"),
+    ),
+    Way(
+        "swap the answers of two instructions",
+        "UPDATE response r SET body = o.body FROM response o WHERE r.merchant_id = o.merchant_id"
+        " AND (r.idempotency_key, o.idempotency_key) IN (('captured', 'refunded'), ('refunded', 'captured'))",
+        ("changed: response {merchant} captured", "changed: response {merchant} refunded"),
+    ),
+    Way(
+        "change the status of an answer",
+        "UPDATE response SET status = 500 WHERE idempotency_key = 'captured'",
+        ("changed: response {merchant} captured",),
+    ),
+    Way(
+        "change what a client asked for",
+        "UPDATE instruction SET request = '\\x7b7d' WHERE idempotency_key = 'captured'",
+        ("changed: instruction {merchant} captured",),
+    ),
+    Way(
+        "change a message",
+        "UPDATE outbox SET type = 'payment.failed' WHERE stream_id = '{captured}' AND version = 2",
+        ("changed: change {merchant} {captured}/2",),
+    ),
+    Way(
+        "remove a refused transition",
+        "DELETE FROM rejection WHERE stream_id = '{refused}'",
+        ("removed: rejection {merchant} {refused}/",),
+    ),
+    Way(
+        "change a row, and let the sealer take it for a new one",
+        "UPDATE transfer SET amount = amount + 1 WHERE stream_id = '{captured}';"
+        " DELETE FROM audit_leaf WHERE leaf_key = '{captured}/2'",
+        ("removed: change {merchant} {captured}/2", "not_sealed: change {merchant} {captured}/2"),
+    ),
+    Way(
+        "change the salt of a leaf",
+        "UPDATE audit_leaf SET salt = '\\x00' WHERE leaf_key = '{captured}/1'",
+        ("changed: change {merchant} {captured}/1",),
+    ),
+    Way(
+        "replay an old head in place of a newer one",
+        "UPDATE audit_head h SET document = o.document, signature = o.signature FROM audit_head o"
+        " WHERE o.leaf_group = h.leaf_group AND o.sequence = 1 AND h.sequence = 2",
+        ("head: head 2 of platform",),
+    ),
+    Way(
+        "replace the list of leaves of a head",
+        "UPDATE audit_head h SET leaves = o.leaves FROM audit_head o"
+        " WHERE o.leaf_group = 1 AND o.sequence = 1 AND h.leaf_group = 0 AND h.sequence = 1",
+        ("head: head 1 of platform",),
+    ),
+    Way(
+        "drop a group",
+        "DELETE FROM audit_head WHERE leaf_group = 1; DELETE FROM audit_leaf WHERE leaf_group = 1",
+        ("head: head 1 of inbox",),
+    ),
+    Way(
+        "write another size into a head",
+        "UPDATE audit_head SET size = size - 1 WHERE leaf_group = 0 AND sequence = 1",
+        ("head: head 1 of platform",),
+    ),
+    Way(
+        "sign a head again with another key",
+        "UPDATE audit_head SET signature = sha512(signature) WHERE leaf_group = 0 AND sequence = 1",
+        ("head: head 1 of platform",),
+    ),
+    Way(
+        "cut off the end of the heads, with their leaves, and leave the checkpoints",
+        f"DELETE FROM audit_leaf WHERE leaf_group = 0; DELETE FROM audit_head WHERE {_LAST_HEAD} AND leaf_group = 0",
+        ("head: head 2 of platform",),
+    ),
+    Way(
+        "go back to an older state of everything, its heads and checkpoints included",
+        "DELETE FROM audit_checkpoint; DELETE FROM audit_head; DELETE FROM audit_leaf; DELETE FROM audit_sweep;"
+        " DELETE FROM transfer; DELETE FROM transition; DELETE FROM outbox; DELETE FROM response;"
+        " DELETE FROM instruction; DELETE FROM rejection; DELETE FROM delivery; DELETE FROM processing;"
+        " DELETE FROM message_try; DELETE FROM operator_act; DELETE FROM deployment; DELETE FROM webhook_endpoint_act",
+        ("rolled_back: checkpoint ", "rolled_back: head 1 of platform", "removed: change {merchant} {captured}/1"),
+        outside=True,
+    ),
+    Way(
+        "remove rows, their leaves, and everything that was ever signed",
+        "DELETE FROM transfer WHERE stream_id = '{captured}'; DELETE FROM transition WHERE subject_id = '{captured}';"
+        " DELETE FROM transition WHERE stream_id = '{captured}'; DELETE FROM outbox WHERE stream_id = '{captured}';"
+        " DELETE FROM audit_head; DELETE FROM audit_checkpoint; DELETE FROM audit_leaf; DELETE FROM audit_sweep",
+        ("rolled_back: checkpoint ", "removed: change {merchant} {captured}/2"),
+        outside=True,
+    ),
+)
+
+
+#: What no verifier can see. The first has a test of its own.
+NOT_PROMISED: Final = (
+    "edit a row before it is sealed",
+    "write rows that fit each other, with the time of now, and let them be sealed",
+    "take the signing key and everything that is outside, and write all of it anew",
+)
+
+
+#: What was tried, and is not named yet: (what, where). Each has a test that it is so.
+NOT_SEEN: Final = (
+    Way(
+        "change whose charge a provider's reference names, in provider_reference alone",
+        "INSERT INTO provider_reference SELECT a.provider, a.account, 'ch_forged', a.merchant_id, a.payment_id"
+        " FROM attempt a WHERE a.payment_id = '{captured}'",
+        (),
+    ),
+    Way(
+        "give a key other rights, and leave it so",
+        "UPDATE api_key SET operator = true, scopes = NULL WHERE merchant_id = '{merchant}'",
+        (),
+    ),
+    Way(
+        "put another view in place of history",
+        "ALTER VIEW history RENAME TO history_of_yesterday",
+        (),
+    ),
+)
+
+
+async def _break(owner: asyncpg.Connection, sample: Sample, way: Way) -> None:
+    names: dict[str, Any] = msgspec.structs.asdict(sample)
+    for statement in way.sql.format(**names).split(";"):
+        status = await owner.execute(statement)
+        assert status.split()[-1] != "0" or way.outside, f"it changed nothing: {statement}"
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+async def test_a_rewritten_record_is_named(
+    way: Way, owner: asyncpg.Connection, sample: Sample, anchors: list[Anchor]
+) -> None:
+    transaction = owner.transaction()
+    await transaction.start()
+    try:
+        await _break(owner, sample, way)
+        found = named(await compare(owner, anchors if way.outside else (), window_ms=0))
+    finally:
+        await transaction.rollback()
+    names = msgspec.structs.asdict(sample)
+    missing = [each.format(**names) for each in way.finds if not any(f.startswith(each.format(**names)) for f in found)]
+    assert missing == [], found
+
+
+@pytest.mark.parametrize("way", NOT_SEEN, ids=lambda way: way.name)
+async def test_what_is_not_seen_yet_is_said(way: Way, owner: asyncpg.Connection, sample: Sample) -> None:
+    """Whoever mends one moves it to the ways above, and the page follows."""
+    transaction = owner.transaction()
+    await transaction.start()
+    try:
+        await _break(owner, sample, way)
+        found = named(await compare(owner, window_ms=0))
+    finally:
+        await transaction.rollback()
+    assert found == []
+
+
+#: What the outsider's statements call what they rewrite.
+_PLACES: Final[dict[str, Any]] = {
+    "leaf_table": "audit_leaf",
+    "leaf_position": "position",
+    "head_table": "audit_head",
+    "head_sequence": "sequence",
+    "head_size": "size",
+    "group": "leaf_group",
+    "restored_from": 0,
+}
+
+
+async def _leads(owner: asyncpg.Connection) -> dict[str, str]:
+    """Step -> the leaf key of its change, with the merchant before both."""
+    rows = await owner.fetch(
+        "SELECT merchant_id, subject_id, version, coalesce(stream_id, subject_id), coalesce(lead_version, version)"
+        " FROM transition"
+    )
+    return {f"{merchant} {step}/{at}": f"{merchant} {stream}/{lead}" for merchant, step, at, stream, lead in rows}
+
+
+def _leaves_with(table: str, key: str, leads: dict[str, str]) -> tuple[str, ...]:
+    """What a finding about this row may be about."""
+    parts = key.split("/")
+    if table == "transition":
+        step = "{} {}/{}".format(*parts)
+        return f"transition {step}", f"change {leads.get(step)}"
+    if table == "transfer":
+        merchant, _, subject, version, leg = parts
+        step = f"{merchant} {subject}/{version}"
+        # A step that belongs to no change is named itself, and its postings with it.
+        return f"transfer {step}/{leg}", f"change {leads.get(step)}", f"transition {step}"
+    if table == "outbox":
+        return (f"change {parts[0]} {parts[1]}/{parts[2]}",)
+    return (f"{table} {' '.join(parts)}",)
+
+
+@pytest.mark.parametrize("way", OUTSIDER_WAYS, ids=lambda way: way.name)
+async def test_what_an_outsider_rewrites_is_named_row_by_row(
+    way: OutsiderWay, owner: asyncpg.Connection, sample: Sample, anchors: list[Anchor]
+) -> None:
+    transaction = owner.transaction()
+    await transaction.start()
+    try:
+        leads, touched = await _leads(owner), list[tuple[str, str]]()
+        for statement in way.statements:
+            touched += [(row["tbl"], row["key"]) for row in await owner.fetch(statement.format(**_PLACES))]
+        leads |= await _leads(owner)
+        found = named(await compare(owner, anchors if way.outside else (), window_ms=0))
+    finally:
+        await transaction.rollback()
+    assert touched, "the sample lacks what this way needs"
+    about = {each.partition(": ")[2] for each in found}
+    missing = [each for each in touched if not about.intersection(_leaves_with(*each, leads))]
+    assert {table for table, _ in missing} == set(way.unseen), (missing, found)
+    assert [kind for kind in way.finds if not any(each.startswith(kind) for each in found)] == [], found
+    assert bool(found) == way.promised
+
+
+async def test_what_nobody_touched_holds(owner: asyncpg.Connection, anchors: list[Anchor]) -> None:
+    async with owner.transaction():
+        # A window that a slow machine keeps: how soon the sample was sealed is not what is asked here.
+        inside = await compare(owner, window_ms=600_000)
+        outside = await compare(owner, anchors, window_ms=600_000)
+    assert (named(inside), named(outside)) == ([], [])
+    assert (inside.unsealed, inside.late, inside.outside) == (0, [], None)
+    assert inside.leaves == inside.examined > 100
+    assert outside.promised_until is not None
+
+
+async def test_an_edit_before_sealing_is_seen_by_nobody(new_database: NewDatabase) -> None:
+    """It is not promised: what is sealed is what is there when the sealer comes."""
+    database = new_database()
+    owner = await asyncpg.connect(database.owner_url)
+    try:
+        await owner.execute(
+            "INSERT INTO response (merchant_id, idempotency_key, status, body, at) VALUES ('m', 'k', 200, 'x', now())"
+        )
+        await owner.execute("UPDATE response SET status = 500")
+        async with await open_pool(database.app_url, SETTINGS) as pool:
+            await seal_all(pool)
+        async with owner.transaction():
+            report = await compare(owner)
+    finally:
+        await owner.close()
+    assert (named(report), report.late) == ([], [])
+    assert report.outside is None, "what is not outside is not promised at all"
+
+
+def table() -> str:
+    """The ways, as the page for operators has them."""
+    rows = [
+        f"| {way.name} | {'`audit verify --heads`' if way.outside else '`audit verify`'} |"
+        f" {', '.join(dict.fromkeys(_shown(found) for found in way.finds))} |"
+        for way in WAYS
+    ]
+    rows += [_outsider_row(way) for way in OUTSIDER_WAYS]
+    rows += [f"| {way.name} | nothing | *not seen, mended next* |" for way in NOT_SEEN]
+    rows += [f"| {name} | nothing | *not promised* |" for name in NOT_PROMISED]
+    return "\n".join(["| as the owner of the database | seen by | named |", "|---|---|---|", *rows])
+
+
+def _outsider_row(way: OutsiderWay) -> str:
+    if not way.promised:
+        return f"| {way.name} (an outsider's) | nothing | *not promised* |"
+    seen = "`audit verify --heads`" if way.outside else "`audit verify`"
+    said = ", ".join(dict.fromkeys(_shown(f"{found} ") for found in way.finds))
+    unseen = "".join(f"; `{table}`: *not seen, mended next*" for table in way.unseen)
+    return f"| {way.name} (an outsider's) | {seen} | {said}{unseen} |"
+
+
+def _shown(found: str) -> str:
+    what, _, about = found.partition(": ")
+    said = "the head" if what == "head" else what.replace("_", " ")
+    thing = about.split(" ")[0]
+    return said if thing in ("head", "checkpoint") and what != "rolled_back" else f"{said}: {thing}"
+
+
+async def test_the_page_has_every_way() -> None:
+    page = (Path(__file__).parents[3] / "docs/operate/audit.md").read_text()
+    assert table() in page

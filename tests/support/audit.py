@@ -1,0 +1,62 @@
+"""A sealed record, and what compares it with its trees."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from tallystick.kit.clock import Clock
+from tallystick.oversight.audit.anchors import Anchor, HeadWriter
+from tallystick.oversight.audit.heads import SigningKey
+from tallystick.oversight.audit.seal import Sealer
+from tallystick.oversight.audit.verify import AuditReport, Verifier
+from tallystick.record.postgres.audit_rows import AuditRows
+from tallystick.settings.load import Settings
+
+KEY_TEXT = base64.b64encode(b"not a secret: for the tests only").decode()
+KEY = SigningKey.from_text(KEY_TEXT)
+KEYS = {KEY.key_id: KEY.public}
+
+#: A window of a second, so that what is a minute old is older.
+SETTINGS = Settings(audit_sealing=True, audit_signing_key=KEY_TEXT, audit_window_ms=1_000, audit_merchant_groups=2)
+
+
+def sealer_of(pool: asyncpg.Pool, shift_ms: int = 0, **more: Any) -> Sealer:
+    """A sealer with the tests' key."""
+    return Sealer(pool, Clock(shift_ms), replace(SETTINGS, **more), KEY)
+
+
+async def seal_all(pool: asyncpg.Pool) -> None:
+    """Seal everything that is there, the row about having looked at everything too."""
+    sealer = sealer_of(pool)
+    while await sealer.round():
+        pass
+    await sealer.round()
+    await sealer.leave()
+
+
+async def copy_heads(pool: asyncpg.Pool, directory: Path) -> None:
+    """Copy all heads."""
+    writer = HeadWriter(pool, directory)
+    while await writer.round():
+        pass
+
+
+async def compare(
+    connection: asyncpg.Connection, anchors: Sequence[Anchor] = (), *, window_ms: int = 1_000
+) -> AuditReport:
+    """What ``audit verify`` finds, in the transaction of the connection."""
+    rows = AuditRows(connection)
+    await rows.in_utc()
+    return await Verifier(rows, KEYS, Clock(), timedelta(milliseconds=window_ms)).run(anchors)
+
+
+def named(report: AuditReport) -> list[str]:
+    """The findings as one line each."""
+    return sorted(f"{each.what}: {each.about}" for each in report.findings)

@@ -123,7 +123,7 @@ def a_default_provider_that_does_not_exist(world: World, _: pytest.MonkeyPatch) 
 def a_port_of_another_program(world: World, _: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = str(other.getsockname()[1])
-        yield world.settings(world.database()) | {"port": taken, "worker_health_port": taken}
+        yield world.settings(world.database()) | {"port": taken, "worker_health_port": taken, "console_port": taken}
 
 
 @case("file_descriptors", r"a process may open 1024 files and may need \d+ at its limits")
@@ -399,6 +399,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
         went_on()
 
     monkeypatch.setattr("tallystick.cli.serve.serve_api", went_on)
+    monkeypatch.setattr("tallystick.cli.console.serve_console", went_on)
     monkeypatch.setattr("tallystick.cli.work.work_until_signalled", works)
     monkeypatch.setattr("tallystick.cli.migrate.apply_migrations", went_on)
     monkeypatch.setattr("tallystick.run.up.migrate", went_on)

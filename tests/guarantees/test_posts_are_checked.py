@@ -180,12 +180,16 @@ def _without(legs: Sequence[Posting], at: int) -> list[Posting]:
 
 MUTATIONS: Final = {"amount": _more, "side": _other_side, "missing leg": _without}
 
+#: Machines of what providers' files say: no life of a payment takes them. Their postings are checked on a real record,
+#: by ``test_settled_posts_are_checked.py``.
+SETTLED: Final = ("settled_batch", "settlement")
+
 POSTING_EDGES: Final = sorted(
     {
         (machine.name, event)
         for machine in MACHINES.values()
         for _, event, edge in machine.live_edges()
-        if edge.posts is not None
+        if edge.posts is not None and machine.name not in SETTLED
     }
 )
 

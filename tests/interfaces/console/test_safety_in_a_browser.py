@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, NamedTuple
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, ConsoleMessage, expect
 
 from tallystick.access.accounts import Granted, reset_credential, secret_hash
 from tallystick.access.roles import Role
@@ -157,13 +157,17 @@ async def test_a_copied_cookie_opens_nothing_after(new_database: NewDatabase, br
             assert "/console/sign-in" in thief.page.url and here.scene.payment_id not in await thief.text(), path
 
 
+def _kept_in(said: list[str]) -> Callable[[ConsoleMessage], None]:
+    return lambda message: said.append(message.text)
+
+
 async def test_no_page_is_shown_in_a_frame(new_database: NewDatabase, browser: Launch) -> None:
     async with office(new_database, browser) as here, foreign_site() as site:
         ada = await here.seat("operator", operator_id="ada")
         for path in ("/console", "/console/sign-in", "/console/late-money/accept/preview", "/console/none"):
             framing = await ada.context.new_page()
             said: list[str] = []
-            framing.on("console", lambda message, said=said: said.append(message.text))
+            framing.on("console", _kept_in(said))
             await framing.goto(f"{site}/", wait_until="domcontentloaded")
             await framing.evaluate(
                 "url => new Promise(done => { const frame = document.createElement('iframe'); frame.onload = done;"

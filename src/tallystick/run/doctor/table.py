@@ -15,6 +15,9 @@ Command = Literal["serve", "work", "console", "up", "migrate"]
 #: The processes that move money. ``up`` starts both, as children that ask for themselves.
 ROLES: Final[tuple[Command, ...]] = ("serve", "work")
 
+#: The processes that read and write the record: those, and the console, by which people act.
+ON_RECORD: Final[tuple[Command, ...]] = ("serve", "work", "console")
+
 #: What looks at the server: the roles, and whatever changes the schema.
 ALL: Final[tuple[Command, ...]] = ("serve", "work", "console", "up", "migrate")
 
@@ -125,7 +128,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check(
         name="application_role",
         level="refuse",
-        at_start=ROLES,
+        at_start=ON_RECORD,
         why="Every connection acts as `tallystick_app`, which can add to history and ledger and change nothing there.",
     ),
     Check(
@@ -138,20 +141,20 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check(
         name="clock",
         level="refuse",
-        at_start=ROLES,
+        at_start=ON_RECORD,
         why="Receivers refuse messages that are signed with a time ten minutes off. A running process goes on, whatever"
         " its clock says.",
     ),
     Check(
         name="schema",
         level="refuse",
-        at_start=ROLES,
+        at_start=ON_RECORD,
         why="There is nothing to read or write before the first `tallystick migrate`.",
     ),
     Check(
         name="schema_release",
         level="not ready",
-        at_start=ROLES,
+        at_start=ON_RECORD,
         why="Processes of a new release may start before the migration, and serve after it.",
     ),
     Check(

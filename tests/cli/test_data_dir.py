@@ -35,6 +35,8 @@ WELL_FORMED = {
     "request": new_id("apr"),
     "role": "viewer",
     "file": new_id("stl"),
+    "group": "1",
+    "head": "1",
     "schedule": __file__,
 }
 

@@ -74,6 +74,7 @@ _TAGS: Final[Mapping[str, str]] = {
     "Rejection groups": "Refused transitions that wait, by their cause.",
     "Event results": "How often events of providers were stale or repeated an effect.",
     "Settlement files": "What providers and banks report, and what it comes to.",
+    "Reconciliation": "How the record and providers' files compare, and what somebody has to look at.",
     "Acts": "What operators did, and why.",
     "Deployments": "Releases and changes of the configuration, which trends show.",
     "Provider pauses": "Accounts of providers that an operator paused.",

@@ -7,9 +7,10 @@ from typing import Annotated, Final
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from tallystick.domain.json_types import AccountName, Count, Currency, Time, described
+from tallystick.domain.json_types import AccountName, Count, Currency, PaymentId, Time, described, example_id
 from tallystick.domain.payment_reconciliation import RECONCILIATION_STATES
 from tallystick.domain.settlement_evidence import REASONS, STAGES, STATUSES, authority_of
+from tallystick.domain.settlement_views import SettlementFileId
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import READ, Endpoint, read
@@ -36,7 +37,7 @@ class StateSumView(Struct, frozen=True, kw_only=True):
 class OpenRowView(Struct, frozen=True, kw_only=True):
     """A row that somebody has to look at."""
 
-    file_id: Annotated[str, described("The settlement file.", "stl_1")]
+    file_id: SettlementFileId
     position: Annotated[int, described("Its place among the file's rows.", 1, minimum=1)]
     line: Annotated[int, described("Its line in the file.", 2, minimum=1)]
     batch: Annotated[str, described("The provider's batch.", "po_1")]
@@ -51,7 +52,7 @@ class OpenRowView(Struct, frozen=True, kw_only=True):
     fee_expected: Annotated[int | None, described("By the fee schedule; null where it was not checked.", None)]
     difference: Annotated[int, described("What it adds to the difference of the balances.", -30)]
     merchant_id: Annotated[str | None, described("Whose payment it names, if it is known.", "shop")]
-    payment_id: Annotated[str | None, described("Which payment it names, if it is known.", "pay_1")]
+    payment_id: Annotated[PaymentId | None, described("Which payment it names, if it is known.", example_id("pay"))]
     row_reference: Annotated[str | None, described("The provider's name of what moved.", "ch_1")]
 
 

@@ -119,7 +119,7 @@ INCIDENTS: Final = (
     Incident(
         "a host's clock is wrong",
         (Click("clocks apart"),),
-        (r"60\d{3} ms apart", r"database"),
+        (r"(59|60)\d{3} ms apart", r"database"),
     ),
 )
 

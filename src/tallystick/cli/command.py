@@ -173,6 +173,7 @@ def _with_config(command: Any) -> Any:
     command.params.extend(_config_params())
     # Not only taken over from the program's context: a command makes its help option once, whoever asks for it first.
     command.context_settings.setdefault("help_option_names", HELP_OPTIONS)
+    command.get_help_option(typer.Context(command, help_option_names=HELP_OPTIONS))
     command.short_help = " ".join((command.help or "").split()).partition(". ")[0].removesuffix(".")
     for below in getattr(command, "commands", {}).values():
         _with_config(below)

@@ -16,7 +16,7 @@ from tallystick.lab.demo.stories import STORIES
 from tallystick.record.postgres.embedded.server import EmbeddedPostgres
 from tests.guarantees.second_opinion.comparison import disagreements
 from tests.guarantees.second_opinion.exported import SUBJECTS, history, stored_books
-from tests.guarantees.second_opinion.interpreter import LIFECYCLES, SETTLEMENT_EDGES, Opinion, read
+from tests.guarantees.second_opinion.interpreter import LIFECYCLES, Opinion, read
 from tests.support.commands import run_process
 from tests.support.database import DEEP
 
@@ -74,7 +74,7 @@ def test_the_second_opinion_agrees_with_the_books(demonstrated: Demonstrated, op
 def test_it_has_seen_what_there_is(demonstrated: Demonstrated, opinion: Opinion) -> None:
     kinds = Counter(kind for _, kind, _ in opinion.subjects)
     assert kinds["payment"] >= PAYMENTS, demonstrated.said
-    assert kinds.keys() == LIFECYCLES.keys() - SETTLEMENT_EDGES.keys()
+    assert kinds.keys() == LIFECYCLES.keys()
     assert LIFECYCLES.keys() == SUBJECTS.keys()
     assert len(opinion.seen) >= EDGES, sorted(opinion.seen)
     methods = {each.fields["payment_method"] for each in opinion.subjects.values() if each.kind == "payment"}

@@ -142,7 +142,9 @@ async def test_disputes_events_and_the_ids_of_a_payment(database: Database, fres
         shown = (await api.client.get(f"/v1/payments/{one['id']}")).json()
         assert (shown["refunds"], shown["disputes"]) == ([refund["id"]], [third, first])
         (of_other, of_one) = (await api.client.get("/v1/payments")).json()["data"]
-        assert of_one == shown
+        assert of_one == {name: value for name, value in shown.items() if name != "reconciliation"}, (
+            "a read of one alone"
+        )
         assert (of_other["refunds"], of_other["disputes"]) == ([], [second])
 
 

@@ -24,7 +24,7 @@ from tallystick.flows.reconciliation.formats.base import (
 from tallystick.flows.reconciliation.registry import FORMATS
 from tests.support.settlement_files import golden_file, golden_names, options_of
 
-pytestmark = pytest.mark.fast
+pytestmark = pytest.mark.exhaustive
 
 NAMES = golden_names()
 OPTIONS = ReadOptions(zone="UTC", mapping=options_of("generic_csv").mapping)

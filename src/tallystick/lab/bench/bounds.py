@@ -63,9 +63,8 @@ BOUNDS: Final[Mapping[str, Bound]] = {
         " share.",
     ),
     "wal_bytes": about(
-        6_580,
-        "Measured 6,450 to 6,540 without full pages: twelve rows, 17 entries in their indexes and ranges of the nine"
-        " by which sealing finds what is new, and two updates that are not HOT,"
+        6_520,
+        "Measured 6,450 without full pages: twelve rows, 17 entries in their indexes, and two updates that are not HOT,"
         " of which seven in ten stay in their page and log what changes. The rest is for page splits, which random"
         " keys move.",
         room=0.03,

@@ -1,5 +1,5 @@
 -- What proves that nobody rewrote the record. Tables of its own: nothing here is part of a change, and nothing is written
--- while the operator has not turned sealing on. What is sealed is found by time (BRIN: an entry for each megabyte, so that
+-- while the operator has not turned sealing on. What is sealed is found by time (BRIN: an entry for each 256 kB, so that
 -- a payment pays nothing for it), and by the keys of tables in the daily sweep.
 -- depends: 0036_approvals
 
@@ -53,14 +53,14 @@ CREATE TABLE audit_sweep (
     late bigint NOT NULL
 );
 
-CREATE INDEX transition_sealing ON transition USING brin (at) WITH (autosummarize = on);
-CREATE INDEX instruction_sealing ON instruction USING brin (at) WITH (autosummarize = on);
-CREATE INDEX response_sealing ON response USING brin (at) WITH (autosummarize = on);
-CREATE INDEX rejection_sealing ON rejection USING brin (at) WITH (autosummarize = on);
-CREATE INDEX delivery_sealing ON delivery USING brin (recorded_at) WITH (autosummarize = on);
-CREATE INDEX processing_sealing ON processing USING brin (ended_at) WITH (autosummarize = on);
-CREATE INDEX message_try_sealing ON message_try USING brin (started_at) WITH (autosummarize = on);
-CREATE INDEX operator_act_sealing ON operator_act USING brin (at) WITH (autosummarize = on);
-CREATE INDEX webhook_endpoint_act_sealing ON webhook_endpoint_act USING brin (at) WITH (autosummarize = on);
+CREATE INDEX transition_sealing ON transition USING brin (at) WITH (pages_per_range = 32, autosummarize = on);
+CREATE INDEX instruction_sealing ON instruction USING brin (at) WITH (pages_per_range = 32, autosummarize = on);
+CREATE INDEX response_sealing ON response USING brin (at) WITH (pages_per_range = 32, autosummarize = on);
+CREATE INDEX rejection_sealing ON rejection USING brin (at) WITH (pages_per_range = 32, autosummarize = on);
+CREATE INDEX delivery_sealing ON delivery USING brin (recorded_at) WITH (pages_per_range = 32, autosummarize = on);
+CREATE INDEX processing_sealing ON processing USING brin (ended_at) WITH (pages_per_range = 32, autosummarize = on);
+CREATE INDEX message_try_sealing ON message_try USING brin (started_at) WITH (pages_per_range = 32, autosummarize = on);
+CREATE INDEX operator_act_sealing ON operator_act USING brin (at) WITH (pages_per_range = 32, autosummarize = on);
+CREATE INDEX webhook_endpoint_act_sealing ON webhook_endpoint_act USING brin (at) WITH (pages_per_range = 32, autosummarize = on);
 
 GRANT SELECT, INSERT ON audit_record, audit_head, audit_checkpoint, audit_leaf, audit_sweep TO tallystick_app;

@@ -89,7 +89,7 @@ async def test_what_was_wrong_is_not_said(new_database: NewDatabase) -> None:
             await _sign_in(console.stranger(), operator="bob"),
             await _sign_in(console.stranger(), operator="Nobody's name!"),
         ]
-        alerts = {re.search(r'role="alert">(.*?)<', each.text)[1] for each in answers}  # type: ignore[index]
+        alerts = {re.search(r'role="alert">(.*?)<', each.text)[1] for each in answers}  # type: ignore[index]  # each page has one
         assert len(alerts) == 1
 
 

@@ -19,6 +19,7 @@ from tests.support.console import InsideConsole, Person, inside_console, token_o
 from tests.support.console_pictures import pages_of
 from tests.support.console_scene import HOSTILE, Scene, scene
 from tests.support.database import Database, NewDatabase
+from tests.support.outbox import runtime_for, worker
 from tests.support.runtime import BookedProvider
 
 
@@ -211,6 +212,31 @@ async def test_evidence_needs_its_own_right_and_is_recorded(new_database: NewDat
         shown = await submit(person, (await person.see(path)).text, f"{path}/evidence", reason="ticket 9")
         assert shown.status_code == 200 and "&lt;script&gt;" in shown.text and "<script>alert" not in shown.text
         assert "evidence.read" in (await person.see("/console/acts")).text
+
+
+async def test_a_message_is_sent_again_as_an_act_and_once(new_database: NewDatabase) -> None:
+    async with filled(new_database) as here:
+        async with runtime_for(here.database) as runtime, worker(runtime) as delivery:
+            assert await delivery.dispatch()
+            (first, *_) = await runtime.pool.fetch("SELECT message_id FROM message_delivery ORDER BY dispatched_at")
+        path = f"/console/merchants/{here.scene.merchant_id}/endpoints/{here.scene.endpoint_id}"
+        person = here.console.person("operator", operator_id="grace")
+        shown = (await person.see(path)).text
+        asked = {"message_id": first["message_id"], "reason": "the shop asked for it"}
+        assert (await submit(person, shown, f"{path}/resend", **asked)).status_code == 303
+        assert (await submit(person, shown, f"{path}/resend", **asked)).status_code == 303, "the same form again"
+        unknown = await submit(person, (await person.see(path)).text, f"{path}/resend", message_id="msg_1", reason="x")
+        assert unknown.status_code == 404
+        connection = await asyncpg.connect(here.database.owner_url)
+        try:
+            acts = await connection.fetch(
+                "SELECT operator, target, reason FROM operator_act WHERE act = 'message.resend'"
+            )
+            tries = await connection.fetchval("SELECT count(*) FROM message_try WHERE result = 'resend_requested'")
+        finally:
+            await connection.close()
+        assert [tuple(each) for each in acts] == [("operator:grace", here.scene.endpoint_id, "the shop asked for it")]
+        assert tries == 1
 
 
 async def test_a_file_has_no_cell_that_a_spreadsheet_calculates(new_database: NewDatabase) -> None:

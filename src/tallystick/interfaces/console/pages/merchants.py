@@ -5,10 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
+from tallystick.domain.operator_act import AskedAct, OperatorAct
+from tallystick.flows.operations.resending import EndpointDisabled, NeverSent, resend_named
 from tallystick.flows.webhooks.outbound.endpoints import FAILING, GONE
+from tallystick.interfaces.console.acting import act_once
 from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Redirect, Refused, View
 from tallystick.interfaces.console.tables import Cell, Section, row
 from tallystick.interfaces.console.words import Words, at, bounded, number, spoken
+from tallystick.kit.ids import new_id
 from tallystick.oversight.console import OperatorReads, keys_of
 
 PATH: Final = f"{ROOT}/merchants"
@@ -19,8 +23,8 @@ _DELIVERIES: Final = 50
 #: Endpoints that hear of nothing, of all merchants: more of them are one cause.
 _SILENT: Final = 50
 
-#: Messages that are sent again in one go are one: this page acts on what a person sees.
-_RESEND: Final = 1
+#: Of the tries at a message the newest is shown.
+_TRIES: Final = 1
 
 
 async def merchants(request: PageRequest) -> Answer:
@@ -133,7 +137,7 @@ async def endpoint(request: PageRequest) -> Answer:
     state = request.query.get("state", "") or None
     rows = await book.log(merchant_id, endpoint_id, state=state, after=_place(request), limit=_DELIVERIES + 1)
     shown, more = rows[:_DELIVERIES], rows[_DELIVERIES:]
-    tries = await book.tries(merchant_id, endpoint_id, [each.message_id for each in shown], _RESEND)
+    tries = await book.tries(merchant_id, endpoint_id, [each.message_id for each in shown], _TRIES)
     last = {message_id: each[-1] for message_id, each in tries.items() if each}
     section = Section(
         title="Deliveries",
@@ -161,8 +165,8 @@ async def endpoint(request: PageRequest) -> Answer:
         messages = tuple((each.message_id, f"{each.message_id}, {each.type}") for each in shown)
         forms = [
             {
-                "name": "resend", "label": "Send a message again", "action": f"{path}/resend", "key": "",
-                "reason": False,
+                "name": "resend", "label": "Send a message again", "action": f"{path}/resend",
+                "key": new_id("opa"), "reason": True,
                 "says": "It may come once more to the endpoint, with the same webhook-id and a new series of tries.",
                 "fields": (("message_id", "Message", messages),),
             }
@@ -171,14 +175,19 @@ async def endpoint(request: PageRequest) -> Answer:
 
 
 async def resend(request: PageRequest) -> Answer:
-    """One message again. It is recorded among the message's tries, with who asked."""
+    """One message again, as an act of the viewer."""
     merchant_id, endpoint_id = _seen(request), request.path["endpoint_id"]
-    book, message_id = request.runtime.stores.endpoint_book, request.form.get("message_id")
-    found = await book.endpoints(merchant_id, endpoint_id)
-    if not found or found[0].state != "enabled":
-        raise Refused(409, "Nothing is sent to an endpoint that is not enabled. Nothing was done.")
-    if not await book.resend(merchant_id, endpoint_id, [message_id], actor=request.viewer.actor):
-        raise Refused(404, "There is no such message. Nothing was done.")
+    messages = [request.form.get("message_id")]
+
+    async def do(asked: AskedAct) -> OperatorAct:
+        return await resend_named(request.runtime, asked, merchant_id, messages)
+
+    try:
+        await act_once(request, "message.resend", endpoint_id, do, messages=messages)
+    except EndpointDisabled as error:
+        raise Refused(409, f"{error}. Nothing was done.") from None
+    except NeverSent as error:
+        raise Refused(404, f"{error}.") from None
     return Redirect(f"{PATH}/{merchant_id}/endpoints/{endpoint_id}")
 
 

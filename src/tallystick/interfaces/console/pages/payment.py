@@ -8,9 +8,9 @@ from typing import Any, Final
 import msgspec
 
 from tallystick.domain.lifecycles.table import NEW
-from tallystick.domain.operator_act import ActKeyReused, OperatorAct, WordsRefused
-from tallystick.flows.operations.acts import asked_act, perform
+from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.flows.payments.attempts import fetch_verdict
+from tallystick.interfaces.console.acting import act_once
 from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Refused, View
 from tallystick.interfaces.console.payment_timeline import LANES, parts_of
 from tallystick.interfaces.console.state_graph import state_graph
@@ -42,19 +42,15 @@ async def ask(request: PageRequest) -> Answer:
 
 async def evidence(request: PageRequest) -> Answer:
     """What providers answered and sent, as the record has it. Reading it is an act of its own, recorded first."""
-    rows, runtime, form = await _rows(request), request.runtime, request.form
+    rows, runtime = await _rows(request), request.runtime
     payment_id, merchant_id = rows.record.payment.payment_id, rows.record.payment.merchant_id
-    asked = asked_act(request.viewer.actor, form.get("key") or None, "evidence.read", payment_id, form.get("reason"))
 
-    async def read_it() -> OperatorAct:
+    async def read_it(asked: AskedAct) -> OperatorAct:
         act = asked.done({}, runtime.clock.now(), merchant_id=merchant_id, payment_id=payment_id)
         await runtime.stores.acts.record(act)
         return act
 
-    try:
-        await perform(runtime.stores.acts, runtime.settings, asked, read_it)
-    except (WordsRefused, ActKeyReused) as error:
-        raise Refused(400, f"{error}. Nothing was shown.") from None
+    await act_once(request, "evidence.read", payment_id, read_it)
     steps = [(each, _pretty(each.evidence)) for each in rows.steps if each.evidence]
     events = [(each, _pretty(each.notice)) for each in rows.events]
     words = Words(runtime.clock.now())

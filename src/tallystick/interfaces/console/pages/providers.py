@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
-from tallystick.domain.operator_act import ActKeyReused, ActName, WordsRefused
+from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
 from tallystick.flows.operations import pauses
-from tallystick.flows.operations.acts import asked_act, perform
+from tallystick.interfaces.console.acting import act_once
 from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Redirect, Refused, View
 from tallystick.interfaces.console.tables import Cell, Section, row
 from tallystick.interfaces.console.words import Words, at, duration, milliseconds, number, spoken
@@ -179,26 +179,13 @@ async def _act(request: PageRequest, name: ActName) -> Answer:
     if pausing and seconds not in dict(_PAUSES):
         raise Refused(400, "There is no such time. Nothing was done.")
     for_ms = int(seconds) * 1_000 or None if pausing else None
-    asked = asked_act(
-        request.viewer.actor,
-        form.get("key") or None,
-        name,
-        provider,
-        form.get("reason"),
-        account=account,
-        for_ms=for_ms,
-    )
-    try:
-        await perform(
-            runtime.stores.acts,
-            runtime.settings,
-            asked,
-            lambda: (
-                pauses.pause(runtime, asked, account, for_ms) if pausing else pauses.resume(runtime, asked, account)
-            ),
-        )
-    except (WordsRefused, ActKeyReused) as error:
-        raise Refused(400, f"{error}. Nothing was done.") from None
+
+    async def do(asked: AskedAct) -> OperatorAct:
+        if pausing:
+            return await pauses.pause(runtime, asked, account, for_ms)
+        return await pauses.resume(runtime, asked, account)
+
+    await act_once(request, name, provider, do, account=account, for_ms=for_ms)
     return Redirect(PATH)
 
 

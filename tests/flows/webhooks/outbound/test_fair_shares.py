@@ -54,8 +54,10 @@ async def _slow_merchants(stack: AsyncExitStack, runtime: Runtime, endpoints: in
 async def test_a_fifth_merchant_hears_at_once_while_four_hold_all_they_can(
     new_database: NewDatabase, workers: int
 ) -> None:
-    """Each of the four has 16 messages for its two endpoints, which is more than a quarter of 40 senders; and nobody
-    answers before the fifth has everything."""
+    """Each of the four has 24 queues for its two endpoints, which is more than a quarter of 40 senders; and nobody
+    answers before the fifth has everything. All wait before the first is sent: a merchant may take more while nobody
+    else waits. Of two workers each counts its own senders, and which leases what is a race; one place stays free.
+    """
     url = new_database()
     patience = {"outbound_timeout_ms": 60_000, "outbound_lease_ms": 180_000}
     async with AsyncExitStack() as stack:
@@ -70,18 +72,19 @@ async def test_a_fifth_merchant_hears_at_once_while_four_hold_all_they_can(
         quick = await stack.enter_async_context(receiving())
         await register(runtime, "fifth", quick)
         for each in runtimes:
-            await stack.enter_async_context(working(each, "dispatch", "delivery"))
+            await stack.enter_async_context(working(each, "dispatch"))
+        await eventually_async(lambda: _queues(runtime), until=lambda queues: queues == 4 * 2 * 12)
+        for each in runtimes:
+            await stack.enter_async_context(working(each, "delivery"))
         stack.callback(slow.answer.set)
         await eventually_async(slow.held.total, until=lambda held: held >= 32)
         for number in range(5):
             await pay(runtime, "fifth", f"k{number}")
             await _heard(quick, number + 1)
         assert slow.held.total() == slow.most.total() < 40, "none of the four was answered, and there is room"
-        assert max(slow.most.values()) <= 10, "a quarter"
+        assert workers == 2 or max(slow.most.values()) <= 10, "a quarter"
         slow.answer.set()
-        await eventually_async(
-            lambda: runtime.pool.fetchval("SELECT count(*) FROM message_lane"), until=lambda left: left == 0
-        )
+        await eventually_async(lambda: _queues(runtime), until=lambda queues: queues == 0)
 
 
 @pytest.mark.skipif(not DEEP, reason="deep: 3,200 messages to 80 slow endpoints")
@@ -110,6 +113,10 @@ async def test_the_fifth_waits_no_two_seconds_by_default(new_database: NewDataba
             await _heard(quick, number + 1)
             waits_s.append(asyncio.get_running_loop().time() - before)
         assert sorted(waits_s)[113] <= 2, waits_s
+
+
+async def _queues(runtime: Runtime) -> int:
+    return await runtime.pool.fetchval("SELECT count(*) FROM message_lane")  # type: ignore[no-any-return]
 
 
 async def _heard(receiver: Receiver, messages: int) -> None:

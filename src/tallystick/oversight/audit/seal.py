@@ -35,7 +35,7 @@ from tallystick.oversight.audit.heads import (
     read_head,
     signed_by,
 )
-from tallystick.oversight.audit.leaves import hash_of, new_salt
+from tallystick.oversight.audit.leaves import new_salt, sealed_leaf
 from tallystick.oversight.audit.merkle import Peaks
 from tallystick.record.postgres.audit_rows import KINDS, AuditRows, Checkpoint, Head, Record, Thing
 from tallystick.record.postgres.number_reads import Watch
@@ -175,9 +175,9 @@ class Sealer:
         salts = [new_salt() for _ in things]
         names = []
         for thing, salt in zip(things, salts, strict=True):
-            hashed = hash_of(thing, salt)
+            hashed, parts = sealed_leaf(thing, salt)
             peaks.append(hashed)
-            names.append(LeafName(thing.kind, thing.merchant_id, thing.leaf_key, hashed.hex()))
+            names.append(LeafName(thing.kind, thing.merchant_id, thing.leaf_key, hashed.hex(), parts))
         packed = pack_leaves(names)
         text = HeadText(
             record=record.record_id,

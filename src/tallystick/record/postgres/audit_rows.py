@@ -165,7 +165,7 @@ class AuditRows:
     async def _add_parts(self, things: Sequence[Thing], rows: Sequence[asyncpg.Record]) -> None:
         if not rows:
             return
-        leads = [(row["merchant_id"], row["subject_id"], row["version"], row["stream_id"]) for row in rows]
+        leads = [(row["merchant_id"], row["subject_id"], row["version"], row["stream_id"], row["at"]) for row in rows]
         by_lead = {lead[:3]: thing for lead, thing in zip(leads, things, strict=True)}
         parts = await self._connection.fetch(STATEMENTS["parts_of_changes"], *map(list, zip(*leads, strict=True)))
         for merchant_id, lead_id, lead_at, table, document in parts:

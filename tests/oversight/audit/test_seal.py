@@ -89,7 +89,7 @@ def test_a_leaf_is_the_same_for_ever() -> None:
     salt = bytes(range(16))
     assert leaf_bytes(thing, salt) == leaf_bytes(thing_later, salt)
     assert leaf_bytes(thing, salt).decode() == (
-        '{"encoding":2,"kind":"response","merchant_id":"m","key":"k","rows":[["response",{"at":"2026-01-02T00:00:00+00:00",'
+        '{"encoding":2,"kind":"response","merchant_id":"m","key":"k","rows":[["response",{"api_version":null,"at":"2026-01-02T00:00:00+00:00",'
         '"body":{"salted":"c5f748c61f381cfd2930bb1f4d2bb46c52e12a6afd1ff09473ffc2d3ec74f436"},'
         '"idempotency_key":"k","merchant_id":"m","status":200}]]}'
     )

@@ -3,8 +3,8 @@ written with it, or one row of a table outside changes.
 
 Encoding 2. A leaf is JSON without spaces: ``{"encoding":2,"kind":…,"merchant_id":…,"key":…,"rows":[[table,{…}],…]}``.
 Rows stand in the order of their bytes. A row has the columns that the encoding names for its table, in alphabetical
-order, by name and as the database prints them in JSON; a column that is null is left out. So a migration that adds a
-column changes no old leaf: the next encoding names it.
+order, by name and as the database prints them in JSON, null where it has none. A migration that adds a column changes
+no leaf: the next encoding names it.
 
 What is personal, or sealed, enters as ``{"salted":"…"}``: SHA-256 over the leaf's salt (16 random bytes), the name
 ``table.column`` or ``table.column.member``, a zero byte, and the value as it stands in the row. Without the value and
@@ -17,22 +17,19 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Raw, Struct
 
 from tallystick.oversight.audit.heads import LeafPart
 from tallystick.oversight.audit.merkle import leaf_hash
-from tallystick.record.postgres.audit_rows import Thing
+from tallystick.record.postgres.audit_rows import ATTACHED, Thing
 
 #: Of new leaves.
 ENCODING: Final = 2
 
 SALT_BYTES: Final = 16
-
-#: Tables whose rows stand in the leaf of a change, and are named on their own where they differ.
-ATTACHED: Final = frozenset({"instruction", "response"})
 
 #: Hexadecimal digits of a part's hash in the list of leaves: it only says which part differs. That one does is said by
 #: the leaf's own hash.
@@ -187,6 +184,24 @@ _ROW: Final = msgspec.json.Decoder(dict[str, Raw])
 _TEXT: Final = msgspec.json.Encoder()
 _NULL: Final = b"null"
 
+#: Table -> what reads its row, and writes it again in the encoding's order.
+_READERS: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
+    table: msgspec.json.Decoder(
+        msgspec.defstruct(f"row_of_{table}", [(column, Raw, Raw(_NULL)) for column in columns], gc=False)
+    )
+    for table, columns in COLUMNS.items()
+}
+
+#: Table -> (column, its name in salted hashes, the members that alone are hashed).
+_HASHED: Final[Mapping[str, tuple[tuple[str, str, tuple[str, ...]], ...]]] = {
+    table: tuple(
+        (column, f"{table}.{column}", _SALTED_MEMBERS.get(f"{table}.{column}", ()))
+        for column in columns
+        if f"{table}.{column}" in _SALTED_COLUMNS or f"{table}.{column}" in _SALTED_MEMBERS
+    )
+    for table, columns in COLUMNS.items()
+}
+
 
 def new_salt() -> bytes:
     """For one leaf."""
@@ -264,24 +279,21 @@ def salted_values(thing: Thing) -> Iterator[tuple[str, str]]:
 
 
 def _row(table: str, document: str, salt: bytes) -> bytes:
-    given = _ROW.decode(document)
-    parts = []
-    for column in COLUMNS[table]:
-        value = bytes(given.get(column, _NULL))
+    row = _READERS[table].decode(document)
+    for column, name, members in _HASHED[table]:
+        value = bytes(getattr(row, column))
         if value == _NULL:
             continue
-        name = f"{table}.{column}"
-        if name in _SALTED_COLUMNS:
-            value = _hashed(salt, name, value)
-        elif (members := _SALTED_MEMBERS.get(name)) is not None:
-            value = _with_members_hashed(salt, name, value, members)
-        parts.append(b'"%s":%s' % (column.encode(), value))
-    return b"{" + b",".join(parts) + b"}"
+        hashed = _with_members_hashed(salt, name, value, members) if members else _hashed(salt, name, value)
+        setattr(row, column, Raw(hashed))
+    return _TEXT.encode(row)
 
 
 def _with_members_hashed(salt: bytes, name: str, value: bytes, members: Sequence[str]) -> bytes:
     """The object with some of its members as hashes; an object that has none of them stays as it is written. One
     that has a member twice is hashed whole: readers differ about what it says."""
+    if b"\\" not in value and not any(b'"%s"' % member.encode() in value for member in members):
+        return value
     given = _ROW.decode(value)
     if not any(member in given for member in members):
         return value

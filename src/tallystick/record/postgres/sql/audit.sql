@@ -76,7 +76,7 @@ LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'change'
 WHERE (s.merchant_id, s.subject_id, s.version) > ($1::text, $2::text, $3::text::int) AND s.lead_version IS NULL
 ORDER BY s.merchant_id, s.subject_id, s.version LIMIT $4;
 
--- unsealed_instruction: what is visible since $1, in no change's leaf and not sealed, $2 at most
+-- unsealed_instruction: what is visible from $1 to $3, in no change's leaf and not sealed, $2 at most
 SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at, to_json(s)::text AS document
 FROM instruction s
 LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'instruction' AND l.leaf_key = s.idempotency_key
@@ -86,15 +86,17 @@ LEFT JOIN LATERAL (
     JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.version = 1
     JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.payment_id
     WHERE a.merchant_id = s.merchant_id AND a.payment_id = s.payment_id AND a.idempotency_key = s.idempotency_key
-      AND t.lead_version IS NULL AND t.at = s.at
+      AND t.lead_version IS NULL AND t.at IS NOT DISTINCT FROM s.at
       AND (o.lead_version <= t.version OR (o.lead_version IS NULL AND o.at <= t.at))
     LIMIT 1
 ) c ON true
-WHERE s.at >= $1 AND l.leaf_key IS NULL AND c.version IS NULL
+WHERE s.at >= $1 AND s.at <= $3 AND l.leaf_key IS NULL AND c.version IS NULL
 ORDER BY s.at LIMIT $2;
 
--- all_instruction: those in no change's leaf, in the order of the key, after $1 and so on, with where each is sealed
-SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at, to_json(s)::text AS document,
+-- all_instruction: in the order of the key, after $1 and so on, with where each one is sealed; one in a change's leaf has no
+-- document here
+SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at,
+       CASE WHEN c.version IS NULL THEN to_json(s)::text END AS document,
        l.leaf_group, l.position, l.salt, s.merchant_id AS place_1, s.idempotency_key AS place_2
 FROM instruction s
 LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'instruction' AND l.leaf_key = s.idempotency_key
@@ -104,14 +106,14 @@ LEFT JOIN LATERAL (
     JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.version = 1
     JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.payment_id
     WHERE a.merchant_id = s.merchant_id AND a.payment_id = s.payment_id AND a.idempotency_key = s.idempotency_key
-      AND t.lead_version IS NULL AND t.at = s.at
+      AND t.lead_version IS NULL AND t.at IS NOT DISTINCT FROM s.at
       AND (o.lead_version <= t.version OR (o.lead_version IS NULL AND o.at <= t.at))
     LIMIT 1
 ) c ON true
-WHERE (s.merchant_id, s.idempotency_key) > ($1::text, $2::text) AND c.version IS NULL
+WHERE (s.merchant_id, s.idempotency_key) > ($1::text, $2::text)
 ORDER BY s.merchant_id, s.idempotency_key LIMIT $3;
 
--- unsealed_response: what is visible since $1, in no change's leaf and not sealed, $2 at most
+-- unsealed_response: what is visible from $1 to $3, in no change's leaf and not sealed, $2 at most
 SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at, to_json(s)::text AS document
 FROM response s
 LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'response' AND l.leaf_key = s.idempotency_key
@@ -123,15 +125,17 @@ LEFT JOIN LATERAL (
     JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.version = 1
     JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.payment_id
     WHERE i.merchant_id = s.merchant_id AND i.idempotency_key = s.idempotency_key
-      AND t.lead_version IS NULL AND t.at = s.at
+      AND t.lead_version IS NULL AND t.at IS NOT DISTINCT FROM s.at
       AND (o.lead_version <= t.version OR (o.lead_version IS NULL AND o.at <= t.at))
     LIMIT 1
 ) c ON true
-WHERE s.at >= $1 AND l.leaf_key IS NULL AND c.version IS NULL
+WHERE s.at >= $1 AND s.at <= $3 AND l.leaf_key IS NULL AND c.version IS NULL
 ORDER BY s.at LIMIT $2;
 
--- all_response: those in no change's leaf, in the order of the key, after $1 and so on, with where each is sealed
-SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at, to_json(s)::text AS document,
+-- all_response: in the order of the key, after $1 and so on, with where each one is sealed; one in a change's leaf has no
+-- document here
+SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at,
+       CASE WHEN c.version IS NULL THEN to_json(s)::text END AS document,
        l.leaf_group, l.position, l.salt, s.merchant_id AS place_1, s.idempotency_key AS place_2
 FROM response s
 LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'response' AND l.leaf_key = s.idempotency_key
@@ -143,11 +147,11 @@ LEFT JOIN LATERAL (
     JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.version = 1
     JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.payment_id
     WHERE i.merchant_id = s.merchant_id AND i.idempotency_key = s.idempotency_key
-      AND t.lead_version IS NULL AND t.at = s.at
+      AND t.lead_version IS NULL AND t.at IS NOT DISTINCT FROM s.at
       AND (o.lead_version <= t.version OR (o.lead_version IS NULL AND o.at <= t.at))
     LIMIT 1
 ) c ON true
-WHERE (s.merchant_id, s.idempotency_key) > ($1::text, $2::text) AND c.version IS NULL
+WHERE (s.merchant_id, s.idempotency_key) > ($1::text, $2::text)
 ORDER BY s.merchant_id, s.idempotency_key LIMIT $3;
 
 -- unsealed_rejection: what is visible since $1 and not sealed, $2 at most
@@ -649,13 +653,13 @@ UNION ALL
 SELECT e.merchant_id, e.lead_id, e.lead_at, 'instruction', to_json(i)::text
 FROM claimed e
 JOIN instruction i ON i.merchant_id = e.merchant_id AND i.idempotency_key = e.idempotency_key
-WHERE i.payment_id = e.lead_id AND i.at = e.at
+WHERE i.payment_id = e.lead_id AND i.at IS NOT DISTINCT FROM e.at
 UNION ALL
 SELECT e.merchant_id, e.lead_id, e.lead_at, 'response', to_json(r)::text
 FROM claimed e
 JOIN instruction i ON i.merchant_id = e.merchant_id AND i.idempotency_key = e.idempotency_key
 JOIN response r ON r.merchant_id = e.merchant_id AND r.idempotency_key = e.idempotency_key
-WHERE i.payment_id = e.lead_id AND r.at = e.at;
+WHERE i.payment_id = e.lead_id AND r.at IS NOT DISTINCT FROM e.at;
 
 -- stray_steps: steps of history that belong to no change that leads them
 SELECT t.merchant_id, 'transition' AS part, t.subject_id || '/' || t.version::text AS name,

@@ -66,15 +66,25 @@ LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'change'
 WHERE s.at >= $1 AND s.lead_version IS NULL AND l.leaf_key IS NULL
 ORDER BY s.at LIMIT $2;
 
--- all_change: in the order of the key, after $1 and so on, with where each one is sealed
+-- all_change: in the order of the key, after $1 and so on, with where each one is sealed: by its key, whatever is known
+-- of how many leaves there are
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM transition
+    WHERE (merchant_id, subject_id, version) > ($1::text, $2::text, $3::text::int) AND lead_version IS NULL
+    ORDER BY merchant_id, subject_id, version LIMIT $4
+)
 SELECT s.merchant_id AS merchant_id, s.subject_id || '/' || s.version::text AS leaf_key, s.at AS at, to_json(s)::text
        AS document, s.subject_id, s.version, coalesce(s.stream_id, s.subject_id) AS stream_id,
        l.leaf_group, l.position, l.salt, s.merchant_id AS place_1, s.subject_id AS place_2, s.version::text AS place_3
-FROM transition s
-LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'change'
-    AND l.leaf_key = s.subject_id || '/' || s.version::text
-WHERE (s.merchant_id, s.subject_id, s.version) > ($1::text, $2::text, $3::text::int) AND s.lead_version IS NULL
-ORDER BY s.merchant_id, s.subject_id, s.version LIMIT $4;
+FROM s
+LEFT JOIN LATERAL (
+    SELECT f.leaf_group, f.position, f.salt
+    FROM audit_leaf f
+    WHERE f.merchant_id = s.merchant_id AND f.kind = 'change' AND f.leaf_key = s.subject_id || '/' || s.version::text
+    LIMIT 1
+) l ON true
+ORDER BY s.merchant_id, s.subject_id, s.version;
 
 -- unsealed_instruction: what is visible from $1 to $3, in no change's leaf and not sealed, $2 at most
 SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at, to_json(s)::text AS document

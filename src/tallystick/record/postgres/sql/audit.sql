@@ -68,58 +68,53 @@ ORDER BY s.at LIMIT $2;
 
 -- all_change: in the order of the key, after $1 and so on, with where each one is sealed: by its key, whatever is known
 -- of how many leaves there are
-WITH s AS MATERIALIZED (
-    SELECT *
-    FROM transition
-    WHERE (merchant_id, subject_id, version) > ($1::text, $2::text, $3::text::int) AND lead_version IS NULL
-    ORDER BY merchant_id, subject_id, version LIMIT $4
-)
 SELECT s.merchant_id AS merchant_id, s.subject_id || '/' || s.version::text AS leaf_key, s.at AS at, to_json(s)::text
        AS document, s.subject_id, s.version, coalesce(s.stream_id, s.subject_id) AS stream_id,
-       l.leaf_group, l.position, l.salt, s.merchant_id AS place_1, s.subject_id AS place_2, s.version::text AS place_3
-FROM s
-LEFT JOIN LATERAL (
-    SELECT f.leaf_group, f.position, f.salt
-    FROM audit_leaf f
-    WHERE f.merchant_id = s.merchant_id AND f.kind = 'change' AND f.leaf_key = s.subject_id || '/' || s.version::text
-    LIMIT 1
-) l ON true
-ORDER BY s.merchant_id, s.subject_id, s.version;
+       (SELECT l.leaf_group FROM audit_leaf l
+        WHERE l.merchant_id = s.merchant_id AND l.kind = 'change' AND l.leaf_key = s.subject_id || '/' || s.version::text)
+       AS leaf_group,
+       (SELECT l.position FROM audit_leaf l
+        WHERE l.merchant_id = s.merchant_id AND l.kind = 'change' AND l.leaf_key = s.subject_id || '/' || s.version::text)
+       AS position,
+       (SELECT l.salt FROM audit_leaf l
+        WHERE l.merchant_id = s.merchant_id AND l.kind = 'change' AND l.leaf_key = s.subject_id || '/' || s.version::text)
+       AS salt,
+       s.merchant_id AS place_1, s.subject_id AS place_2, s.version::text AS place_3
+FROM transition s
+WHERE (s.merchant_id, s.subject_id, s.version) > ($1::text, $2::text, $3::text::int) AND s.lead_version IS NULL
+ORDER BY s.merchant_id, s.subject_id, s.version LIMIT $4;
 
 -- unsealed_instruction: what is visible from $1 to $3, in no change's leaf and not sealed, $2 at most
 SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at, to_json(s)::text AS document
 FROM instruction s
 LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'instruction' AND l.leaf_key = s.idempotency_key
-LEFT JOIN LATERAL (
-    SELECT t.version
-    FROM attempt a
-    JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.version = 1
-    JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.payment_id
-    WHERE a.merchant_id = s.merchant_id AND a.payment_id = s.payment_id AND a.idempotency_key = s.idempotency_key
-      AND t.lead_version IS NULL AND t.at IS NOT DISTINCT FROM s.at
-      AND (o.lead_version <= t.version OR (o.lead_version IS NULL AND o.at <= t.at))
-    LIMIT 1
-) c ON true
-WHERE s.at >= $1 AND s.at <= $3 AND l.leaf_key IS NULL AND c.version IS NULL
+WHERE s.at >= $1 AND s.at <= $3 AND l.leaf_key IS NULL
+  AND (SELECT t.version
+      FROM attempt a
+      JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.version = 1
+      JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.payment_id
+      WHERE a.merchant_id = s.merchant_id AND a.payment_id = s.payment_id AND a.idempotency_key = s.idempotency_key
+        AND t.lead_version IS NULL AND t.at IS NOT DISTINCT FROM s.at
+        AND (o.lead_version <= t.version OR (o.lead_version IS NULL AND o.at <= t.at))
+      LIMIT 1
+  ) IS NULL
 ORDER BY s.at LIMIT $2;
 
--- all_instruction: in the order of the key, after $1 and so on, with where each one is sealed; one in a change's leaf has no
--- document here
+-- all_instruction: in the order of the key, after $1 and so on, with where each one is sealed; no document where it is in a
+-- change's leaf
 SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at,
-       CASE WHEN c.version IS NULL THEN to_json(s)::text END AS document,
+       CASE WHEN (SELECT t.version
+           FROM attempt a
+           JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.version = 1
+           JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.payment_id
+           WHERE a.merchant_id = s.merchant_id AND a.payment_id = s.payment_id AND a.idempotency_key = s.idempotency_key
+             AND t.lead_version IS NULL AND t.at IS NOT DISTINCT FROM s.at
+             AND (o.lead_version <= t.version OR (o.lead_version IS NULL AND o.at <= t.at))
+           LIMIT 1
+       ) IS NULL THEN to_json(s)::text END AS document,
        l.leaf_group, l.position, l.salt, s.merchant_id AS place_1, s.idempotency_key AS place_2
 FROM instruction s
 LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'instruction' AND l.leaf_key = s.idempotency_key
-LEFT JOIN LATERAL (
-    SELECT t.version
-    FROM attempt a
-    JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.version = 1
-    JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.payment_id
-    WHERE a.merchant_id = s.merchant_id AND a.payment_id = s.payment_id AND a.idempotency_key = s.idempotency_key
-      AND t.lead_version IS NULL AND t.at IS NOT DISTINCT FROM s.at
-      AND (o.lead_version <= t.version OR (o.lead_version IS NULL AND o.at <= t.at))
-    LIMIT 1
-) c ON true
 WHERE (s.merchant_id, s.idempotency_key) > ($1::text, $2::text)
 ORDER BY s.merchant_id, s.idempotency_key LIMIT $3;
 
@@ -127,40 +122,37 @@ ORDER BY s.merchant_id, s.idempotency_key LIMIT $3;
 SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at, to_json(s)::text AS document
 FROM response s
 LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'response' AND l.leaf_key = s.idempotency_key
-LEFT JOIN LATERAL (
-    SELECT t.version
-    FROM instruction i
-    JOIN attempt a ON a.merchant_id = i.merchant_id AND a.payment_id = i.payment_id
-        AND a.idempotency_key = i.idempotency_key
-    JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.version = 1
-    JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.payment_id
-    WHERE i.merchant_id = s.merchant_id AND i.idempotency_key = s.idempotency_key
-      AND t.lead_version IS NULL AND t.at IS NOT DISTINCT FROM s.at
-      AND (o.lead_version <= t.version OR (o.lead_version IS NULL AND o.at <= t.at))
-    LIMIT 1
-) c ON true
-WHERE s.at >= $1 AND s.at <= $3 AND l.leaf_key IS NULL AND c.version IS NULL
+WHERE s.at >= $1 AND s.at <= $3 AND l.leaf_key IS NULL
+  AND (SELECT t.version
+      FROM instruction i
+      JOIN attempt a ON a.merchant_id = i.merchant_id AND a.payment_id = i.payment_id
+          AND a.idempotency_key = i.idempotency_key
+      JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.version = 1
+      JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.payment_id
+      WHERE i.merchant_id = s.merchant_id AND i.idempotency_key = s.idempotency_key
+        AND t.lead_version IS NULL AND t.at IS NOT DISTINCT FROM s.at
+        AND (o.lead_version <= t.version OR (o.lead_version IS NULL AND o.at <= t.at))
+      LIMIT 1
+  ) IS NULL
 ORDER BY s.at LIMIT $2;
 
--- all_response: in the order of the key, after $1 and so on, with where each one is sealed; one in a change's leaf has no
--- document here
+-- all_response: in the order of the key, after $1 and so on, with where each one is sealed; no document where it is in a
+-- change's leaf
 SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at,
-       CASE WHEN c.version IS NULL THEN to_json(s)::text END AS document,
+       CASE WHEN (SELECT t.version
+           FROM instruction i
+           JOIN attempt a ON a.merchant_id = i.merchant_id AND a.payment_id = i.payment_id
+               AND a.idempotency_key = i.idempotency_key
+           JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.version = 1
+           JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.payment_id
+           WHERE i.merchant_id = s.merchant_id AND i.idempotency_key = s.idempotency_key
+             AND t.lead_version IS NULL AND t.at IS NOT DISTINCT FROM s.at
+             AND (o.lead_version <= t.version OR (o.lead_version IS NULL AND o.at <= t.at))
+           LIMIT 1
+       ) IS NULL THEN to_json(s)::text END AS document,
        l.leaf_group, l.position, l.salt, s.merchant_id AS place_1, s.idempotency_key AS place_2
 FROM response s
 LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'response' AND l.leaf_key = s.idempotency_key
-LEFT JOIN LATERAL (
-    SELECT t.version
-    FROM instruction i
-    JOIN attempt a ON a.merchant_id = i.merchant_id AND a.payment_id = i.payment_id
-        AND a.idempotency_key = i.idempotency_key
-    JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.version = 1
-    JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.payment_id
-    WHERE i.merchant_id = s.merchant_id AND i.idempotency_key = s.idempotency_key
-      AND t.lead_version IS NULL AND t.at IS NOT DISTINCT FROM s.at
-      AND (o.lead_version <= t.version OR (o.lead_version IS NULL AND o.at <= t.at))
-    LIMIT 1
-) c ON true
 WHERE (s.merchant_id, s.idempotency_key) > ($1::text, $2::text)
 ORDER BY s.merchant_id, s.idempotency_key LIMIT $3;
 

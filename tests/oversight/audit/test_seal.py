@@ -117,6 +117,28 @@ async def test_personal_fields_are_in_leaves_as_hashes_alone(fresh: Database) ->
     assert hash_of(first, bytes(16)) != hash_of(first, bytes(15) + b"1")
 
 
+async def test_a_payment_is_a_leaf_a_change_and_a_later_attempt_moves_nothing_into_one(fresh: Database) -> None:
+    """An instruction that was sealed on its own stays so, when an attempt takes its key after that."""
+    copy = "INSERT INTO {0} SELECT (json_populate_record(t, $1::json)).* FROM {0} t WHERE {1} LIMIT 1"
+    await _payments(fresh, 1)
+    async with _pool(fresh) as pool:
+        await pool.execute(
+            copy.format("instruction", "true"), '{"idempotency_key": "later", "instruction_id": "ins_later"}'
+        )
+        await seal_all(pool)
+        kinds = [row["kind"] for row in await pool.fetch("SELECT kind FROM audit_leaf WHERE merchant_id <> ''")]
+        later = '{"attempt_id": "att_later", "idempotency_key": "later", "provider_key": "later"}'
+        await pool.execute(copy.format("attempt", "true"), later)
+        step = '{"subject_id": "att_later", "lead_version": 7}'
+        await pool.execute(copy.format("transition", "version = 1 AND stream_id IS NOT NULL"), step)
+        owner = await asyncpg.connect(fresh.owner_url)
+        async with owner.transaction():
+            report = await compare(owner, window_ms=600_000)
+        await owner.close()
+    assert sorted(kinds) == ["change", "change", "instruction"]
+    assert [each.split(" ")[0] for each in named(report)] == ["stray:"], "the step that this test made up"
+
+
 async def test_two_that_seal_at_once_make_one_tree(fresh: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the lease lets both: the primary key of heads decides."""
 

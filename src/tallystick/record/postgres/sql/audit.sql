@@ -71,13 +71,16 @@ ORDER BY s.at LIMIT $2;
 SELECT s.merchant_id AS merchant_id, s.subject_id || '/' || s.version::text AS leaf_key, s.at AS at, to_json(s)::text
        AS document, s.subject_id, s.version, coalesce(s.stream_id, s.subject_id) AS stream_id,
        (SELECT l.leaf_group FROM audit_leaf l
-        WHERE l.merchant_id = s.merchant_id AND l.kind = 'change' AND l.leaf_key = s.subject_id || '/' || s.version::text)
+        WHERE l.merchant_id = s.merchant_id AND l.kind = 'change'
+          AND l.leaf_key = s.subject_id || '/' || s.version::text)
        AS leaf_group,
        (SELECT l.position FROM audit_leaf l
-        WHERE l.merchant_id = s.merchant_id AND l.kind = 'change' AND l.leaf_key = s.subject_id || '/' || s.version::text)
+        WHERE l.merchant_id = s.merchant_id AND l.kind = 'change'
+          AND l.leaf_key = s.subject_id || '/' || s.version::text)
        AS position,
        (SELECT l.salt FROM audit_leaf l
-        WHERE l.merchant_id = s.merchant_id AND l.kind = 'change' AND l.leaf_key = s.subject_id || '/' || s.version::text)
+        WHERE l.merchant_id = s.merchant_id AND l.kind = 'change'
+          AND l.leaf_key = s.subject_id || '/' || s.version::text)
        AS salt,
        s.merchant_id AS place_1, s.subject_id AS place_2, s.version::text AS place_3
 FROM transition s
@@ -100,8 +103,8 @@ WHERE s.at >= $1 AND s.at <= $3 AND l.leaf_key IS NULL
   ) IS NULL
 ORDER BY s.at LIMIT $2;
 
--- all_instruction: in the order of the key, after $1 and so on, with where each one is sealed; no document where it is in a
--- change's leaf
+-- all_instruction: in the order of the key, after $1 and so on, with where each one is sealed; without its document where it
+-- is in a change's leaf
 SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at,
        CASE WHEN (SELECT t.version
            FROM attempt a
@@ -136,8 +139,8 @@ WHERE s.at >= $1 AND s.at <= $3 AND l.leaf_key IS NULL
   ) IS NULL
 ORDER BY s.at LIMIT $2;
 
--- all_response: in the order of the key, after $1 and so on, with where each one is sealed; no document where it is in a
--- change's leaf
+-- all_response: in the order of the key, after $1 and so on, with where each one is sealed; without its document where it
+-- is in a change's leaf
 SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at,
        CASE WHEN (SELECT t.version
            FROM instruction i

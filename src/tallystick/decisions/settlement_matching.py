@@ -1,17 +1,20 @@
 """Settlement rows compared with the record's postings, stage by stage. Pure.
 
 The surest stage that finds anything decides; a later one is not asked. What fits several things is *ambiguous*, and is
-never given to one of them.
+never given to one of them. The last stage allows a difference that has a name: the agreed fee, rounding, or the
+provider's rate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tallystick.decisions.provider_fees import FeeCheck
+from tallystick.decisions.settlement_tolerance import converts, rounding_bound
 from tallystick.domain.settlement import PART_OF_KIND, Part
 from tallystick.domain.settlement_evidence import BY_TYPE, OF_PAYMENTS, Candidate, FoundBy, Reason, Stage, Status
 from tallystick.domain.settlement_row import RowKind, SettlementRow
@@ -23,10 +26,10 @@ _EXACT: Final[tuple[tuple[FoundBy, Stage], ...]] = (
 )
 
 #: Alone such a row does not agree; with others of its reference it may.
-_WAIT: Final[frozenset[Reason]] = frozenset({"amount", "reference", "not_in_record"})
+_WAIT: Final[frozenset[Reason]] = frozenset({"amount", "reference", "not_in_record", "ambiguous"})
 
 #: The row accounts for the posting: no other row can.
-TAKES: Final[frozenset[Reason]] = frozenset({"same", "fee", "conversion", "amount"})
+TAKES: Final[frozenset[Reason]] = frozenset({"same", "fee", "conversion", "fee_in_amount", "rounding", "amount"})
 
 #: Where a row goes by its type alone. A row of a cost has no gross amount.
 _PART_BY_TYPE: Final[dict[RowKind, Part]] = {
@@ -39,10 +42,13 @@ _PART_BY_TYPE: Final[dict[RowKind, Part]] = {
 
 PostingKey = tuple[str, str, int, int]
 
+#: What is charged for a row, were this its gross amount.
+FeesOf = Callable[[int], FeeCheck]
+
 
 class Match(Struct, frozen=True, kw_only=True):
-    """What a row came to. ``of``: the posting or subject that it is about. ``covers`` and ``part``: as in
-    ``Evidence``."""
+    """What a row came to. ``of``: the posting or subject that it is about. ``covers``, ``part``,
+    ``tolerance`` and ``rounding``: as in ``Evidence``. ``fee_in_amount``: how much of the row's amount is its fee."""
 
     row: SettlementRow
     fee: FeeCheck
@@ -52,6 +58,9 @@ class Match(Struct, frozen=True, kw_only=True):
     of: Candidate | None = None
     covers: int = 0
     part: Part
+    tolerance: int = 0
+    rounding: int = 0
+    fee_in_amount: int = 0
 
     @property
     def difference(self) -> int:
@@ -81,20 +90,29 @@ def paid(row: SettlementRow) -> tuple[int, str]:
     return row.gross, row.currency
 
 
+class _Waiting(Struct, frozen=True):
+    """A row that does not agree alone, and what it was compared with."""
+
+    match: Match
+    found: Sequence[Candidate]
+    fees: FeesOf
+
+
 class FileMatcher:
     """Compares the rows of one file, in their order: a posting is matched with one row, or with one group of rows."""
 
     def __init__(self) -> None:
         self._taken: set[PostingKey] = set()
-        self._waiting: dict[tuple[str, str, str], list[tuple[Match, Sequence[Candidate]]]] = {}
+        self._waiting: dict[tuple[str, str, str], list[_Waiting]] = {}
 
-    def add(self, row: SettlementRow, found: Sequence[Candidate], fee: FeeCheck) -> Match | None:
+    def add(self, row: SettlementRow, found: Sequence[Candidate], fees: FeesOf) -> Match | None:
         """What the row came to; None: ``rest`` has it, once all rows are known."""
+        fee = fees(row.gross)
         if row.kind not in OF_PAYMENTS:
             return _by_type(row, fee)
         match = self._by_reference(row, found, fee)
         if match.reason in _WAIT and found and (name := row.payment_reference or row.reference):
-            self._waiting.setdefault((row.batch, row.currency, name), []).append((match, found))
+            self._waiting.setdefault((row.batch, row.currency, name), []).append(_Waiting(match, found, fees))
             return None
         return self._kept(match)
 
@@ -133,7 +151,9 @@ class FileMatcher:
             return _agreeing(row, fee, stage, alike[0])
         if len(alike) > 1 or not _are_one(free):
             return _match(row, fee, "unexplained", "ambiguous", stage)
-        reason: Reason = "currency" if free[0].currency != paid(row)[1] else "amount"
+        if free[0].currency != paid(row)[1]:
+            return _converted(row, fee, stage, free[0])
+        reason: Reason = "amount"
         return _match(row, fee, "mismatched", reason, stage, free[0])
 
     def _by_payment(self, row: SettlementRow, found: Sequence[Candidate], fee: FeeCheck) -> Match:
@@ -149,28 +169,79 @@ class FileMatcher:
         nothing: Reason = "not_in_record" if row.reference or row.payment_reference else "no_reference"
         return _match(row, fee, "unexplained", nothing, "none")
 
-    def _group(self, group: Sequence[tuple[Match, Sequence[Candidate]]]) -> Iterator[Match]:
-        """Rows of one reference that are one posting together; each as it was alone where they are not."""
-        rows = [match.row for match, _ in group]
-        sums = sum(paid(row)[0] for row in rows)
-        known = {each.posting: each for _, found in group for each in found if each.amount is not None}
-        whole = [
+    def _group(self, group: Sequence[_Waiting]) -> Iterator[Match]:
+        """Rows of one reference that are one posting together, exactly or but for their rounding; each as it was alone
+        where they are not."""
+        rows = [each.match.row for each in group]
+        total, bound = sum(paid(row)[0] for row in rows), rounding_bound(len(rows))
+        known = {each.posting: each for one in group for each in one.found if each.amount is not None}
+        near = [
             each
             for each in known.values()
-            if self._is_free(each) and each.amount == sums and {paid(row)[1] for row in rows} == {each.currency}
+            if self._is_free(each)
+            and abs((each.amount or 0) - total) <= bound
+            and {paid(row)[1] for row in rows} == {each.currency}
         ]
-        if len(rows) < 2 or len(whole) != 1:
-            for match, _ in group:
-                yield self._alone(match)
-            return
-        self._taken.add(whole[0].posting)
-        for match, _ in group:
-            yield _agreeing(match.row, match.fee, "batch_group", whole[0], covers=paid(match.row)[0])
+        exact = [each for each in near if each.amount == total]
+        if len(rows) > 1 and len(exact) == 1:
+            yield from self._grouped(group, exact[0])
+        elif len(rows) > 1 and not exact and len(near) == 1 and _are_same_currency(rows, near[0]):
+            yield from self._rounded(group, near[0], (near[0].amount or 0) - total, bound)
+        elif len(rows) > 1 and not exact and len(near) > 1:
+            for each in group:
+                yield _match(each.match.row, each.match.fee, "unexplained", "ambiguous", "tolerance")
+        else:
+            for each in group:
+                yield self._alone(each)
 
-    def _alone(self, match: Match) -> Match:
-        if match.reason == "amount" and match.of is not None and not self._is_free(match.of):
-            return _match(match.row, match.fee, "mismatched", "duplicate", match.stage, match.of)
+    def _grouped(self, group: Sequence[_Waiting], of: Candidate) -> Iterator[Match]:
+        self._taken.add(of.posting)
+        for each in group:
+            row = each.match.row
+            yield _agreeing(row, each.match.fee, "batch_group", of, covers=paid(row)[0])
+
+    def _rounded(self, group: Sequence[_Waiting], of: Candidate, off: int, bound: int) -> Iterator[Match]:
+        """The last row accounts for what is left of the posting; what it has more or less is rounding."""
+        self._taken.add(of.posting)
+        for number, each in enumerate(group, 1):
+            row, more = each.match.row, off if number == len(group) else 0
+            agreed = _agreeing(row, each.match.fee, "tolerance", of, covers=row.gross + more)
+            reason: Reason = agreed.reason if agreed.status == "mismatched" else "rounding"
+            yield replace(agreed, reason=reason, tolerance=bound, rounding=-more)
+
+    def _alone(self, waiting: _Waiting) -> Match:
+        match = waiting.match
+        if match.reason == "amount" and match.of is not None:
+            if not self._is_free(match.of):
+                return _match(match.row, match.fee, "mismatched", "duplicate", match.stage, match.of)
+            return self._kept(_with_fee_in_amount(match.row, match.of, waiting.fees) or match)
         return self._kept(match)
+
+
+def _with_fee_in_amount(row: SettlementRow, of: Candidate, fees: FeesOf) -> Match | None:
+    """The row is the posting less exactly the fee that was agreed for it, and has no fee of its own."""
+    amount = of.amount
+    if amount is None or row.fee or row.payer_amount is not None:
+        return None
+    expected = fees(amount)
+    if not expected.expected or amount - expected.expected != row.gross:
+        return None
+    paid_fee = replace(expected, charged=expected.expected)
+    agreed = _agreeing(row, paid_fee, "tolerance", of, covers=amount)
+    return replace(agreed, reason="fee_in_amount", tolerance=expected.expected, fee_in_amount=expected.expected)
+
+
+def _converted(row: SettlementRow, fee: FeeCheck, stage: Stage, of: Candidate) -> Match:
+    """Of another currency: the posting at the provider's rate, where the file has it, or another thing."""
+    has_rate = row.payer_amount is None and row.rate is not None
+    if has_rate and converts(of.amount or 0, of.currency or "", row.gross, row.currency, row.rate or ""):
+        return replace(_agreeing(row, fee, "tolerance", of), tolerance=1)
+    return _match(row, fee, "mismatched", "currency", stage, of)
+
+
+def _are_same_currency(rows: Sequence[SettlementRow], of: Candidate) -> bool:
+    """What was converted is rounded by the provider's rate, and not by half a unit a row."""
+    return all(row.currency == of.currency and row.payer_amount is None for row in rows)
 
 
 def _by_type(row: SettlementRow, fee: FeeCheck) -> Match:

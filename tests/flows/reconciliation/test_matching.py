@@ -119,6 +119,41 @@ async def test_a_supplement_posts_the_difference(database: Database, fresh_merch
     await assert_invariants(database, fresh_merchant)
 
 
+async def test_rounding_of_rows_is_posted_apart(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
+    """Worked out by hand: captures of 1,000 and 2,001, each reported in two rows; one unit more, and one less."""
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        first, second = await paid(runtime, fresh_merchant), await paid(runtime, fresh_merchant, 2_001)
+        file = Acquirer()
+        file.of(first, "charge", 500)
+        file.of(first, "charge", 501)
+        file.of(second, "charge", 1_000)
+        file.of(second, "charge", 1_000)
+        file_id, compared, batch = await settled(runtime, file.text(), tmp_path)
+        assert compared.by_reason == {("matched", "rounding"): 4}
+        assert await balances(runtime, fresh_merchant) == {"merchant_available": -3_001, "settled:simulator": 3_001}
+        assert (batch.merchants, batch.rounding, batch.net, batch.unexplained) == (3_001, 0, 3_001, 0)
+        assert [
+            (row["covers"], row["rounding"], row["tolerance"], row["stage"])
+            for row in await evidence_of(runtime, file_id)
+        ] == [
+            (500, 0, 1, "tolerance"),
+            (500, 1, 1, "tolerance"),
+            (1_000, 0, 1, "tolerance"),
+            (1_001, -1, 1, "tolerance"),
+        ]
+        file = Acquirer()
+        third = await paid(runtime, fresh_merchant)
+        file.of(third, "charge", 500)
+        file.of(third, "charge", 501)
+        _, _, batch = await settled(runtime, file.text(), tmp_path, name="third.csv")
+        assert (await posted_of(runtime, batch))["rounding:simulator"] == -1
+    with psycopg.connect(database.owner_url, autocommit=True) as owner:
+        for merchant_id in (fresh_merchant, OPERATORS):
+            opinion = second_opinion(history(owner, merchant_id))
+            assert opinion.seen and disagreements(opinion, stored_books(owner, merchant_id)) == []
+    await assert_invariants(database, fresh_merchant)
+
+
 async def test_a_late_row_of_another_batch_is_a_duplicate(
     database: Database, fresh_merchant: str, tmp_path: Path
 ) -> None:

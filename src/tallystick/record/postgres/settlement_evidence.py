@@ -208,7 +208,7 @@ class Comparing:
             )
             await self._connection.executemany(
                 STATEMENTS["insert_evidence_sum"],
-                [(*name, s.merchant_id, s.part, s.rows, s.gross, s.fee, s.tax) for s in each.sums],
+                [(*name, *msgspec.structs.astuple(s)) for s in each.sums],
             )
 
 

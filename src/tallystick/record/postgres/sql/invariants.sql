@@ -352,7 +352,7 @@ WITH posted AS MATERIALIZED (
     WHERE b.state = 'posted'
 ), evidence AS MATERIALIZED (
     SELECT e.file_id, e.batch, e.currency, CASE WHEN e.part = ANY ($1::text[]) THEN e.merchant_id END AS merchant_id,
-           e.kind, e.gross, e.fee, e.net
+           e.kind, e.gross - e.rounding - e.written_off AS gross, e.fee, e.net
     FROM settlement_evidence e WHERE e.version = 1
 ), parts AS MATERIALIZED (
     SELECT s.batch_id, s.merchant_id, s.settlement_id, s.rows, s.fees, s.charges + s.charge_reversals + s.refunds

@@ -91,8 +91,9 @@ INSERT INTO settlement_evidence_set (file_id, batch, currency, provider, account
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
 
 -- insert_evidence_sum: what a set comes to, of one merchant and part
-INSERT INTO settlement_evidence_sum (file_id, batch, currency, merchant_id, part, rows, gross, fee, tax)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+INSERT INTO settlement_evidence_sum (
+    file_id, batch, currency, merchant_id, part, rows, gross, fee, tax, rounding, written_off
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 
 -- sets_of_file: the evidence of a file, by batch
 SELECT provider, account, batch, currency FROM settlement_evidence_set WHERE file_id = $1 ORDER BY batch, currency;
@@ -104,7 +105,7 @@ ORDER BY file_id;
 
 -- sums_of_batch: what the evidence of these files about a batch comes to
 SELECT merchant_id, part, sum(rows)::bigint AS rows, sum(gross)::bigint AS gross, sum(fee)::bigint AS fee,
-       sum(tax)::bigint AS tax
+       sum(tax)::bigint AS tax, sum(rounding)::bigint AS rounding, sum(written_off)::bigint AS written_off
 FROM settlement_evidence_sum
 WHERE file_id = ANY ($1::text[]) AND batch = $2 AND currency = $3
 GROUP BY merchant_id, part
@@ -112,7 +113,7 @@ ORDER BY merchant_id, part;
 
 -- settled_batch: one batch
 SELECT merchant_id, batch_id, version, state, provider, account, batch, currency, files, roots, rows, net, merchants, fees,
-       tax, reserve, paid_out, carried, unexplained, created_at, updated_at
+       tax, reserve, paid_out, carried, unexplained, rounding, written_off, created_at, updated_at
 FROM settled_batch
 WHERE merchant_id = $1 AND batch_id = $2;
 
@@ -126,7 +127,8 @@ WHERE merchant_id = $1 AND settlement_id = $2;
 SELECT file_id, position, version, line, gross, fee, net, covers, difference, tolerance, fee_expected, compared_at,
        subject_version, leg, fee_schedule_version, parser_version, supersedes, batch, currency, kind, row_key, status,
        reason, stage, part, merchant_id, payment_id, subject_id, attempt_id, idempotency_key, provider_reference,
-       row_reference, payment_reference, fee_unchecked, parser, actor, compared
+       row_reference, payment_reference, fee_unchecked, parser, actor, compared,
+       rounding, written_off
 FROM settlement_evidence
 WHERE merchant_id = $1 AND payment_id = $2
 ORDER BY compared_at, file_id, position, version;

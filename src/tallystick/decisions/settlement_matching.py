@@ -29,7 +29,9 @@ _EXACT: Final[tuple[tuple[FoundBy, Stage], ...]] = (
 _WAIT: Final[frozenset[Reason]] = frozenset({"amount", "reference", "not_in_record", "ambiguous"})
 
 #: The row accounts for the posting: no other row can.
-TAKES: Final[frozenset[Reason]] = frozenset({"same", "fee", "conversion", "fee_in_amount", "rounding", "amount"})
+TAKES: Final[frozenset[Reason]] = frozenset(
+    {"same", "fee", "conversion", "fee_in_amount", "rounding", "amount", "person"}
+)
 
 #: Where a row goes by its type alone. A row of a cost has no gross amount.
 _PART_BY_TYPE: Final[dict[RowKind, Part]] = {

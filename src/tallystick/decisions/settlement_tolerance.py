@@ -30,10 +30,10 @@ def converts(amount: int, currency: str, settled: int, settled_currency: str, ra
     with localcontext() as context:
         context.prec = _DIGITS
         try:
-            exact = Decimal(rate)
-        except InvalidOperation:
+            exact, shift = Decimal(rate), exponent(settled_currency) - exponent(currency)
+        except (InvalidOperation, ValueError):
             return False
         if not exact.is_finite() or exact <= 0:
             return False
-        at_rate = (Decimal(amount) * exact).scaleb(exponent(settled_currency) - exponent(currency))
+        at_rate = (Decimal(amount) * exact).scaleb(shift)
         return abs(at_rate - settled) <= _HALF

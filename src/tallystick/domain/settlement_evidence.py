@@ -173,7 +173,9 @@ class Evidence(Struct, frozen=True, kw_only=True):
     this row adds to the difference of the balances. ``part``: what its gross amount goes to; its fee is the platform's
     cost. ``rounding`` and ``written_off`` are of its gross amount, and go to no part. ``compared``: the values, each as
     (row, record). ``fee_expected`` None: not checked, because of ``fee_unchecked``. ``tolerance``: allowed, in minor
-    units. Of a row whose amount has its fee in it, ``gross`` and ``fee`` are taken apart here; ``net`` is the row's.
+    units. ``counted_in``: the set that what a person said counts in; None: its file's.
+
+    Of a row whose amount has its fee in it, ``gross`` and ``fee`` are taken apart here; ``net`` is the row's.
     """
 
     file_id: str
@@ -215,6 +217,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     supersedes: int | None = None
     rounding: int = 0
     written_off: int = 0
+    counted_in: str | None = None
 
     @property
     def authority(self) -> Authority:

@@ -74,7 +74,10 @@ WITH named AS (
 ), taken AS (
     SELECT DISTINCT e.merchant_id, e.subject_id, e.subject_version, e.leg
     FROM settlement_evidence e
-    WHERE e.merchant_id IS NOT NULL AND e.reason = ANY ($6::text[])
+    WHERE e.merchant_id IS NOT NULL AND e.reason = ANY ($6::text[]) AND NOT EXISTS (
+        SELECT 1 FROM settlement_evidence l
+        WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
+    )
 )
 SELECT n.position, n.found_by, n.merchant_id, n.payment_id, coalesce(n.subject_id, t.subject_id, n.payment_id) AS subject_id,
        n.state, n.attempt_id, n.idempotency_key, n.provider_reference, t.kind AS posted_as, t.version, t.leg, t.currency,
@@ -128,7 +131,7 @@ SELECT file_id, position, version, line, gross, fee, net, covers, difference, to
        subject_version, leg, fee_schedule_version, parser_version, supersedes, batch, currency, kind, row_key, status,
        reason, stage, part, merchant_id, payment_id, subject_id, attempt_id, idempotency_key, provider_reference,
        row_reference, payment_reference, fee_unchecked, parser, actor, compared,
-       rounding, written_off
+       rounding, written_off, counted_in
 FROM settlement_evidence
 WHERE merchant_id = $1 AND payment_id = $2
 ORDER BY compared_at, file_id, position, version;
@@ -143,7 +146,10 @@ SELECT e.currency, e.status, e.reason, count(*) AS rows, sum(e.difference + e.fe
        count(*) FILTER (WHERE e.fee_expected IS NULL AND e.fee <> 0) AS fees_unchecked
 FROM settlement_evidence e
 JOIN settlement_evidence_set s ON s.file_id = e.file_id AND s.batch = e.batch AND s.currency = e.currency
-WHERE s.provider = $1 AND e.kind <> ALL ($2::text[])
+WHERE s.provider = $1 AND e.kind <> ALL ($2::text[]) AND NOT EXISTS (
+    SELECT 1 FROM settlement_evidence l
+    WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
+)
 GROUP BY e.currency, e.status, e.reason
 ORDER BY e.currency, e.status, e.reason;
 
@@ -169,7 +175,10 @@ WITH covered AS (
     SELECT e.merchant_id, e.subject_id, e.subject_version, e.leg, max(abs(e.covers)) AS covers,
            bool_or(e.reason = ANY ($3::text[])) AS takes
     FROM settlement_evidence e
-    WHERE e.merchant_id IS NOT NULL
+    WHERE e.merchant_id IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM settlement_evidence l
+        WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
+    )
     GROUP BY e.merchant_id, e.subject_id, e.subject_version, e.leg
 )
 SELECT t.currency, t.kind, coalesce(c.takes, false) AS converted, count(*) AS postings,
@@ -186,7 +195,10 @@ SELECT e.file_id, e.position, e.line, e.batch, e.currency, e.kind, e.status, e.r
        e.fee_expected, e.difference, e.merchant_id, e.payment_id, e.row_reference
 FROM settlement_evidence e
 JOIN settlement_evidence_set s ON s.file_id = e.file_id AND s.batch = e.batch AND s.currency = e.currency
-WHERE s.provider = $1 AND e.status IN ('mismatched', 'unexplained')
+WHERE s.provider = $1 AND e.status IN ('mismatched', 'unexplained') AND NOT EXISTS (
+    SELECT 1 FROM settlement_evidence l
+    WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
+)
 ORDER BY e.file_id, e.position
 LIMIT $2;
 
@@ -201,7 +213,10 @@ WHERE b.file_id = $1;
 -- differing_rows: rows of the file $1 that do not agree with the record
 SELECT e.status || ': ' || e.reason AS cause, e.payment_id, (e.difference + e.fee)::bigint AS amount, e.currency
 FROM settlement_evidence e
-WHERE e.file_id = $1 AND e.status NOT IN ('matched', 'explained')
+WHERE e.file_id = $1 AND e.status NOT IN ('matched', 'explained') AND NOT EXISTS (
+    SELECT 1 FROM settlement_evidence l
+    WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
+)
 ORDER BY e.position;
 
 -- merchant_postings_without_row: postings of merchant $1 to $2 that no row of any file has; $3: kinds of settlements
@@ -211,7 +226,11 @@ FROM transfer t
 WHERE t.merchant_id = $1 AND (t.debit = $2 OR t.credit = $2) AND t.kind <> ALL ($3::text[]) AND NOT EXISTS (
     SELECT 1 FROM settlement_evidence e
     WHERE e.merchant_id = t.merchant_id AND e.payment_id = t.stream_id AND e.subject_id = t.subject_id
-      AND e.subject_version = t.version AND e.leg = t.leg)
+      AND e.subject_version = t.version AND e.leg = t.leg
+      AND NOT EXISTS (
+          SELECT 1 FROM settlement_evidence l
+          WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
+      ))
 ORDER BY t.stream_id;
 
 -- parts_of_payment: how far the payment $2 of the merchant $1 is reconciled: its postings to the account $3, its rows by
@@ -237,7 +256,10 @@ WHERE a.merchant_id = $1 AND a.payment_id = $2 AND a.operation = 'authorize';
 WITH covered AS (
     SELECT DISTINCT e.merchant_id, e.subject_id, e.subject_version, e.leg
     FROM settlement_evidence e
-    WHERE e.merchant_id IS NOT NULL AND (e.status IN ('matched', 'explained') OR e.covers <> 0)
+    WHERE e.merchant_id IS NOT NULL AND (e.status IN ('matched', 'explained') OR e.covers <> 0) AND NOT EXISTS (
+        SELECT 1 FROM settlement_evidence l
+        WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
+    )
 ), held AS (
     SELECT DISTINCT a.merchant_id, a.payment_id, a.account FROM attempt a
     WHERE a.provider = $2 AND a.operation = 'authorize'
@@ -266,3 +288,31 @@ WHERE s.provider = $1 AND NOT EXISTS (
 )
 GROUP BY 1, 2, 3
 ORDER BY 1, 2, 3;
+
+-- newest_evidence: what the row at position $2 of the file $1 came to last, and whose file it is
+SELECT f.provider, f.account, e.file_id, e.position, e.version, e.line, e.gross, e.fee, e.net, e.covers, e.difference,
+       e.tolerance, e.fee_expected, e.compared_at, e.subject_version, e.leg, e.fee_schedule_version, e.parser_version,
+       e.supersedes, e.batch, e.currency, e.kind, e.row_key, e.status, e.reason, e.stage, e.part, e.merchant_id,
+       e.payment_id, e.subject_id, e.attempt_id, e.idempotency_key, e.provider_reference, e.row_reference,
+       e.payment_reference, e.fee_unchecked, e.parser, e.actor, e.compared, e.rounding, e.written_off, e.counted_in
+FROM settlement_evidence e
+JOIN settlement_file f ON f.file_id = e.file_id
+WHERE e.file_id = $1 AND e.position = $2
+ORDER BY e.version DESC
+LIMIT 1;
+
+-- postings_of_subject: the postings of the payment, refund or dispute $1 to the account $2; $3: reasons with which a row
+-- takes a posting; the row at position $5 of the file $4 does not count
+SELECT t.merchant_id, t.stream_id AS payment_id, t.subject_id, t.kind AS posted_as, t.version, t.leg, t.currency,
+       CASE WHEN t.debit = $2 THEN t.amount ELSE -t.amount END AS amount, EXISTS (
+    SELECT 1 FROM settlement_evidence e
+    WHERE e.merchant_id = t.merchant_id AND e.payment_id = t.stream_id AND e.subject_id = t.subject_id
+      AND e.subject_version = t.version AND e.leg = t.leg AND e.reason = ANY ($3::text[])
+      AND NOT (e.file_id = $4 AND e.position = $5) AND NOT EXISTS (
+          SELECT 1 FROM settlement_evidence l
+          WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
+      )
+) AS taken
+FROM transfer t
+WHERE t.subject_id = $1 AND (t.debit = $2 OR t.credit = $2) AND t.kind <> ALL ($6::text[])
+ORDER BY t.version, t.leg;

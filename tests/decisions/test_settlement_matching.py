@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tallystick.decisions.provider_fees import FeeCheck
-from tallystick.decisions.settlement_matching import FeesOf, FileMatcher, Match
+from tallystick.decisions.settlement_match import FeesOf, Match
+from tallystick.decisions.settlement_matching import FileMatcher
 from tallystick.domain.settlement_evidence import Candidate
 from tallystick.domain.settlement_row import RowKind, SettlementRow
 
@@ -240,6 +241,49 @@ def test_rows_of_one_movement_may_be_off_by_half_a_unit_each(name: str) -> None:
     assert [(*said(each), each.covers, each.rounding) for each in done] == expected
     for each in done:
         assert each.difference == each.row.gross - each.covers
+
+
+#: One row beside several postings of its payment, by their amounts: which of them it is, by their numbers. None: it is
+#: ambiguous; (): none.
+ONE_TO_MANY: dict[str, tuple[int, list[int], tuple[int, ...] | None]] = {
+    "two captures": (1_000, [600, 400], (1, 2)),
+    "two of three": (1_000, [600, 400, 50], (1, 2)),
+    "all of three": (1_050, [600, 400, 50], (1, 2, 3)),
+    "in two ways": (1_000, [600, 400, 400], None),
+    "off by one": (1_001, [600, 400], ()),
+    "too many to try sets of": (100, [50, 50, *[7] * 11], ()),
+    "too many, and all of them": (177, [50, 50, *[7] * 11], tuple(range(1, 14))),
+}
+
+
+@pytest.mark.parametrize("name", ONE_TO_MANY)
+def test_one_row_may_be_several_postings_of_its_payment(name: str) -> None:
+    gross, amounts, expected = ONE_TO_MANY[name]
+    found = [moved(each, version=number, found_by="payment_reference") for number, each in enumerate(amounts, 1)]
+    [match] = matches((row(gross=gross, fee=30, reference="x"), found))
+    if not expected:
+        assert match.further is None and match.covers == 0 and match.part == "unexplained"
+        assert said(match)[:2] == ("unexplained", "ambiguous" if expected is None else "not_in_record")
+        return
+    assert said(match) == ("matched", "same", "batch_group") and match.of is not None and match.further is not None
+    assert (match.of.version, *[each.subject_version for each in match.further]) == expected
+    assert (match.covers, match.difference, match.part) == (gross, -30, "charges")
+
+
+def test_the_posting_that_a_row_names_is_one_of_those_that_it_is() -> None:
+    others = [moved(each, version=each, found_by="payment_reference") for each in (300, 700)]
+    [match] = matches((row(gross=1_000), [moved(400), *others]))
+    assert said(match) == ("mismatched", "amount", "provider_reference"), "300 and 700 are not what it names"
+    [match] = matches((row(gross=700), [moved(400), *others]))
+    assert match.of is not None and match.further is not None and match.covers == 700
+
+
+def test_postings_of_two_payments_are_never_one_row() -> None:
+    found = [
+        moved(each, found_by="payment_reference", payment_id=f"pay_{each}", subject_id=f"pay_{each}") for each in (6, 4)
+    ]
+    [match] = matches((row(gross=10, reference="x"), found))
+    assert said(match)[0] == "unexplained" and match.further is None
 
 
 def test_an_amount_less_its_agreed_fee_is_the_movement() -> None:

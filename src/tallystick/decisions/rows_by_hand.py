@@ -130,4 +130,6 @@ def difference_of(before: Evidence, after: Evidence) -> list[EvidenceSum]:
 
 
 def _next(row: Evidence) -> Evidence:
-    return replace(row, version=row.version + 1, supersedes=row.version, tolerance=0, rounding=0, written_off=0)
+    return replace(
+        row, version=row.version + 1, supersedes=row.version, tolerance=0, rounding=0, written_off=0, further=None
+    )

@@ -17,6 +17,7 @@ from tallystick.flows.reconciliation.matching import Compared, NotComparable, co
 from tallystick.flows.reconciliation.posting import batch_id_of, post_batch
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
+from tallystick.oversight.differences import differences
 from tests.guarantees.second_opinion.comparison import disagreements
 from tests.guarantees.second_opinion.exported import history, stored_books
 from tests.guarantees.second_opinion.interpreter import read as second_opinion
@@ -116,6 +117,37 @@ async def test_a_supplement_posts_the_difference(database: Database, fresh_merch
         assert compared.rows == 1, "the row that is known is not compared again"
         assert await balances(runtime, fresh_merchant) == {"merchant_available": -1_500, "settled:simulator": 1_500}
         assert (batch.merchants, batch.fees, len(batch.files), batch.state) == (1_500, 50, 2, "posted")
+    await assert_invariants(database, fresh_merchant)
+
+
+async def test_one_row_is_several_postings(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
+    """Two refunds of 300 and 200 of one payment are one row of 500: both are accounted for, neither twice."""
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        payment = await paid(runtime, fresh_merchant)
+        await refunded(runtime, payment, 300)
+        back = await refunded(runtime, payment, 200)
+        file = Acquirer()
+        file.of(payment, "charge", 1_000)
+        file.of(back, "refund", -500, effect="re_of_both")
+        file_id, compared, batch = await settled(runtime, file.text(), tmp_path)
+        assert compared.by_reason == {("matched", "same"): 2}
+        assert (batch.merchants, batch.unexplained) == (500, 0)
+        assert await balances(runtime, fresh_merchant) == {"merchant_available": -500, "settled:simulator": 500}
+        row = (await evidence_of(runtime, file_id))[1]
+        assert (row["covers"], row["difference"], row["stage"]) == (-500, 0, "batch_group")
+        kept = (await runtime.stores.evidence.of_payment(fresh_merchant, payment["id"]))[1]
+        assert kept.further is not None and [each.covers for each in kept.further] in ([-300], [-200])
+        parts = await runtime.stores.evidence.parts_of_payment(fresh_merchant, payment["id"], "simulator")
+        assert {each.posting for each in parts.postings} == {
+            each.posting for each in parts.rows if each.accounts_for_it
+        }
+        second = Acquirer()
+        second.of(back, "refund", -500, effect="re_of_both")
+        second.of(back, "refund", -200)
+        _, compared, _ = await settled(runtime, second.text(), tmp_path, name="second.csv")
+        assert compared.by_reason == {("unexplained", "not_in_record"): 1, ("mismatched", "duplicate"): 1}
+        [each] = [each for each in await differences(runtime.stores.evidence, "simulator") if each.currency == "EUR"]
+        assert each.unexplained_remainder == 0
     await assert_invariants(database, fresh_merchant)
 
 

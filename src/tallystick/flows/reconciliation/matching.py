@@ -13,7 +13,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tallystick.decisions.provider_fees import fee_check
-from tallystick.decisions.settlement_matching import FeesOf, FileMatcher, Match
+from tallystick.decisions.settlement_match import FeesOf, Match
+from tallystick.decisions.settlement_matching import FileMatcher
 from tallystick.decisions.settlements import PLATFORM, EvidenceSum
 from tallystick.domain.errors import TallystickError
 from tallystick.domain.fee_schedule import FeeSchedule
@@ -172,6 +173,7 @@ def evidence_of(match: Match, file: SettlementFile, actor: str, at: datetime) ->
         compared=match.compared,
         tolerance=match.tolerance,
         rounding=match.rounding,
+        further=match.further,
         fee_expected=match.fee.expected,
         fee_unchecked=match.fee.unchecked,
         fee_schedule_version=match.fee.schedule_version,

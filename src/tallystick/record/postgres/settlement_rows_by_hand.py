@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any, Final
 
 import asyncpg
-import msgspec
 from msgspec import Struct
 
 from tallystick.decisions.settlement_matching import TAKES
@@ -17,7 +16,7 @@ from tallystick.domain.ledger.settlement_postings import SETTLED_KINDS
 from tallystick.domain.operator_act import OperatorAct
 from tallystick.domain.settlement_evidence import LATE_KINDS, Candidate, Evidence, kind_of_posting
 from tallystick.record.postgres.acts import insert_act
-from tallystick.record.postgres.settlement_evidence import STATEMENTS, Comparing, EvidenceSet
+from tallystick.record.postgres.settlement_evidence import STATEMENTS, Comparing, EvidenceSet, evidence_in
 
 #: What looking for the postings of one subject may take.
 _LONG_S: Final = 60.0
@@ -42,10 +41,7 @@ class RowsByHand:
         row = await self._connection.fetchrow(STATEMENTS["newest_evidence"], file_id, position)
         if row is None:
             return None
-        held = {**row, "compared": msgspec.json.decode(row["compared"])}
-        return RowByHand(
-            provider=held.pop("provider"), account=held.pop("account"), evidence=msgspec.convert(held, Evidence)
-        )
+        return RowByHand(provider=row["provider"], account=row["account"], evidence=evidence_in(row))
 
     async def postings(self, row: RowByHand, subject_id: str) -> Sequence[Candidate]:
         """The postings of a payment, refund or dispute to the row's provider; taken: by another row."""

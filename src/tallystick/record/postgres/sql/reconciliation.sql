@@ -78,6 +78,14 @@ WITH named AS (
         SELECT 1 FROM settlement_evidence l
         WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
     )
+    UNION
+    SELECT e.merchant_id, j.subject_id, j.subject_version, j.leg
+    FROM settlement_evidence e
+    CROSS JOIN json_to_recordset(e.further) AS j (subject_id text, subject_version integer, leg integer, covers bigint)
+    WHERE e.further IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM settlement_evidence l
+        WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
+    )
 )
 SELECT n.position, n.found_by, n.merchant_id, n.payment_id, coalesce(n.subject_id, t.subject_id, n.payment_id) AS subject_id,
        n.state, n.attempt_id, n.idempotency_key, n.provider_reference, t.kind AS posted_as, t.version, t.leg, t.currency,
@@ -131,7 +139,7 @@ SELECT file_id, position, version, line, gross, fee, net, covers, difference, to
        subject_version, leg, fee_schedule_version, parser_version, supersedes, batch, currency, kind, row_key, status,
        reason, stage, part, merchant_id, payment_id, subject_id, attempt_id, idempotency_key, provider_reference,
        row_reference, payment_reference, fee_unchecked, parser, actor, compared,
-       rounding, written_off, counted_in
+       rounding, written_off, counted_in, further
 FROM settlement_evidence
 WHERE merchant_id = $1 AND payment_id = $2
 ORDER BY compared_at, file_id, position, version;
@@ -180,6 +188,14 @@ WITH covered AS (
         WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
     )
     GROUP BY e.merchant_id, e.subject_id, e.subject_version, e.leg
+    UNION ALL
+    SELECT e.merchant_id, j.subject_id, j.subject_version, j.leg, abs(j.covers), true
+    FROM settlement_evidence e
+    CROSS JOIN json_to_recordset(e.further) AS j (subject_id text, subject_version integer, leg integer, covers bigint)
+    WHERE e.further IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM settlement_evidence l
+        WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
+    )
 )
 SELECT t.currency, t.kind, coalesce(c.takes, false) AS converted, count(*) AS postings,
        sum(CASE WHEN t.debit = $1 THEN t.amount ELSE -t.amount END)::bigint AS amount, sum(t.amount)::bigint AS absolute
@@ -225,8 +241,9 @@ SELECT 'no_row' AS cause, t.stream_id AS payment_id, (CASE WHEN t.debit = $2 THE
 FROM transfer t
 WHERE t.merchant_id = $1 AND (t.debit = $2 OR t.credit = $2) AND t.kind <> ALL ($3::text[]) AND NOT EXISTS (
     SELECT 1 FROM settlement_evidence e
-    WHERE e.merchant_id = t.merchant_id AND e.payment_id = t.stream_id AND e.subject_id = t.subject_id
-      AND e.subject_version = t.version AND e.leg = t.leg
+    WHERE e.merchant_id = t.merchant_id AND e.payment_id = t.stream_id AND (e.subject_id = t.subject_id AND e.subject_version = t.version AND e.leg = t.leg OR EXISTS (
+          SELECT 1 FROM json_to_recordset(e.further) AS j (subject_id text, subject_version integer, leg integer, covers bigint)
+          WHERE j.subject_id = t.subject_id AND j.subject_version = t.version AND j.leg = t.leg))
       AND NOT EXISTS (
           SELECT 1 FROM settlement_evidence l
           WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
@@ -247,6 +264,14 @@ WHERE e.merchant_id = $1 AND e.payment_id = $2 AND NOT EXISTS (
     WHERE l.file_id = e.file_id AND l.position = e.position AND l.version > e.version
 )
 UNION ALL
+SELECT 'row', j.subject_id, j.subject_version, j.leg, e.compared_at, e.currency, e.status, e.batch, 0, 0, j.covers
+FROM settlement_evidence e
+CROSS JOIN json_to_recordset(e.further) AS j (subject_id text, subject_version integer, leg integer, covers bigint)
+WHERE e.merchant_id = $1 AND e.payment_id = $2 AND e.further IS NOT NULL AND NOT EXISTS (
+    SELECT 1 FROM settlement_evidence l
+    WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
+)
+UNION ALL
 SELECT 'account', a.account, null, null, now(), '', null, null, 0, 0, 0
 FROM attempt a
 WHERE a.merchant_id = $1 AND a.payment_id = $2 AND a.operation = 'authorize';
@@ -257,6 +282,14 @@ WITH covered AS (
     SELECT DISTINCT e.merchant_id, e.subject_id, e.subject_version, e.leg
     FROM settlement_evidence e
     WHERE e.merchant_id IS NOT NULL AND (e.status IN ('matched', 'explained') OR e.covers <> 0) AND NOT EXISTS (
+        SELECT 1 FROM settlement_evidence l
+        WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
+    )
+    UNION
+    SELECT e.merchant_id, j.subject_id, j.subject_version, j.leg
+    FROM settlement_evidence e
+    CROSS JOIN json_to_recordset(e.further) AS j (subject_id text, subject_version integer, leg integer, covers bigint)
+    WHERE e.further IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM settlement_evidence l
         WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
     )
@@ -294,7 +327,8 @@ SELECT f.provider, f.account, e.file_id, e.position, e.version, e.line, e.gross,
        e.tolerance, e.fee_expected, e.compared_at, e.subject_version, e.leg, e.fee_schedule_version, e.parser_version,
        e.supersedes, e.batch, e.currency, e.kind, e.row_key, e.status, e.reason, e.stage, e.part, e.merchant_id,
        e.payment_id, e.subject_id, e.attempt_id, e.idempotency_key, e.provider_reference, e.row_reference,
-       e.payment_reference, e.fee_unchecked, e.parser, e.actor, e.compared, e.rounding, e.written_off, e.counted_in
+       e.payment_reference, e.fee_unchecked, e.parser, e.actor, e.compared, e.rounding, e.written_off, e.counted_in,
+       e.further
 FROM settlement_evidence e
 JOIN settlement_file f ON f.file_id = e.file_id
 WHERE e.file_id = $1 AND e.position = $2
@@ -306,8 +340,10 @@ LIMIT 1;
 SELECT t.merchant_id, t.stream_id AS payment_id, t.subject_id, t.kind AS posted_as, t.version, t.leg, t.currency,
        CASE WHEN t.debit = $2 THEN t.amount ELSE -t.amount END AS amount, EXISTS (
     SELECT 1 FROM settlement_evidence e
-    WHERE e.merchant_id = t.merchant_id AND e.payment_id = t.stream_id AND e.subject_id = t.subject_id
-      AND e.subject_version = t.version AND e.leg = t.leg AND e.reason = ANY ($3::text[])
+    WHERE e.merchant_id = t.merchant_id AND e.payment_id = t.stream_id AND (e.subject_id = t.subject_id AND e.subject_version = t.version AND e.leg = t.leg OR EXISTS (
+          SELECT 1 FROM json_to_recordset(e.further) AS j (subject_id text, subject_version integer, leg integer, covers bigint)
+          WHERE j.subject_id = t.subject_id AND j.subject_version = t.version AND j.leg = t.leg))
+      AND e.reason = ANY ($3::text[])
       AND NOT (e.file_id = $4 AND e.position = $5) AND NOT EXISTS (
           SELECT 1 FROM settlement_evidence l
           WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version

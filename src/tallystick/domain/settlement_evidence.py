@@ -181,8 +181,9 @@ class Evidence(Struct, frozen=True, kw_only=True):
     ``covers``: how much of the posting the row accounts for, or of all postings where ``further`` names more of them;
     ``difference``: the row's net less that, which is what this row adds to the difference of the balances. ``part``:
     what its gross amount goes to; its fee is the platform's cost. ``rounding`` and ``written_off`` are of its gross
-    amount, and go to no part. ``compared``: the values, each as (row, record). ``fee_expected`` None: not checked, because of ``fee_unchecked``. ``tolerance``: allowed, in minor
-    units. ``counted_in``: the set that what a person said counts in; None: its file's.
+    amount, and go to no part. ``compared``: the values, each as (row, record). ``fee_expected`` None: not checked,
+    because of ``fee_unchecked``. ``tolerance``: allowed, in minor units. ``counted_in``: the set that what a person
+    said counts in; None: its file's.
 
     Of a row whose amount has its fee in it, ``gross`` and ``fee`` are taken apart here; ``net`` is the row's.
     """

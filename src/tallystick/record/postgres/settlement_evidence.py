@@ -360,7 +360,7 @@ def _record(evidence: Evidence) -> tuple[Any, ...]:
     )
 
 
-def evidence_in(row: Mapping[str, Any]) -> Evidence:
+def evidence_in(row: Any) -> Evidence:
     """The evidence in a stored row."""
     held = {name: row[name] for name in _COLUMNS}
     for name in _AS_JSON:

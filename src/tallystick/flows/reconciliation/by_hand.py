@@ -77,6 +77,8 @@ async def resolve(runtime: Runtime, asked: AskedAct, /) -> OperatorAct:
                 act = await _written(runtime, rows, row, after, asked)
         except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
             continue
+        except asyncpg.UniqueViolationError:
+            raise NotResolvable("somebody else has resolved the row meanwhile") from None
         await _posted(runtime, row, asked.operator)
         return act
     raise Overloaded("the row is resolved by too many others")

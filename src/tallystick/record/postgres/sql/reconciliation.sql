@@ -78,7 +78,7 @@ WITH named AS (
         SELECT 1 FROM settlement_evidence l
         WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
     )
-    UNION
+    UNION ALL
     SELECT e.merchant_id, j.subject_id, j.subject_version, j.leg
     FROM settlement_evidence e
     CROSS JOIN json_to_recordset(e.further) AS j (subject_id text, subject_version integer, leg integer, covers bigint)
@@ -285,7 +285,7 @@ WITH covered AS (
         SELECT 1 FROM settlement_evidence l
         WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
     )
-    UNION
+    UNION ALL
     SELECT e.merchant_id, j.subject_id, j.subject_version, j.leg
     FROM settlement_evidence e
     CROSS JOIN json_to_recordset(e.further) AS j (subject_id text, subject_version integer, leg integer, covers bigint)

@@ -274,6 +274,8 @@ ACCOUNTS: Final[Mapping[str, str]] = {
     "tax": "taxes charged by {}",
     "bank_in_transit": "on its way from {} to the bank",
     "unexplained": "unexplained at {}",
+    "rounding": "rounding at {}",
+    "write_off": "written off",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import httpx
+
 from tallystick.access.key_store import OPERATORS, create_key
 from tallystick.flows.compliance import four_eyes
 from tallystick.flows.reconciliation.matching import compare_file

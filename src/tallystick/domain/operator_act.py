@@ -41,6 +41,8 @@ ActName = Literal[
     "provider.pause",
     "provider.resume",
     "settlement_file.withdraw",
+    "settlement_row.match",
+    "settlement_row.write_off",
     "release.mark",
     "fee_schedule.set",
     "message.resend",

@@ -229,6 +229,8 @@ ACTS: Final[Mapping[str, str]] = {
     "evidence.read": "raw evidence read",
     "fee_schedule.set": "fee schedule set",
     "settlement_file.withdraw": "settlement file withdrawn",
+    "settlement_row.match": "settlement row matched by hand",
+    "settlement_row.write_off": "settlement row written off",
 }
 
 #: Kinds of ledger rows.
@@ -272,6 +274,8 @@ ACCOUNTS: Final[Mapping[str, str]] = {
     "tax": "taxes charged by {}",
     "bank_in_transit": "on its way from {} to the bank",
     "unexplained": "unexplained at {}",
+    "rounding": "rounding at {}",
+    "write_off": "written off",
 }
 
 

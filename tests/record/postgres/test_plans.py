@@ -38,6 +38,7 @@ OF_EVERY_DAY = {
         "cases.sql",
         "trends.sql",
         "work_lists.sql",
+        "work_owners.sql",
     )
     for name, statement in sql.load(file).items()
 }

@@ -227,6 +227,9 @@ ACTS: Final[Mapping[str, str]] = {
     "operator.disable": "operator disabled",
     "operator.reset": "operator's credentials reset",
     "evidence.read": "raw evidence read",
+    "work.take": "waiting work taken",
+    "work.hand_on": "waiting work handed on",
+    "work.give_back": "waiting work given back",
     "fee_schedule.set": "fee schedule set",
     "settlement_file.withdraw": "settlement file withdrawn",
 }

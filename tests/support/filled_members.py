@@ -55,7 +55,9 @@ SELECT merchant_id, 'case_' || md5(payment_id), 'rej_' || md5(payment_id), payme
        version, 'captured', 'webhook', 'webhook', 'late', 'too late', provider, created_at, 1, 'open', 0, 0, created_at
 FROM payment WHERE hashtext(payment_id) % 5 = 0
 """,
-    "UPDATE attempt SET parked_at = now() - hashtext(payment_id) % 1000 * interval '1 s' WHERE hashtext(attempt_id) % 5 = 0",
+    """
+UPDATE attempt SET parked_at = now() - hashtext(payment_id) % 1000 * interval '1 s' WHERE hashtext(attempt_id) % 5 = 0
+""",
     "UPDATE payment SET amount_late = 1 WHERE hashtext(payment_id) % 5 = 0",
     """
 INSERT INTO work_owner (item_id, list, owner, act_id, since)

@@ -80,7 +80,8 @@ class ListAct(Struct, frozen=True, kw_only=True):
 class WorkPage(Struct, frozen=True, kw_only=True):
     """A list. ``name``: in addresses; ``kind`` and ``own``: what these filters are called; ``choices``: values of one
     filter, where it has few. ``says``: what these rows are, and what to do. ``empty``: what it means that there are
-    none. ``leads``: links from one row to what is behind it."""
+    none. ``leads``: links from one row to what is behind it. ``evidence``: where a row's raw evidence is,
+    by its id."""
 
     name: str
     work: WorkList
@@ -95,6 +96,7 @@ class WorkPage(Struct, frozen=True, kw_only=True):
     group: Group = "Waiting"
     detail: Callable[[PageRequest, WorkItem], Awaitable[Sequence[tuple[str, str]]]] | None = None
     leads: Callable[[WorkItem], Sequence[tuple[str, str]]] | None = None
+    evidence: Callable[[str], str] | None = None
 
     @property
     def owner_filter(self) -> Literal["own", "owner"] | None:
@@ -178,6 +180,8 @@ async def item_page(page: WorkPage, request: PageRequest) -> Answer:
             "acts": acts if found else (),
             "digests": {each.name: digest_of(each.name, [item_id]) for each in acts},
             "keys": {each.name: new_id("opa") for each in acts},
+            "evidence_path": page.evidence(item_id) if page.evidence and request.viewer.may("raw_evidence") else None,
+            "evidence_key": new_id("opa"),
             "may_note": request.viewer.may("act"),
             "note_key": new_id("opa"),
             "w": Words(request.runtime.clock.now()),

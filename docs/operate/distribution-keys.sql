@@ -63,6 +63,7 @@ SELECT create_distributed_table('rate_count', 'what', colocate_with => 'none');
 SELECT create_distributed_table('latency_count', 'what', colocate_with => 'none');
 SELECT create_distributed_table('number_sample', 'what', colocate_with => 'none');
 SELECT create_distributed_table('saved_filter', 'operator', colocate_with => 'none');
+SELECT create_distributed_table('work_owner', 'item_id', colocate_with => 'none');
 SELECT create_distributed_table('completeness_count', 'minute', colocate_with => 'none');
 
 -- Alerts are the platform's: one group of rows, under the operators' id. What was sent of each, by the alert.

@@ -53,6 +53,9 @@ ActName = Literal[
     "operator.disable",
     "operator.reset",
     "evidence.read",
+    "work.take",
+    "work.hand_on",
+    "work.give_back",
 ]
 
 ACT_NAMES: Final[tuple[ActName, ...]] = get_args(ActName)

@@ -157,6 +157,7 @@ NOT_SEALED: Final[Mapping[str, str]] = {
     "latency_count": "counts",
     "number_sample": "counts",
     "saved_filter": "filters that people keep",
+    "work_owner": "changes in place; the acts about it are sealed",
     "settlement_file": "its state changes in place; the acts about it are sealed",
     "settlement_digest": "made from files: which of them has these bytes",
     "settlement_batch": "made from rows, and changes in place",

@@ -61,6 +61,11 @@ class FakeAdyen:
         found: dict[str, Any] = json.loads(await asyncio.to_thread(self.call, "/_event", said))
         return found
 
+    async def close(self) -> dict[str, Any]:
+        """A batch of everything that moved since the last one: the name of its report, its number and content."""
+        found: dict[str, Any] = json.loads(await asyncio.to_thread(self.call, "/_close", {}))
+        return found
+
     async def tell(self, *codes: str, times: int = 1, merchant_id: str = "") -> bytes:
         """A signed body of everything that was not told yet (of these events, of this merchant), each so many times."""
         said = {"times": times, "codes": list(codes), "merchant": merchant_id}

@@ -38,6 +38,7 @@ class FakeStripe:
         self.intents: list[dict[str, Any]] = []
         self.refunds: list[dict[str, Any]] = []
         self.charges: list[dict[str, Any]] = []
+        self.disputes: list[dict[str, Any]] = []
         self.refuses_questions: int | None = None
         self.posts: list[str] = []
         self.queries: list[dict[str, str]] = []
@@ -92,7 +93,7 @@ class FakeStripe:
             case ["payment_intents"]:
                 return 200, self._create(said)
             case ["refunds"]:
-                return self._refund(said)
+                return 200, self.make_refund(said)
             case ["payment_intents", reference, "capture"]:
                 return self._follow(reference, "succeeded", int(said["amount_to_capture"]))
             case ["payment_intents", reference, "cancel"]:
@@ -125,7 +126,8 @@ class FakeStripe:
         intent.update(status=status, amount_received=amount, amount_capturable=0, canceled_at=canceled_at)
         return 200, intent
 
-    def _refund(self, said: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    def make_refund(self, said: dict[str, Any]) -> dict[str, Any]:
+        """A refund, whoever asked for it."""
         made = {
             "id": f"re_{uuid.uuid4().hex}",
             "object": "refund",
@@ -139,7 +141,7 @@ class FakeStripe:
             "metadata": said["metadata"],
         }
         self.refunds.append(made)
-        return 200, made
+        return made
 
     def _get(self, parts: list[str], query: dict[str, str]) -> web.StreamResponse:
         self.queries.append(query)

@@ -82,7 +82,7 @@ async def settling(request: pytest.FixtureRequest, name: str, database: Database
 
 async def taken_in(place: Settling, reports: list[Report], where: Path) -> list[tuple[str, bool]]:
     """The reports imported, compared and posted: state, and whether they were known."""
-    done = []
+    done: list[tuple[str, bool]] = []
     for name, content, asked in reports:
         found = await imported(place.runtime, content, where, name=name, **asked)
         assert not found.bad_rows and {each.state for each in found.batches} <= {"balanced", "unproven"}, found
@@ -99,7 +99,12 @@ async def change_of(place: Settling, account: str, before: dict[str, int]) -> in
 
 @pytest.mark.parametrize(("name", "is_reversed"), [("adyen", False), ("stripe", False), ("stripe", True)])
 async def test_a_day_agrees_to_the_unit(
-    request: pytest.FixtureRequest, database: Database, fresh_merchant: str, tmp_path: Path, name: str, is_reversed: bool
+    request: pytest.FixtureRequest,
+    database: Database,
+    fresh_merchant: str,
+    tmp_path: Path,
+    name: str,
+    is_reversed: bool,
 ) -> None:
     """Stripe's payouts stand in a report of their own: which of the two comes first does not matter."""
     async with settling(request, name, database, fresh_merchant) as place:
@@ -136,9 +141,9 @@ async def test_a_day_agrees_to_the_unit(
 #: How a movement is reported: by webhook (w) and by file (f), each twice in the last two.
 ORDERS: Final = ("w", "f", "wf", "fw", "wwff", "ffww")
 
-#: Of 10.00, 20.00 and 50.00 the first is given back by half and the second taken back whole, both at the provider alone:
-#: 2,500. By a file alone they are rows that the record lacks, for no format makes news. A webhook that comes after the
-#: file is posted, and its two rows stay what they were until somebody explains them.
+#: Of 10.00, 20.00 and 50.00 the first is given back by half and the second taken back whole, both at the provider
+#: alone: 2,500. By a file alone they are rows that the record lacks, for no format makes news. A webhook that comes
+#: after the file is posted, and its two rows stay what they were until somebody explains them.
 UNEXPLAINED: Final = 2_500
 
 #: What no row has where there is no file yet: 8,000 that were captured, less 2,500 that are told of. The provider has

@@ -22,6 +22,7 @@ from aiohttp import web
 from tests.support.adyen.settlement_details import new_psp, report_of, row_of
 
 API_KEY = "AQEtestkey"
+REPORT_API_KEY = "AQEreportkey"
 MERCHANT_ACCOUNT = "TallystickTEST"
 HMAC_KEY = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056"  # of Adyen's own example
 
@@ -199,12 +200,28 @@ class Books:
         rows, batch = [], random.randrange(10**9)
         for event in self.rows("SELECT id, item FROM event WHERE batch IS NULL ORDER BY id"):
             item = json.loads(event["item"])
-            row = row_of(item, is_sale=item["pspReference"] in sales)
+            row = (
+                None if item["eventCode"] == "REPORT_AVAILABLE" else row_of(item, is_sale=item["pspReference"] in sales)
+            )
             self._db.execute("UPDATE event SET batch = ? WHERE id = ?", (batch, event["id"]))
             rows += [] if row is None else [row]
         name, content = f"settlement_detail_report_batch_{batch}.csv", report_of(rows, batch, MERCHANT_ACCOUNT)
         self._db.execute("INSERT INTO report VALUES (?, ?, ?)", (name, batch, content))
         return {"name": name, "batch": batch, "content": content}
+
+    def offer(self, name: str, url: str) -> None:
+        """A notification that a report is there, to be told."""
+        item = {
+            "amount": {"value": 0, "currency": "EUR"},
+            "eventCode": "REPORT_AVAILABLE",
+            "eventDate": "2030-01-01T12:00:00+01:00",
+            "merchantAccountCode": MERCHANT_ACCOUNT,
+            "merchantReference": "",
+            "pspReference": name,
+            "reason": url,
+            "success": "true",
+        }
+        self._db.execute("INSERT INTO event (item) VALUES (?)", (json.dumps(item),))
 
     def tell(self, times: int, codes: list[str], merchant: str = "") -> bytes:
         """Everything that was not told yet (of these kinds, of this merchant), in one body, each item so many times."""
@@ -246,9 +263,23 @@ def application(books: Books) -> web.Application:
     async def event(request: web.Request) -> web.Response:
         return web.json_response(books.keep(**await request.json()))
 
+    @routes.get("/reports/download/MerchantAccount/{account}/{name}")
+    async def download(request: web.Request) -> web.StreamResponse:
+        found = books.rows("SELECT content FROM report WHERE name = ?", request.match_info["name"])
+        if request.headers.get("x-api-key") != REPORT_API_KEY:
+            return web.Response(status=401)
+        if not found or request.match_info["account"] != MERCHANT_ACCOUNT:
+            return web.Response(status=404)
+        return web.Response(text=found[0]["content"], content_type="text/csv")
+
     @routes.post("/_close")
     async def close(_: web.Request) -> web.Response:
         return web.json_response(books.close())
+
+    @routes.post("/_offer")
+    async def offer(request: web.Request) -> web.Response:
+        books.offer(**await request.json())
+        return web.json_response({})
 
     @routes.post("/_tell")
     async def tell(request: web.Request) -> web.Response:
@@ -261,7 +292,9 @@ def application(books: Books) -> web.Application:
 
     @routes.get("/_books")
     async def listed(_: web.Request) -> web.Response:
-        return web.json_response({table: books.rows(f"SELECT * FROM {table}") for table in ("payment", "modification", "idempotency")})
+        return web.json_response(
+            {table: books.rows(f"SELECT * FROM {table}") for table in ("payment", "modification", "idempotency")}
+        )
 
     made = web.Application()
     made.add_routes(routes)

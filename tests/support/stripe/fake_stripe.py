@@ -22,6 +22,9 @@ from aiohttp import web
 #: Path and page of a list -> what it answers in place of the truth; None for the truth.
 ListScript = Callable[[int, dict[str, Any]], bytes | None]
 
+#: Request, parts of its path, body -> the answer to whatever is about reports.
+Reporting = Callable[[web.BaseRequest, list[str], str], web.StreamResponse]
+
 
 class FakeStripe:
     """Books and switches. ``lose``: so many answers to calls that move money are not given, though the effect stands.
@@ -40,6 +43,7 @@ class FakeStripe:
         self.charges: list[dict[str, Any]] = []
         self.disputes: list[dict[str, Any]] = []
         self.refuses_questions: int | None = None
+        self.reporting: Reporting | None = None
         self.posts: list[str] = []
         self.queries: list[dict[str, str]] = []
         self.url = ""
@@ -55,6 +59,8 @@ class FakeStripe:
     async def respond(self, request: web.BaseRequest) -> web.StreamResponse:
         """Every request there is."""
         parts = request.path.removeprefix("/v1/").split("/")
+        if self.reporting is not None and parts[0] in ("reporting", "files"):
+            return self.reporting(request, parts, await request.text())
         if request.method == "GET":
             return self._get(parts, dict(request.query))
         if self.refuse > 0:

@@ -9,8 +9,12 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qsl
+
+from aiohttp import web
 
 from tests.support.stripe.fake_stripe import FakeStripe
+from tests.support.stripe.localstripe import API_KEY
 
 ROWS = (
     "automatic_payout_id,automatic_payout_effective_at_utc,balance_transaction_id,created_utc,created,available_on_utc,"
@@ -32,6 +36,10 @@ class Reports:
     def __init__(self, fake: FakeStripe) -> None:
         self._fake = fake
         self._paid: dict[str, str] = {}  # balance transaction -> payout
+        self.runs: dict[str, dict[str, Any]] = {}  # by idempotency key
+        self.looks_until_done = 1
+        self._files: dict[str, str] = {}
+        fake.reporting = self.serve
         self._rows: list[dict[str, str]] = []
         self._payouts: list[dict[str, str]] = []
 
@@ -59,6 +67,46 @@ class Reports:
         """``payouts.itemized.3``, of these payouts or of all."""
         chosen = [row for row in self._payouts if not payouts or row["payout_id"] in payouts]
         return _csv(PAYOUTS, chosen)
+
+    def serve(self, request: web.BaseRequest, parts: list[str], body: str) -> web.StreamResponse:
+        """Report runs, which end after some looks, and the files that they make."""
+        if request.headers.get("Authorization") != f"Bearer {API_KEY}":
+            return web.Response(status=401)
+        if parts[0] == "files":
+            found = self._files.get(parts[1])
+            return web.Response(status=404) if found is None else web.Response(text=found, content_type="text/csv")
+        if request.method == "POST":
+            key = request.headers["Idempotency-Key"]
+            if key not in self.runs:
+                self.runs[key] = self._run(dict(parse_qsl(body)))
+            return web.json_response(self.runs[key])
+        run = next((each for each in self.runs.values() if each["id"] == parts[2]), None)
+        if run is None:
+            return web.json_response({"error": {}}, status=404)
+        self._look(run)
+        return web.json_response(run)
+
+    def end_run(self, run: dict[str, Any]) -> dict[str, Any]:
+        """The run has ended: its object, as an event has it."""
+        run["looks"] = self.looks_until_done
+        self._look(run)
+        return run
+
+    def run_of(self, report_type: str) -> dict[str, Any]:
+        """Somebody asks for a report in the dashboard."""
+        return self.runs.setdefault(uuid.uuid4().hex, self._run({"report_type": report_type}))
+
+    def _run(self, said: dict[str, str]) -> dict[str, Any]:
+        made = {"id": f"frr_{uuid.uuid4().hex}", "object": "reporting.report_run", "status": "pending", "looks": 0}
+        return made | {"report_type": said["report_type"], "result": None}
+
+    def _look(self, run: dict[str, Any]) -> None:
+        run["looks"] += 1
+        if run["result"] is None and run["looks"] > self.looks_until_done:
+            content = self.rows() if run["report_type"].startswith("payout_rec") else self.payouts()
+            file_id = f"file_{uuid.uuid4().hex}"
+            self._files[file_id] = content
+            run["status"], run["result"] = "succeeded", {"id": file_id, "object": "file", "size": len(content)}
 
     def refund(self, intent: dict[str, Any], amount: int) -> dict[str, Any]:
         """Somebody refunds in the dashboard: no attempt of ours is in the metadata."""

@@ -96,6 +96,7 @@ WITHOUT_TABLE: Final = {
         "an act: a sentence",
     ),
     **dict.fromkeys(("audit status", "audit verify"), "facts of a sealed record: test_audit"),
+    "settlements fetch": "asks a provider: tests/flows/reconciliation/test_fetching.py",
     "recover": "asks a provider: test_what_a_restored_record_lacks_fits",
     "settings": "a table for a terminal alone: test_settings_stand_in_groups_that_fit",
 }

@@ -32,6 +32,7 @@ from tallystick.record.postgres.refused_webhooks import RejectedDeliveryCounts
 from tallystick.record.postgres.replays import ReplayBook
 from tallystick.record.postgres.settlement_evidence import EvidenceBook
 from tallystick.record.postgres.settlement_files import SettlementFiles
+from tallystick.record.postgres.settlement_reports import ReportBook
 from tallystick.record.postgres.trends import TrendBook
 from tallystick.record.postgres.version_use import VersionUseCounts
 from tallystick.record.postgres.webhook_endpoints import EndpointStore
@@ -75,6 +76,7 @@ class Stores(Struct, frozen=True, kw_only=True):
     event_results: EventResultCounts
     fee_schedules: FeeScheduleBook
     settlement_files: SettlementFiles
+    settlement_reports: ReportBook
     evidence: EvidenceBook
 
 
@@ -114,5 +116,6 @@ def stores_on(
         event_results=EventResultCounts(pool, clock),
         fee_schedules=FeeScheduleBook(pool),
         settlement_files=SettlementFiles(pool),
+        settlement_reports=ReportBook(pool),
         evidence=EvidenceBook(pool, OPERATORS),
     )

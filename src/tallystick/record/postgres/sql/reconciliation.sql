@@ -3,10 +3,15 @@ UPDATE settlement_file SET state = state
 WHERE file_id = $1 AND state = 'imported' AND purpose = 'post'
 RETURNING file_id;
 
--- balanced_batches: the batches of the file $1 that are what their total says, and have no evidence yet
+-- balanced_batches: the batches of the file $1 that are what their total says, by this file or by a later one, and have no
+-- evidence of it yet
 SELECT b.batch, b.currency
 FROM settlement_batch b
-WHERE b.file_id = $1 AND b.state = 'balanced' AND NOT EXISTS (
+WHERE b.file_id = $1 AND EXISTS (
+    SELECT 1 FROM settlement_batch p
+    WHERE p.provider = b.provider AND p.account = b.account AND p.batch = b.batch AND p.currency = b.currency
+      AND p.part >= b.part AND p.state = 'balanced'
+) AND NOT EXISTS (
     SELECT 1 FROM settlement_evidence_set s WHERE s.file_id = b.file_id AND s.batch = b.batch AND s.currency = b.currency
 )
 ORDER BY b.batch, b.currency;
@@ -15,7 +20,11 @@ ORDER BY b.batch, b.currency;
 SELECT DISTINCT f.file_id
 FROM settlement_file f
 JOIN settlement_batch b ON b.file_id = f.file_id
-WHERE f.state = 'imported' AND f.purpose = 'post' AND b.state = 'balanced' AND NOT EXISTS (
+WHERE f.state = 'imported' AND f.purpose = 'post' AND EXISTS (
+    SELECT 1 FROM settlement_batch p
+    WHERE p.provider = b.provider AND p.account = b.account AND p.batch = b.batch AND p.currency = b.currency
+      AND p.part >= b.part AND p.state = 'balanced'
+) AND NOT EXISTS (
     SELECT 1 FROM settlement_evidence_set s WHERE s.file_id = b.file_id AND s.batch = b.batch AND s.currency = b.currency
 )
 ORDER BY f.file_id;

@@ -20,6 +20,7 @@ ID_PREFIXES: Final[Mapping[str, str]] = {
     "alr": "alert",
     "stb": "settled batch of a provider: the platform's side of it",
     "stm": "settlement: a merchant's part of a settled batch",
+    "bst": "bank statement: what its entries moved",
     "stl": "settlement file of a provider, or statement of a bank",
     "req": "request of a client to the API",
     "evt": "event of a provider",

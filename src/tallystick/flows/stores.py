@@ -17,6 +17,7 @@ from tallystick.kit.clock import Clock
 from tallystick.record.postgres.acts import ActBook
 from tallystick.record.postgres.alerts import AlertBook
 from tallystick.record.postgres.approvals import ApprovalBook
+from tallystick.record.postgres.bank_book import BankBook
 from tallystick.record.postgres.cases import CaseBook, EventResultCounts
 from tallystick.record.postgres.cases import CaseFilter as CaseFilter
 from tallystick.record.postgres.contract_drift import DriftCounts
@@ -46,7 +47,7 @@ class Stores(Struct, frozen=True, kw_only=True):
     ``lists`` has what a merchant lists; ``acts`` what operators did, ``cases`` the rejected cases, ``deployments`` the
     points of releases and configurations, ``event_results`` the counts of what tries at events came to, ``trends`` what
     the console shows over time, ``accounts`` the operators who sign in, ``approvals`` what needs a second person of
-    them, and ``fee_schedules`` what providers agreed to charge."""
+    them, ``fee_schedules`` what providers agreed to charge, and ``bank`` statements beside payouts."""
 
     accounts: Accounts
     approvals: ApprovalBook
@@ -73,6 +74,7 @@ class Stores(Struct, frozen=True, kw_only=True):
     fee_schedules: FeeScheduleBook
     settlement_files: SettlementFiles
     evidence: EvidenceBook
+    bank: BankBook
 
 
 def stores_on(
@@ -111,4 +113,5 @@ def stores_on(
         fee_schedules=FeeScheduleBook(pool),
         settlement_files=SettlementFiles(pool),
         evidence=EvidenceBook(pool, OPERATORS),
+        bank=BankBook(pool, OPERATORS),
     )

@@ -2,7 +2,7 @@
 
 Clearing accounts (``provider:``, ``authorized:``, ``refunds_in_flight:``, ``disputes:``, ``suspense:``) return to zero
 when the provider's books and ours agree. So do the platform's own: ``provider_balance:``, ``settled:`` over all books,
-``reserve:``, ``bank_in_transit:`` and ``unexplained:``.
+``reserve:``, ``bank_in_transit:`` and ``unexplained:``. ``bank:`` is what a bank's statements moved.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ DISPUTE_RESERVE = "dispute_reserve"  # the merchant's money that an open dispute
 MERCHANT_AVAILABLE = "merchant_available"  # what we owe the merchant, of money that was settled
 
 PROVIDER_FEES = "fees:provider"  # what providers charged us
+
+BANK_FEES = "fees:bank"  # what banks charged us, as entries of their own
 
 
 def provider_account(provider: str) -> str:
@@ -74,3 +76,8 @@ def bank_in_transit_account(provider: str) -> str:
 def unexplained_account(provider: str) -> str:
     """Money of rows that nobody has explained yet."""
     return f"unexplained:{provider}"
+
+
+def bank_account(bank: str, account: str) -> str:
+    """Our money at a bank: written by entries of its statements alone."""
+    return f"bank:{account}" if bank == "bank" else f"bank:{bank}/{account}"

@@ -14,6 +14,7 @@ from msgspec import Struct
 from tallystick.decisions.provider_fees import fee_check
 from tallystick.decisions.settlement_matching import FileMatcher, Match
 from tallystick.decisions.settlements import PLATFORM, EvidenceSum
+from tallystick.domain.bank_statement import STATEMENT_FORMATS
 from tallystick.domain.errors import TallystickError
 from tallystick.domain.fee_schedule import FeeSchedule
 from tallystick.domain.settlement import PART_OF_KIND, Part
@@ -47,6 +48,8 @@ async def compare_file(runtime: Runtime, file_id: str, actor: str) -> Compared:
     file = await runtime.stores.settlement_files.find(file_id)
     if file is None:
         raise NotComparable(f"there is no settlement file {file_id}")
+    if file.format in STATEMENT_FORMATS:
+        raise NotComparable(f"{file_id} is a bank statement: its entries are compared with payouts")
     schedules = await runtime.stores.fee_schedules.of_account(file.provider, file.account)
     try:
         async with runtime.stores.evidence.comparing(file_id) as comparing:

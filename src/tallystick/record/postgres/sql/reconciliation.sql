@@ -11,18 +11,20 @@ WHERE b.file_id = $1 AND b.state = 'balanced' AND NOT EXISTS (
 )
 ORDER BY b.batch, b.currency;
 
--- files_to_compare: imported files with a batch that has no evidence yet, the oldest first
+-- files_to_compare: imported files with a batch that has no evidence yet, the oldest first; not of the formats $1
 SELECT DISTINCT f.file_id
 FROM settlement_file f
 JOIN settlement_batch b ON b.file_id = f.file_id
-WHERE f.state = 'imported' AND f.purpose = 'post' AND b.state = 'balanced' AND NOT EXISTS (
+WHERE f.state = 'imported' AND f.purpose = 'post' AND f.format <> ALL ($1::text[]) AND b.state = 'balanced' AND NOT EXISTS (
     SELECT 1 FROM settlement_evidence_set s WHERE s.file_id = b.file_id AND s.batch = b.batch AND s.currency = b.currency
 )
 ORDER BY f.file_id;
 
--- batches_to_post: batches with evidence that does not count yet, or with parts that are missing
+-- batches_to_post: batches with evidence that does not count yet, or with parts that are missing; not of files of the
+-- formats $2
 SELECT DISTINCT s.provider, s.account, s.batch, s.currency
 FROM settlement_evidence_set s
+JOIN settlement_file f ON f.file_id = s.file_id AND f.format <> ALL ($2::text[])
 LEFT JOIN settled_batch b ON b.merchant_id = $1 AND b.provider = s.provider AND b.account = s.account
   AND b.batch = s.batch AND b.currency = s.currency
 WHERE b.state IS NULL OR b.state <> 'posted' OR position(s.file_id IN b.files::text) = 0

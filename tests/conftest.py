@@ -39,7 +39,7 @@ settings.load_profile("deep" if DEEP else "default")
 #: Files in memory, on Linux.
 MEMORY: Final = Path("/dev/shm")
 
-#: Room for the databases of three workers: a whole run writes about a gigabyte in each.
+#: Room for the databases of three workers and of programs that they start: a whole run writes about a gigabyte in each.
 ROOM_BYTES: Final = 8 * 2**30
 
 #: Objects between two looks for garbage in the youngest generation, and looks at one before one at the next: the tests'
@@ -123,11 +123,28 @@ def _only_what_it_may(item: pytest.Item) -> AbstractContextManager[None]:
     return forbid_programs(item.nodeid) if item.get_closest_marker("fast") else nullcontext()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Where there is memory for it, temporary files of the tests and of the programs that they start are kept there, so
+    that no commit and no new database waits for a disk: tests kill programs, and never cut the power. pytest's own stay
+    where people look for them."""
+    tmp_path_factory.getbasetemp()
+    if not _has_room():
+        yield
+        return
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        tempfile.TemporaryDirectory(prefix="tally-", dir=MEMORY, ignore_cleanup_errors=True) as path,
+    ):
+        patch.setattr(tempfile, "tempdir", path)
+        patch.setenv("TMPDIR", path)
+        yield
+
+
 @pytest.fixture(scope="session")
-def data_dir() -> Iterator[Path]:
-    """A data directory with a short path: a Unix socket's name is at most 107 bytes long. Where there is memory for it,
-    its files are kept there, so that no commit waits for a disk: tests kill programs, and never cut the power."""
-    path = Path(tempfile.mkdtemp(prefix="tally-", dir=MEMORY if _has_room() else None))
+def data_dir(memory: None) -> Iterator[Path]:
+    """A data directory with a short path: a Unix socket's name is at most 107 bytes long."""
+    path = Path(tempfile.mkdtemp(prefix="tally-"))
     yield path
     shutil.rmtree(path, ignore_errors=True)
 

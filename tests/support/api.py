@@ -45,9 +45,11 @@ SHORT: dict[str, Any] = {
 SEALING_KEY = base64.b64encode(b"not a secret: for the tests only").decode()
 
 
-#: The API in a process of its own, by the environment.
+#: The API in a process of its own, by the environment. A refused address is answered soon: how long a merchant has to
+#: wait for it is tested where the addresses are, and here it would be most of what schemathesis takes.
 SERVE = (
     "import os; from tallystick.cli.context import settings_from; from tallystick.run.serve import serve;"
+    " from tallystick.flows.webhooks.outbound import address_policy; address_policy.REFUSED_STEP_MS = 10;"
     " serve(settings_from())"
 )
 

@@ -11,6 +11,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from tallystick.kit.log_capture import LOGGING
+from tallystick.run.worker_start import end_workers_that_start
 from tallystick.settings.load import Settings
 
 #: How long granian waits for its worker beyond the drain time-out before it kills it.
@@ -19,6 +20,7 @@ KILL_MARGIN_S: Final = 3
 
 def serve_console(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. The worker process reads the environment."""
+    end_workers_that_start()
     certificate, key = settings.console_tls_certificate_file, settings.console_tls_key_file
     Granian(
         "tallystick.run.console_process:application",

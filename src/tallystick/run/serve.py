@@ -11,6 +11,7 @@ from granian.log import LogLevels
 
 from tallystick.kit.log_capture import LOGGING
 from tallystick.run.metrics_listener import metrics_of_children
+from tallystick.run.worker_start import end_workers_that_start
 from tallystick.settings.load import Settings
 
 #: How long granian waits for its workers beyond their drain time-out before it kills them.
@@ -26,6 +27,7 @@ BACKPRESSURE: Final = 16_384
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; then requests in flight end first. The workers read the environment. Raises
     OSError if the port of the metrics is taken."""
+    end_workers_that_start()
     with metrics_of_children(settings):  # in this process, which outlives each of them
         Granian(
             "tallystick.run.api_process:application",

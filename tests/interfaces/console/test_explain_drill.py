@@ -9,12 +9,12 @@ import pytest
 from playwright.async_api import Browser
 
 from tests.support.browser import launched
-from tests.support.database import NewDatabase
+from tests.support.database import DEEP, NewDatabase
 from tests.support.explain_drill import walks
 from tests.support.explain_incidents import CLICKS_AT_MOST, INCIDENTS
 
 #: Fewer than the command has: what goes well beside an incident is the same page with smaller numbers.
-PAYMENTS = 500
+PAYMENTS = 500 if DEEP else 150
 
 Launch = Callable[[], AbstractAsyncContextManager[Browser]]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from itertools import product
+from typing import Final
 
 import pytest
 from playwright.async_api import Browser, expect
@@ -13,11 +15,14 @@ from tests.support.browser import PATIENCE_MS, THEMES, WIDTHS, Desk, Theme, desk
 from tests.support.console import inside_console
 from tests.support.console_pictures import pages_of
 from tests.support.console_scene import Scene, scene
-from tests.support.database import NewDatabase
+from tests.support.database import DEEP, NewDatabase
 from tests.support.runtime import BookedProvider
 
 #: Some twenty pages a test, each looked at by axe-core, on a machine that others use too.
 pytestmark = pytest.mark.timeout(900)
+
+#: Each width and each theme; at full depth each width in each theme.
+LOOKS: Final = [*product(WIDTHS, THEMES)] if DEEP else [*zip(WIDTHS, reversed(THEMES), strict=True)]
 
 Launch = Callable[[], AbstractAsyncContextManager[Browser]]
 
@@ -44,8 +49,7 @@ async def at_a_desk(
         assert somebody.complaints == []  # also violations of the policy, and dialogs of foreign scripts
 
 
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(("width", "theme"), LOOKS)
 async def test_every_page_is_well(new_database: NewDatabase, browser: Launch, width: int, theme: Theme) -> None:
     async with at_a_desk(new_database, browser, "operator", "auditor", "admin", width=width, theme=theme) as (
         somebody,

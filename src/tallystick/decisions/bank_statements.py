@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from msgspec import Struct
 
@@ -43,7 +44,7 @@ def statement_posted(
     if stored is not None and stored.comparisons >= sums.comparisons:
         return None
     arrived = sum(each.amount for each in sums.arrivals)
-    totals = {
+    totals: dict[str, Any] = {
         "comparisons": sums.comparisons,
         "root": sums.root,
         "entries": sums.entries,

@@ -95,7 +95,7 @@ class _Writer:
         self._digests.setdefault(name, []).append((evidence.position, hashlib.sha256(digest_input(evidence)).digest()))
         self._nets[name] = self._nets.get(name, 0) + evidence.net
         merchant = evidence.merchant_id if evidence.part in _OF_MERCHANTS else None
-        sums = self._sums.setdefault(name, {}).setdefault((merchant or PLATFORM, evidence.part), [0, 0, 0, 0])
+        sums = self._sums.setdefault(name, {}).setdefault((merchant or PLATFORM, match.part), [0, 0, 0, 0])
         sums[0] += 1
         sums[1] += evidence.gross
         sums[3 if evidence.kind == "tax" else 2] += evidence.fee

@@ -224,12 +224,16 @@ class BankBook:
 
     async def heads(self) -> Sequence[StatementHead]:
         """Every statement with its balances."""
-        found = await self._pool.fetch(STATEMENTS["heads"], self.merchant_id, _FORMATS, timeout=_LONG_S)
-        return structs_of(found, StatementHead)
+        return await statement_heads(self._pool)
 
     async def payouts(self) -> Sequence[Payout]:
         """Every payout of a provider."""
         return payouts_of(await self._pool.fetch(STATEMENTS["payouts"], _FORMATS, timeout=_LONG_S))
+
+
+async def statement_heads(pool: asyncpg.Pool) -> Sequence[StatementHead]:
+    """Every statement of a bank with its balances. Raises what asyncpg raises."""
+    return structs_of(await pool.fetch(STATEMENTS["heads"], _FORMATS, timeout=_LONG_S), StatementHead)
 
 
 def _named(name: StatementName) -> tuple[str, str, str, str]:

@@ -138,8 +138,8 @@ SELECT b.provider, b.account, b.balance_account, b.currency, b.batch, b.file_id,
                  AND n.ordinal > 1) AS doubled,
        f.imported_at
 FROM settlement_batch b
-JOIN settlement_file f ON f.file_id = b.file_id AND f.state = 'imported' AND f.purpose = 'post' AND f.format = ANY ($2::text[])
-LEFT JOIN bank_statement p ON p.merchant_id = $1 AND p.provider = b.provider AND p.account = b.account
+JOIN settlement_file f ON f.file_id = b.file_id AND f.state = 'imported' AND f.purpose = 'post' AND f.format = ANY ($1::text[])
+LEFT JOIN bank_statement p ON p.provider = b.provider AND p.account = b.account
   AND p.statement = b.batch AND p.currency = b.currency
 WHERE b.opening IS NOT NULL AND b.closing IS NOT NULL AND NOT EXISTS (
     SELECT 1 FROM settlement_batch l

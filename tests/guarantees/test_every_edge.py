@@ -13,7 +13,7 @@ import pytest
 
 from tallystick.domain.lifecycles.machines import MACHINES
 from tests.flows.operations import test_alerts
-from tests.flows.reconciliation import test_deaths, test_matching
+from tests.flows.reconciliation import test_bank, test_bank_deaths, test_deaths, test_matching
 from tests.flows.rejections import test_cases
 from tests.guarantees.crash import (
     test_acts,
@@ -43,6 +43,7 @@ CRASH: Final[dict[str, set[str]]] = {
     "late": {*LATE},
     "act": {*test_acts.POINTS},
     "settlement": {name.removeprefix("test_") for name in vars(test_deaths)},
+    "bank_statement": {name.removeprefix("test_") for name in vars(test_bank_deaths)},
 }
 RACES: Final = {
     name.removeprefix("test_")
@@ -55,6 +56,7 @@ RACES: Final = {
         test_cases,
         test_alerts,
         test_matching,
+        test_bank,
     )
     for name in vars(module)
     if name.startswith("test_")
@@ -418,6 +420,7 @@ ALERTS: Final = {
 }
 
 NO_SETTLEMENT: Final = "- a settlement is of a file, and nothing of a payment waits for it"
+STATEMENTS: Final = "bank_statement: a_process_that_compares_and_posts_a_statement_dies_anywhere"
 PARTS: Final = "settlement: a_process_dies_anywhere"
 
 SETTLED_BATCHES: Final = {
@@ -431,6 +434,11 @@ SETTLEMENTS: Final = {
     "supplemented": Row("posted", PARTS, "the_same_again_posts_nothing", NO_SETTLEMENT, NO_SETTLEMENT),
 }
 
+BANK_STATEMENTS: Final = {
+    "posted": Row("new", STATEMENTS, "several_processes_post_once", NO_SETTLEMENT, NO_SETTLEMENT),
+    "compared_again": Row("posted", STATEMENTS, "the_entry_comes_before_its_file", NO_SETTLEMENT, NO_SETTLEMENT),
+}
+
 TABLE: Final = {
     "payment": PAYMENT,
     "attempt": ATTEMPT,
@@ -440,6 +448,7 @@ TABLE: Final = {
     "alert": ALERTS,
     "settled_batch": SETTLED_BATCHES,
     "settlement": SETTLEMENTS,
+    "bank_statement": BANK_STATEMENTS,
 }
 
 CELLS: Final = [(machine, event) for machine, rows in TABLE.items() for event in rows]

@@ -182,7 +182,7 @@ MUTATIONS: Final = {"amount": _more, "side": _other_side, "missing leg": _withou
 
 #: Machines of what providers' files say: no life of a payment takes them. Their postings are checked on a real record,
 #: by ``test_settled_posts_are_checked.py``.
-SETTLED: Final = ("settled_batch", "settlement")
+SETTLED: Final = ("settled_batch", "settlement", "bank_statement")
 
 POSTING_EDGES: Final = sorted(
     {

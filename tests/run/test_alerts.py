@@ -21,11 +21,13 @@ from tallystick.flows.rates import Rates
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.outbound.endpoints import FAILING
 from tallystick.kit.clock import Clock
+from tallystick.kit.ids import new_id
 from tallystick.oversight.alerts.table import PAGES_AT_MOST, RULES
 from tallystick.providers.port import CircuitState, ProviderCall
 from tallystick.record.postgres.process_clocks import ToldClock, tell_clocks
 from tallystick.record.postgres.rates import RateBook
 from tests.support.audit import KEY_TEXT, seal_all
+from tests.support.bank_statements import camt053
 from tests.support.database import Database, NewDatabase
 from tests.support.host_clock import set_host_clock
 from tests.support.inbox import accept, again, captured, drain, envelope
@@ -334,6 +336,23 @@ async def test_settlement_file_missing(database: Database, seen: Seen, tmp_path:
         await eventually_async(
             states, until=lambda found: found == {"simulator/main": "resolved", "simulator/other": "open"}
         )
+
+
+async def test_bank_statement_break(database: Database, seen: Seen, tmp_path: Path) -> None:
+    """The second of three statements is missing: 250 are not there. It comes late, and ends it."""
+    account = new_id("req")
+    async with watched(database.app_url) as runtime:
+        for number, opening in ((1, 0), (3, 350)):
+            text = camt053([(100, "first")], opening, number=number, name=f"S{number}")
+            await imported(runtime, text, tmp_path, name=f"{number}.xml", account=account)
+        alert = seen(await alert_of(runtime, "bank_statement_break", f"bank/{account} EUR S3/3"))
+        assert alert.severity == "notice" and "250 EUR" in alert.summary and "missing" in alert.summary
+        await imported(runtime, camt053([(250, "second")], 100, number=2), tmp_path, name="2.xml", account=account)
+
+        async def states() -> list[str]:
+            return [each.state for each in await alerts_of(runtime, "bank_statement_break") if account in each.about]
+
+        await eventually_async(states, until=lambda found: found == ["resolved"])
 
 
 async def test_sealing_late(new_database: NewDatabase, tmp_path: Path, seen: Seen) -> None:

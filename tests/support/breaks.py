@@ -30,6 +30,14 @@ _PART = (
     " 'EUR', 1, {charges}, 0, 0, 0, 0, 0, 0, 0, now(), now())"
 )
 
+#: A bank statement; {entries} and {arrived} are what it says.
+_STATEMENT = (
+    "INSERT INTO bank_comparison VALUES ('bank', 'main', 'S1', 'EUR', 1, 0, 'root', now());"
+    " INSERT INTO bank_statement VALUES ('operators', 'bst_broken', 1, 'posted', 'bank', 'main', 'S1', 'EUR', 1,"
+    ' \'root\', {entries}, {arrived}, {arrived}, \'[{{{{"provider": "simulator", "amount": {arrived}}}}}]\', 0, 0,'
+    " now(), now())"
+)
+
 #: Evidence of one row of it: a charge of 1,000 of the merchant.
 _EVIDENCE = (
     "INSERT INTO settlement_evidence (file_id, position, version, line, gross, fee, net, covers, difference, tolerance,"
@@ -570,6 +578,19 @@ BREAKS = (
         "settlements_have_evidence",
         "a part of another amount, and without transfers",
         f"{_BATCH.format(rows=1, merchants=1000)}; {_EVIDENCE}; {_PART.format(batch='stb_broken', charges=999)}",
+    ),
+    Break("statements_have_evidence", "a statement without evidence", f"{_STATEMENT.format(entries=1, arrived=0)}"),
+    Break(
+        "statements_have_evidence",
+        "a statement of an arrival that no payout is, and without transfers",
+        f"{_STATEMENT.format(entries=0, arrived=900)}",
+    ),
+    Break(
+        "statements_have_evidence",
+        "a transfer of no statement",
+        "INSERT INTO transfer (merchant_id, stream_id, subject_id, version, leg, kind, debit, credit, amount, currency,"
+        " at) VALUES ('operators', 'bst_none', 'bst_none', 1, 1, 'bank_unexplained', 'bank:main',"
+        " 'unexplained:bank:main', 7, 'EUR', now())",
     ),
     Break("settlements_have_evidence", "a part without a batch", _PART.format(batch="stb_none", charges=0)),
     Break(

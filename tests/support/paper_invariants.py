@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -11,9 +11,11 @@ from msgspec.structs import replace
 
 from tallystick.decisions import settlements
 from tallystick.decisions.alerts import acknowledge, cleared, raised, resolve
+from tallystick.decisions.bank_statements import StatementName, StatementSums, statement_posted
 from tallystick.decisions.change_builder import Cause
 from tallystick.domain.alert import Alert, Found
 from tallystick.domain.api_keys import LETTERS
+from tallystick.domain.bank_statement import Arrived, BankStatement
 from tallystick.domain.change import Change
 from tallystick.domain.compiled_replay import replayed
 from tallystick.domain.replay import HistoryStep
@@ -100,7 +102,7 @@ def history_of_an_alert() -> list[HistoryStep]:
 
 
 def histories_of_a_settlement() -> list[Sequence[HistoryStep]]:
-    """A batch that is counted, posted, supplemented and posted again; and its merchant's part."""
+    """A batch that is counted, posted, supplemented and posted again; its merchant's part; and a bank's statement."""
     at = utc_now()
     batch_steps: list[Change] = []
     part_steps: list[Change] = []
@@ -130,7 +132,30 @@ def histories_of_a_settlement() -> list[Sequence[HistoryStep]]:
         part = change.one(Settlement)
         batch_steps.append(settlements.completed(batch, cause()))
         batch = batch_steps[-1].one(SettledBatch)
-    return [[step for change in changes for step in _steps(change)] for changes in (batch_steps, part_steps)]
+    every = (batch_steps, part_steps, _of_a_statement(at))
+    return [[step for change in changes for step in _steps(change)] for changes in every]
+
+
+def _of_a_statement(at: datetime) -> list[Change]:
+    """A payout that arrived, with money that is known only later."""
+    name, statement_id = StatementName(provider="bank", account="main", batch="S1", currency="EUR"), new_id("bst")
+    statement: BankStatement | None = None
+    changes: list[Change] = []
+    for number, arrived in enumerate((900, 1_400), 1):
+        cause = Cause(change_id=new_id("chg"), at=at + timedelta(seconds=number), trigger="evidence", actor="worker")
+        sums = StatementSums(
+            comparisons=number,
+            root=f"{number}a",
+            entries=2 + number,
+            arrivals=[Arrived("simulator", arrived)],
+            fees=number,
+            unexplained=1_400 - arrived,
+        )
+        change = statement_posted(statement, "operators", statement_id, name, sums, cause)
+        assert change is not None
+        changes.append(change)
+        statement = change.one(BankStatement)
+    return changes
 
 
 def as_read(record: PaperRecord) -> PaymentRecord:

@@ -94,9 +94,9 @@ class DyingPool:
     async def release(self, connection: Any) -> None:
         await self._pool.release(getattr(connection, "real", connection))
 
-    async def fetch(self, *args: Any) -> Any:
+    async def fetch(self, *args: Any, **how: Any) -> Any:
         async with self.acquire() as connection:
-            return await connection.fetch(*args)
+            return await connection.fetch(*args, **how)
 
     async def fetchrow(self, *args: Any) -> Any:
         async with self.acquire() as connection:
@@ -157,14 +157,14 @@ class _DyingConnection:
 
         return run
 
-    def transaction(self) -> Any:
-        return _DyingTransaction(self._pool, self.real)
+    def transaction(self, **how: Any) -> Any:
+        return _DyingTransaction(self._pool, self.real, **how)
 
 
 class _DyingTransaction:
-    def __init__(self, pool: DyingPool, connection: Any) -> None:
+    def __init__(self, pool: DyingPool, connection: Any, **how: Any) -> None:
         self._pool, self._connection = pool, connection
-        self._real = connection.transaction()
+        self._real = connection.transaction(**how)
 
     async def start(self) -> None:
         await self._pool.point(self._connection, self._real.start)

@@ -9,7 +9,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
+from msgspec.structs import replace
+
 from tallystick.contract import markdown
+from tallystick.domain.bank_statement import Arrived, BankStatement
 from tallystick.domain.kinds import KINDS, SubjectKind
 from tallystick.domain.ledger.postings import Posting
 from tallystick.domain.lifecycles.table import NEW, Edge
@@ -126,7 +129,16 @@ def _legs(
     if edge.posts is None:
         return []
     before = None if state == NEW else sample(kind, state, grown=False, **before_has)
-    return list(edge.posts(before, sample(kind, edge.to, grown=True, **after_has)))
+    after = sample(kind, edge.to, grown=True, **after_has)
+    return list(edge.posts(_at_bank(before), _at_bank(after)))
+
+
+def _at_bank(subject: Any) -> Any:
+    """A bank statement of an account, with all of ``arrived`` from one provider."""
+    if not isinstance(subject, BankStatement):
+        return subject
+    arrivals = (Arrived("<p>", subject.arrived),)
+    return replace(subject, provider="bank", account="<account>", arrivals=arrivals)
 
 
 def sample(kind: SubjectKind, state: str, *, grown: bool, **fields: Any) -> Any:

@@ -101,7 +101,8 @@ def difference_of(before: Evidence, after: Evidence) -> list[EvidenceSum]:
     """What the new evidence moves: the old one taken back, and the new one."""
     found: dict[tuple[str, Part], list[int]] = {}
     for evidence, sign in ((before, -1), (after, 1)):
-        key = (evidence.merchant_id or PLATFORM if evidence.part in _OF_MERCHANTS else PLATFORM, evidence.part)
+        part = _part_of(evidence)
+        key = (evidence.merchant_id or PLATFORM if part in _OF_MERCHANTS else PLATFORM, part)
         sums = found.setdefault(key, [0] * 6)
         is_tax = evidence.kind == "tax"
         moved = (
@@ -127,6 +128,12 @@ def difference_of(before: Evidence, after: Evidence) -> list[EvidenceSum]:
         )
         for (merchant_id, part), (rows, gross, fee, tax, rounding, written) in sorted(found.items())
     ]
+
+
+def _part_of(evidence: Evidence) -> Part:
+    part = evidence.part
+    assert part != "arrived" and part != "bank_fees", "an entry of a bank is not resolved by a person"
+    return part
 
 
 def _next(row: Evidence) -> Evidence:

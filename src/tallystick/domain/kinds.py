@@ -17,8 +17,10 @@ from msgspec import NODEFAULT, Struct
 from msgspec.structs import fields
 
 from tallystick.domain.alert import Alert
+from tallystick.domain.bank_statement import BankStatement
 from tallystick.domain.lifecycles.alert import ALERT
 from tallystick.domain.lifecycles.attempt import ATTEMPT
+from tallystick.domain.lifecycles.bank_statement import BANK_STATEMENT
 from tallystick.domain.lifecycles.dispute import DISPUTE
 from tallystick.domain.lifecycles.machines import MACHINES
 from tallystick.domain.lifecycles.payment import PAYMENT
@@ -242,5 +244,17 @@ SETTLEMENT_KIND: Final = declare(
         id_prefix="stm",
         stream_field="settlement_id",
         table="settlement",
+    )
+)
+
+#: A stream of its own, in the platform's book: what the entries of a bank statement moved.
+BANK_STATEMENT_KIND: Final = declare(
+    SubjectKind(
+        struct=BankStatement,
+        machine=BANK_STATEMENT,
+        id_field="statement_id",
+        id_prefix="bst",
+        stream_field="statement_id",
+        table="bank_statement",
     )
 )

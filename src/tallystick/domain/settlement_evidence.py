@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, get_args
 from msgspec import Struct
 
 from tallystick.domain.authority import Authority, authority
+from tallystick.domain.bank_statement import BankPart
 from tallystick.domain.settlement import Part
 from tallystick.domain.settlement_row import RowKind
 
@@ -47,6 +48,8 @@ Reason = Literal[
     "carry",
     "external",
     "person",
+    "not_settled",
+    "bank_charge",
 ]
 REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 
@@ -74,6 +77,8 @@ REASON_MEANINGS: Final[dict[Reason, str]] = {
     "carry": "a balance carried from one batch to the next",
     "external": "settled by another company: no money of this balance",
     "person": "a person said what it is",
+    "not_settled": "it names a payout whose batch is not posted: a manual payout, or a batch that does not add up yet",
+    "bank_charge": "a charge of the bank with an entry of its own",
 }
 
 #: How it was found, the surest first. Only ``NEWS_STAGES`` may bring something to the record that it does not have.
@@ -82,6 +87,7 @@ Stage = Literal[
     "alternative_reference",
     "reference_amount_currency",
     "batch_group",
+    "amount_date",
     "tolerance",
     "row_type",
     "person",
@@ -204,7 +210,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     stage: Stage
     covers: int = 0
     difference: int
-    part: Part
+    part: Part | BankPart
     merchant_id: str | None = None
     payment_id: str | None = None
     subject_id: str | None = None

@@ -17,6 +17,7 @@ from tallystick.kit.clock import Clock
 from tallystick.record.postgres.acts import ActBook
 from tallystick.record.postgres.alerts import AlertBook
 from tallystick.record.postgres.approvals import ApprovalBook
+from tallystick.record.postgres.bank_book import BankBook
 from tallystick.record.postgres.cases import CaseBook, EventResultCounts
 from tallystick.record.postgres.cases import CaseFilter as CaseFilter
 from tallystick.record.postgres.contract_drift import DriftCounts
@@ -48,8 +49,8 @@ class Stores(Struct, frozen=True, kw_only=True):
     ``lists`` has what a merchant lists; ``acts`` what operators did, ``cases`` the rejected cases, ``deployments``
     the points of releases and configurations, ``event_results`` the counts of what tries at events came to,
     ``trends`` what the console shows over time, ``work_owners`` who has what waits for a person, ``accounts`` the
-    operators who sign in, ``approvals`` what needs a second person of them, and ``fee_schedules`` what providers
-    agreed to charge."""
+    operators who sign in, ``approvals`` what needs a second person of them, ``fee_schedules`` what providers
+    agreed to charge, and ``bank`` statements beside payouts."""
 
     accounts: Accounts
     approvals: ApprovalBook
@@ -78,6 +79,7 @@ class Stores(Struct, frozen=True, kw_only=True):
     settlement_files: SettlementFiles
     settlement_reports: ReportBook
     evidence: EvidenceBook
+    bank: BankBook
 
 
 def stores_on(
@@ -118,4 +120,5 @@ def stores_on(
         settlement_files=SettlementFiles(pool),
         settlement_reports=ReportBook(pool),
         evidence=EvidenceBook(pool, OPERATORS),
+        bank=BankBook(pool, OPERATORS),
     )

@@ -13,6 +13,7 @@ from typing import Final
 import asyncpg
 from msgspec import Struct
 
+from tallystick.decisions.statement_continuity import StatementBreak, breaks
 from tallystick.domain.alert import Alert
 from tallystick.domain.ledger.accounts import disputes_account, refunds_account, suspense_account
 from tallystick.kit.clock import Clock
@@ -20,6 +21,7 @@ from tallystick.kit.metrics import AnyFamily, Levels, Reading, read
 from tallystick.oversight.audit.lag import SealingLag, read_lag
 from tallystick.oversight.cases import Cases, read_cases
 from tallystick.oversight.completeness import WINDOWS
+from tallystick.record.postgres.bank_book import statement_heads
 from tallystick.record.postgres.number_reads import (
     ClearingBalance,
     Completeness,
@@ -85,6 +87,11 @@ FILE_MISSING: Final = Levels(
     "How long the next settlement file of an account with a calendar is missing; 0 where none ever came.",
     ("provider", "account"),
 )
+STATEMENT_BREAKS: Final = Levels(
+    "tallystick_bank_statement_breaks",
+    "Where bank statements do not go on from each other: gaps, other balances, doubles.",
+    ("provider", "account", "kind"),
+)
 FINAL: Final = Levels(
     "tallystick_final_payments", "Payments of the window that are final, as far as they were examined.", ("window",)
 )
@@ -122,6 +129,7 @@ NUMBERS: Final[tuple[AnyFamily, ...]] = (
     ENDPOINTS,
     DRIFT,
     FILE_MISSING,
+    STATEMENT_BREAKS,
     FINAL,
     COMPLETE,
     SEALING_LAG,
@@ -155,6 +163,7 @@ class Numbers(Struct, frozen=True, kw_only=True):
     drift: tuple[DriftSum, ...]
     completeness: Mapping[str, Completeness]
     missing_files: tuple[MissingFile, ...] = ()
+    statement_breaks: tuple[StatementBreak, ...] = ()
     sealing: SealingLag | None = None
 
     def waiting(self, what: str) -> Backlog:
@@ -196,6 +205,7 @@ class NumberReader:
                 for name, window in WINDOWS.items()
             },
             missing_files=tuple(await self._missing_files(now)),
+            statement_breaks=tuple(breaks(await statement_heads(self._pool))),
             sealing=await read_lag(self._pool, self._clock, self._settings),
         )
 
@@ -265,6 +275,9 @@ def _show_work(numbers: Numbers) -> None:
     for file in numbers.missing_files:
         since = numbers.at if file.since is None else file.since
         FILE_MISSING[file.provider, file.account] = (numbers.at - since).total_seconds()
+    for found in numbers.statement_breaks:
+        labels = (found.provider, found.account, found.kind)
+        STATEMENT_BREAKS[labels] = STATEMENT_BREAKS.get(labels, 0) + 1
 
 
 def _show_money(numbers: Numbers) -> None:

@@ -7,6 +7,7 @@ from typing import get_args
 import pytest
 
 from tallystick.domain.alert import AlertState
+from tallystick.domain.bank_statement import BankStatementState
 from tallystick.domain.lifecycles.attempt import ATTEMPT, ATTEMPT_OPEN
 from tallystick.domain.lifecycles.machines import MACHINES, events, next_state
 from tallystick.domain.lifecycles.table import NEW
@@ -79,6 +80,7 @@ ALERT_MAY = {
     "resolved": "reopen",
 }
 SETTLED_BATCH_MAY = {"new": "counted", "posting": "supplemented completed", "posted": "supplemented"}
+BANK_STATEMENT_MAY = {"new": "posted", "posted": "compared_again"}
 SETTLEMENT_MAY = {"new": "posted", "posted": "supplemented"}
 MAY = {
     "payment": PAYMENT_MAY,
@@ -89,6 +91,7 @@ MAY = {
     "alert": ALERT_MAY,
     "settled_batch": SETTLED_BATCH_MAY,
     "settlement": SETTLEMENT_MAY,
+    "bank_statement": BANK_STATEMENT_MAY,
 }
 
 PRODUCT = [
@@ -118,6 +121,7 @@ def test_tables_name_every_state_once() -> None:
         "alert": AlertState,
         "settled_batch": SettledBatchState,
         "settlement": SettlementState,
+        "bank_statement": BankStatementState,
     }
     assert set(states_of) == set(MACHINES)
     for machine, states in states_of.items():
@@ -200,6 +204,7 @@ LEADS_TO = {
 #: What adds a version and moves nothing.
 IN_PLACE = {
     ("settlement", "supplemented"),
+    ("bank_statement", "compared_again"),
     ("payment", "refund_opened"),
     ("payment", "refund_succeeded"),
     ("payment", "refund_failed"),

@@ -30,6 +30,7 @@ SUBJECTS: Final = {
     "alert": "alert_id",
     "settled_batch": "batch_id",
     "settlement": "settlement_id",
+    "bank_statement": "statement_id",
 }
 
 

@@ -93,6 +93,10 @@ LIFECYCLES = {
         new: posted > posted
         posted: supplemented
         """),
+    "bank_statement": _edges("""
+        new: posted > posted
+        posted: compared_again
+        """),
     "rejected_case": _edges("""
         new: reject > open
         open acknowledged: acknowledge > acknowledged, escalate > acknowledged, rejected_again
@@ -109,7 +113,7 @@ DEFAULTS: dict[str, dict[str, Any]] = json.loads("""{
                 "next_action": null, "failure": null, "description": null, "metadata": {}},
     "refund": {"amount_late": 0, "provider_reference": null, "reason": null, "failure": null},
     "dispute": {"reason": null, "funds_withdrawn": false, "movements": [], "contested": false, "kind": "chargeback"},
-    "settled_batch": {}, "settlement": {},
+    "settled_batch": {}, "settlement": {}, "bank_statement": {},
     "alert": {"openings": 1, "acknowledged_by": null, "resolved_by": null},
     "rejected_case": {"provider": null, "event_id": null, "owner": null, "escalations": 0, "reprocessings": 0,
                       "resolution": null, "closed_by": null},
@@ -119,7 +123,9 @@ DEFAULTS: dict[str, dict[str, Any]] = json.loads("""{
                 "traceparent": null}}""")
 
 #: Kinds with a time of their first step, which that step leaves out where it is its own.
-DATED = frozenset({"payment", "refund", "dispute", "rejected_case", "alert", "settled_batch", "settlement"})
+DATED = frozenset(
+    {"payment", "refund", "dispute", "rejected_case", "alert", "settled_batch", "settlement", "bank_statement"}
+)
 
 #: The ledger's table: edge, transfer, debit, credit, amount, and when, if not always. An account that ends in ``:`` is
 #: the provider's. An amount is a field after the step; ``was:`` before it, ``+`` and ``-`` what it grows and falls by.
@@ -184,7 +190,11 @@ for _row in _POSTINGS.strip().splitlines():
 
 #: Edges of settlements that post. Sums grow from one version to the next; one that shrinks, or is below zero, is posted
 #: in reverse. Their story begins with a file: tests/flows/reconciliation/test_matching.py.
-SETTLEMENT_EDGES = {"settled_batch": ("counted", "supplemented"), "settlement": ("posted", "supplemented")}
+SETTLEMENT_EDGES = {
+    "settled_batch": ("counted", "supplemented"),
+    "settlement": ("posted", "supplemented"),
+    "bank_statement": ("posted", "compared_again"),
+}
 _PAYABLE = ("charges", "charge_reversals", "refunds", "refund_reversals", "disputes", "dispute_reversals")
 _BALANCE = "provider_balance:"
 _OF_SETTLEMENTS = {
@@ -199,6 +209,7 @@ _OF_SETTLEMENTS = {
         Posting("batch_written_off", _BALANCE, "write_off", "+written_off"),
         Posting("batch_paid_out", _BALANCE, "bank_in_transit:", "+paid_out"),
     ],
+    "bank_statement": [],  # between accounts of a bank: ``Opinion.bank``
     "settlement": [
         *(Posting(f"settled_{name}", "settled:", "provider:", f"+{name}") for name in (*_PAYABLE, "late")),
         *(Posting(f"payable_{name}", "merchant", "merchant_available", f"+{name}") for name in _PAYABLE),
@@ -273,20 +284,40 @@ class Opinion:
             amount = posting.amount_of(before, subject.fields)
             course += _ON_COURSE.get(posting.transfer, 0) * amount
             self._post(subject, posting, amount)
+        if kind == "bank_statement":
+            self.bank(subject, before)
         if kind == "dispute":
             late = _out(subject.state, subject.fields) - subject.out - course
             subject.out += course + late
             self._post(subject, LATE_OUT if late > 0 else LATE_BACK, abs(late))
 
+    def bank(self, subject: Subject, before: Fields) -> None:
+        """What a statement's sums grew by: payouts that arrived, by provider; the bank's charges; and the rest."""
+        after = subject.fields
+        at = after["account"] if after["provider"] == "bank" else f"{after['provider']}/{after['account']}"
+        arrived: Counter[str] = Counter()
+        for fields, sign in ((before, -1), (after, 1)):
+            for each in fields.get("arrivals", ()):
+                arrived[each["provider"]] += sign * int(each["amount"])
+        for provider in sorted(arrived):
+            self._move(subject, "bank_arrived", f"bank:{at}", f"bank_in_transit:{provider}", arrived[provider])
+        fees, rest = (int(after[name]) - int(before.get(name, 0)) for name in ("fees", "unexplained"))
+        self._move(subject, "bank_charged", "fees:bank", f"bank:{at}", fees)
+        self._move(subject, "bank_unexplained", f"bank:{at}", f"unexplained:bank:{at}", rest)
+
     def _post(self, subject: Subject, posting: Posting, amount: int) -> None:
+        provider = subject.fields["provider"]
+        debit, credit = (name + provider if name.endswith(":") else name for name in (posting.debit, posting.credit))
+        self._move(subject, posting.transfer, debit, credit, amount)
+
+    def _move(self, subject: Subject, transfer: str, debit: str, credit: str, amount: int) -> None:
         if amount == 0:
             return
-        provider, currency = subject.fields["provider"], subject.fields["currency"]
-        debit, credit = (name + provider if name.endswith(":") else name for name in (posting.debit, posting.credit))
+        currency = subject.fields["currency"]
         if amount < 0 and subject.kind in SETTLEMENT_EDGES:
             debit, credit, amount = credit, debit, -amount
         where = (subject.merchant_id, subject.stream_id, subject.subject_id, subject.version)
-        self.transfers.append(Transfer(*where, posting.transfer, debit, credit, amount, currency))
+        self.transfers.append(Transfer(*where, transfer, debit, credit, amount, currency))
         if amount < 0:
             self.objections.append(f"{subject.subject_id} version {subject.version}: posts {amount}")
         self.balances[subject.merchant_id, debit, currency][0] += amount

@@ -120,7 +120,7 @@ def test_every_edge_declares_its_checkpoints(machine: str) -> None:
         assert len(set(edge.checkpoints)) == len(edge.checkpoints), (state, event)
         # Money moves by a provider's word, a merchant's own request, or an operator's act. What was settled is posted
         # by the evidence of a provider's file, which no payment has beside its steps.
-        by_file = machine in ("settled_batch", "settlement")
+        by_file = machine in ("settled_batch", "settlement", "bank_statement")
         if edge.posts is not None and not by_file and event not in ("create", "failed", "late_money_accepted"):
             assert "provider's word" in edge.checkpoints, (state, event)
 

@@ -3,6 +3,7 @@
 Clearing accounts (``provider:``, ``authorized:``, ``refunds_in_flight:``, ``disputes:``, ``suspense:``) return to zero
 when the provider's books and ours agree. So do the platform's own: ``provider_balance:``, ``settled:`` over all books,
 ``reserve:``, ``bank_in_transit:`` and ``unexplained:``. ``rounding:`` and ``write_off`` are results, and stay.
+``bank:`` is what a bank's statements moved.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ MERCHANT_AVAILABLE = "merchant_available"  # what we owe the merchant, of money 
 PROVIDER_FEES = "fees:provider"  # what providers charged us
 
 WRITE_OFF = "write_off"  # what people gave up looking for
+
+BANK_FEES = "fees:bank"  # what banks charged us, as entries of their own
 
 
 def provider_account(provider: str) -> str:
@@ -81,3 +84,8 @@ def unexplained_account(provider: str) -> str:
 def rounding_account(provider: str) -> str:
     """What rows of one movement are more or less than it, by their rounding."""
     return f"rounding:{provider}"
+
+
+def bank_account(bank: str, account: str) -> str:
+    """Our money at a bank: written by entries of its statements alone."""
+    return f"bank:{account}" if bank == "bank" else f"bank:{bank}/{account}"

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tallystick.domain.ledger.accounts import (
+    BANK_FEES,
     MERCHANT,
     MERCHANT_AVAILABLE,
     PROVIDER_FEES,
     WRITE_OFF,
+    bank_account,
     bank_in_transit_account,
     provider_account,
     provider_balance_account,
@@ -63,6 +65,21 @@ def part_posted(before: Any, after: Any) -> list[Posting]:
         found += _transfer(f"settled_{name}", settled, provider, _grown(before, after, name))
     for name in PAYABLE:
         found += _transfer(f"payable_{name}", MERCHANT, MERCHANT_AVAILABLE, _grown(before, after, name))
+    return found
+
+
+def statement_posted(before: Any, after: Any) -> list[Posting]:
+    """What the entries of a bank statement moved: payouts that arrived, by provider; the bank's charges; and what
+    nobody explains yet."""
+    bank = bank_account(after.provider, after.account)
+    arrived = {} if before is None else {each.provider: -each.amount for each in before.arrivals}
+    for each in after.arrivals:
+        arrived[each.provider] = arrived.get(each.provider, 0) + each.amount
+    found: list[Posting] = []
+    for provider, amount in sorted(arrived.items()):
+        found += _transfer("bank_arrived", bank, bank_in_transit_account(provider), amount)
+    found += _transfer("bank_charged", BANK_FEES, bank, _grown(before, after, "fees"))
+    found += _transfer("bank_unexplained", bank, unexplained_account(bank), _grown(before, after, "unexplained"))
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from tallystick.domain.lifecycles.alert import ALERT
 from tallystick.domain.lifecycles.attempt import ATTEMPT
+from tallystick.domain.lifecycles.bank_statement import BANK_STATEMENT
 from tallystick.domain.lifecycles.dispute import DISPUTE
 from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.lifecycles.refund import REFUND
@@ -19,7 +20,7 @@ from tallystick.domain.lifecycles.table import Edge, Machine
 
 MACHINES: Final[dict[str, Machine]] = {
     machine.name: machine
-    for machine in (PAYMENT, ATTEMPT, REFUND, DISPUTE, REJECTED_CASE, ALERT, SETTLED_BATCH, SETTLEMENT)
+    for machine in (PAYMENT, ATTEMPT, REFUND, DISPUTE, REJECTED_CASE, ALERT, SETTLED_BATCH, SETTLEMENT, BANK_STATEMENT)
 }
 
 

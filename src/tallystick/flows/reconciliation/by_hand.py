@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from tallystick.decisions.rows_by_hand import NotResolvable, difference_of, matched_by_hand, written_off
 from tallystick.decisions.settlements import BatchName
+from tallystick.domain.bank_statement import STATEMENT_FORMATS
 from tallystick.domain.errors import Overloaded
 from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.domain.settlement_evidence import Evidence
@@ -89,6 +90,8 @@ async def _decided(rows: RowsByHand, target: str, arguments: Mapping[str, Any]) 
     row = await rows.newest(file_id, int(position))
     if row is None:
         raise NoSuchRow(f"there is no compared row {position} of the file {file_id}")
+    if row.format in STATEMENT_FORMATS:
+        raise NotResolvable("an entry of a bank statement is compared with payouts, and by no person yet")
     subject = arguments.get("subject")
     if subject is None:
         return row, written_off(row.evidence)

@@ -16,6 +16,7 @@ from tallystick.decisions.provider_fees import fee_check
 from tallystick.decisions.settlement_match import FeesOf, Match
 from tallystick.decisions.settlement_matching import FileMatcher
 from tallystick.decisions.settlements import PLATFORM, EvidenceSum
+from tallystick.domain.bank_statement import STATEMENT_FORMATS
 from tallystick.domain.errors import TallystickError
 from tallystick.domain.fee_schedule import FeeSchedule
 from tallystick.domain.settlement import PART_OF_KIND, Part
@@ -50,6 +51,8 @@ async def compare_file(runtime: Runtime, file_id: str, actor: str) -> Compared:
     file = await runtime.stores.settlement_files.find(file_id)
     if file is None:
         raise NotComparable(f"there is no settlement file {file_id}")
+    if file.format in STATEMENT_FORMATS:
+        raise NotComparable(f"{file_id} is a bank statement: its entries are compared with payouts")
     schedules = await runtime.stores.fee_schedules.of_account(file.provider, file.account)
     try:
         async with runtime.stores.evidence.comparing(file_id) as comparing:
@@ -100,7 +103,7 @@ class _Writer:
         self._digests.setdefault(name, []).append((evidence.position, hashlib.sha256(digest_input(evidence)).digest()))
         self._nets[name] = self._nets.get(name, 0) + evidence.net
         merchant = evidence.merchant_id if evidence.part in _OF_MERCHANTS else None
-        sums = self._sums.setdefault(name, {}).setdefault((merchant or PLATFORM, evidence.part), [0, 0, 0, 0, 0, 0])
+        sums = self._sums.setdefault(name, {}).setdefault((merchant or PLATFORM, match.part), [0, 0, 0, 0, 0, 0])
         sums[0] += 1
         sums[1] += evidence.gross - evidence.rounding - evidence.written_off
         sums[3 if evidence.kind == "tax" else 2] += evidence.fee

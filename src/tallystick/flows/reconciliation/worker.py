@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tallystick.domain.errors import Overloaded
+from tallystick.flows.reconciliation.bank import compare_again, compare_statements, post_statement
 from tallystick.flows.reconciliation.matching import Compared, NotComparable, compare_file
 from tallystick.flows.reconciliation.posting import post_batch
 from tallystick.flows.runtime import Runtime
@@ -25,6 +26,7 @@ class ReconciliationWorker:
     def __init__(self, runtime: Runtime, actor: str = ACTOR) -> None:
         self._runtime, self._actor = runtime, actor
         self.compared: list[tuple[str, Compared]] = []
+        self._payouts = ""  # those with which open entries of statements were compared
 
     async def round(self) -> int:
         """Compare and post everything that there is. Returns how many files and batches that were."""
@@ -43,6 +45,24 @@ class ReconciliationWorker:
             except Overloaded:
                 continue  # others post it, or the journal is full: the next round looks again
             log.info("settlement batch posted", batch_id=batch.batch_id, rows=batch.rows, version=batch.version)
+            done += 1
+        return done + await self._bank()
+
+    async def _bank(self) -> int:
+        """Entries of statements are compared with the payouts that are known by now, and posted."""
+        book, done = self._runtime.stores.bank, 0
+        if (payouts := await book.payouts_known()) != self._payouts:
+            done += await compare_again(self._runtime, self._actor)
+            self._payouts = payouts
+        for file in await book.files_to_compare():
+            done += 1
+            entries = await compare_statements(self._runtime, file, self._actor)
+            log.info("bank statements compared", file_id=file.file_id, entries=entries)
+        for name in await book.statements_to_post():
+            try:
+                await post_statement(self._runtime, name, self._actor)
+            except Overloaded:
+                continue
             done += 1
         return done
 

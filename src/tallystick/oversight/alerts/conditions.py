@@ -218,6 +218,23 @@ def settlement_file_missing(evidence: Evidence, _: Settings) -> Iterator[Holds]:
         )
 
 
+_BREAKS: Final = {
+    "gap": "statements are missing between them",
+    "opening": "it does not open as the other one closed",
+    "number_taken": "it has the number of the other one, and is not posted",
+    "doubled": "it is the other one again, and is not posted",
+}
+
+
+def bank_statement_break(evidence: Evidence, _: Settings) -> Iterator[Holds]:
+    """Bank statements of an account that do not go on from each other. A double is told, and nothing is missing."""
+    for each in evidence.numbers.statement_breaks:
+        difference = f", {each.amount} {each.currency} in minor units" if each.amount else ""
+        say = f"{each.after} after {each.before}: {_BREAKS[each.kind]}{difference}"
+        look = f"tallystick settlements show {each.after_file}"
+        yield Holds(f"{each.provider}/{each.account} {each.currency} {each.after}", say, each.since, look)
+
+
 def sealing_late(evidence: Evidence, settings: Settings) -> Iterator[Holds]:
     """The record is not sealed, or heads are not copied, for too long."""
     lag, limit_ms = evidence.numbers.sealing, settings.alert_sealing_age_ms

@@ -213,6 +213,14 @@ RULES: Final[tuple[Rule, ...]] = (
         expression="max by (provider, account) (tallystick_settlement_file_missing_seconds) >= 0",
     ),
     Rule(
+        name="bank_statement_break",
+        says="Bank statements do not go on from each other: one is missing, is doubled, or opens with another balance.",
+        severity="notice",
+        holds=conditions.bank_statement_break,
+        look="tallystick settlements list --provider bank",
+        expression="sum by (provider, account, kind) (tallystick_bank_statement_breaks) > 0",
+    ),
+    Rule(
         name="sealing_late",
         says="The record is not sealed, or its heads are not copied: nothing of what comes meanwhile is proved.",
         severity="notice",

@@ -249,6 +249,12 @@ INVARIANTS: Final = (
         of_platform=("settled_without_evidence",),
         given=lambda _: ([*PAYABLE, "late"], settled_account("")),
     ),
+    Invariant(
+        name="statements_have_evidence",
+        says="Every bank statement is what the newest evidence of its entries comes to, what arrived with it, and what"
+        " its transfers moved; nothing else moves money at a bank.",
+        of_platform=("statements_without_evidence",),
+    ),
     # The store.
     Invariant(
         name="nothing_is_orphaned",

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from tallystick.decisions.settlement_matching import TAKES
 from tallystick.decisions.settlements import BatchName, EvidenceSum
+from tallystick.domain.bank_statement import STATEMENT_FORMATS
 from tallystick.domain.kinds import SETTLED_BATCH_KIND, SETTLEMENT_KIND
 from tallystick.domain.ledger.accounts import provider_account
 from tallystick.domain.ledger.settlement_postings import SETTLED_KINDS
@@ -196,9 +197,7 @@ class Comparing:
 
     async def add(self, evidence: Sequence[Evidence]) -> None:
         """Write evidence."""
-        await self._connection.copy_records_to_table(
-            "settlement_evidence", records=map(_record, evidence), columns=_COLUMNS, timeout=_LONG_S
-        )
+        await write_evidence(self._connection, evidence)
 
     async def close(self, provider: str, account: str, sets: Sequence[EvidenceSet], at: datetime) -> None:
         """Each set is whole. UniqueViolationError where another process has compared the file meanwhile."""
@@ -229,12 +228,15 @@ class EvidenceBook:
             yield Comparing(connection, file_id)
 
     async def files_to_compare(self) -> Sequence[str]:
-        """Files with batches that have no evidence yet."""
-        return [row["file_id"] for row in await self._pool.fetch(STATEMENTS["files_to_compare"], timeout=_LONG_S)]
+        """Files of providers with batches that have no evidence yet."""
+        given = list(STATEMENT_FORMATS)
+        found = await self._pool.fetch(STATEMENTS["files_to_compare"], given, timeout=_LONG_S)
+        return [row["file_id"] for row in found]
 
     async def batches_to_post(self) -> Sequence[BatchName]:
         """Batches with evidence that is not posted, or not wholly."""
-        found = await self._pool.fetch(STATEMENTS["batches_to_post"], self.merchant_id, timeout=_LONG_S)
+        given = (self.merchant_id, list(STATEMENT_FORMATS))
+        found = await self._pool.fetch(STATEMENTS["batches_to_post"], *given, timeout=_LONG_S)
         return structs_of(found, BatchName)
 
     async def batches_of(self, file_id: str) -> Sequence[BatchName]:
@@ -347,6 +349,13 @@ def _candidate(row: Any) -> Candidate:
         idempotency_key=row["idempotency_key"],
         provider_reference=row["provider_reference"],
         taken=row["taken"],
+    )
+
+
+async def write_evidence(connection: Any, evidence: Sequence[Evidence]) -> None:
+    """In the caller's transaction."""
+    await connection.copy_records_to_table(
+        "settlement_evidence", records=map(_record, evidence), columns=_COLUMNS, timeout=_LONG_S
     )
 
 

@@ -23,10 +23,11 @@ _LONG_S: Final = 60.0
 
 
 class RowByHand(Struct, frozen=True, kw_only=True):
-    """A row's newest evidence, and whose file it is in."""
+    """A row's newest evidence, and whose file it is in, in which ``format``."""
 
     provider: str
     account: str
+    format: str
     evidence: Evidence
 
 
@@ -41,7 +42,9 @@ class RowsByHand:
         row = await self._connection.fetchrow(STATEMENTS["newest_evidence"], file_id, position)
         if row is None:
             return None
-        return RowByHand(provider=row["provider"], account=row["account"], evidence=evidence_in(row))
+        return RowByHand(
+            provider=row["provider"], account=row["account"], format=row["format"], evidence=evidence_in(row)
+        )
 
     async def postings(self, row: RowByHand, subject_id: str) -> Sequence[Candidate]:
         """The postings of a payment, refund or dispute to the row's provider; taken: by another row."""

@@ -107,7 +107,7 @@ class Camt053:
     """One document has one statement or more, of one account or more."""
 
     name = "camt053"
-    version = 1
+    version = 2
     provider: str | None = "bank"
     purpose: FilePurpose = "post"
 
@@ -220,6 +220,7 @@ class _Statement:
         self._page = ""
         self._days: tuple[date | None, date | None] = (None, None)
         self._balances: dict[str, tuple[str, int]] = {}
+        self._closed_on: date | None = None  # of a statement that does not name its days
 
     @property
     def batch(self) -> str:
@@ -265,6 +266,8 @@ class _Statement:
         if code in (*_OPENING, *_CLOSING) and code not in self._balances:
             currency, amount = self._amount(node)
             self._balances[code] = (currency, signed(amount, node.at("CdtDbtInd")))
+            if code in _CLOSING and (closed_on := node.at("Dt/Dt") or node.at("Dt/DtTm")):
+                self._closed_on = day(closed_on)
 
     def _amount(self, node: Node) -> tuple[str, int]:
         amount = next(node.all("Amt"), None)
@@ -336,7 +339,7 @@ class _Statement:
             sequence=self._sequence or None,
             balance_account=self._account or None,
             from_on=self._days[0],
-            to_on=self._days[1],
+            to_on=self._days[1] or self._closed_on,
         )
 
 

@@ -403,3 +403,78 @@ SELECT b.batch_id, format('says %s of merchants, and its transfers moved %s', b.
 FROM posted b
 LEFT JOIN moved v ON v.merchant_id = b.merchant_id AND v.stream_id = b.batch_id
 WHERE b.merchants <> -coalesce(v.amount, 0);
+
+-- statements_without_evidence: bank statements that are not what the newest evidence of their entries comes to, what arrived
+-- with them, and what their transfers moved. One with a comparison that is not posted is not looked at
+WITH posted AS MATERIALIZED (
+    SELECT b.* FROM bank_statement b WHERE b.comparisons = (
+        SELECT max(c.number) FROM bank_comparison c
+        WHERE c.provider = b.provider AND c.account = b.account AND c.batch = b.statement AND c.currency = b.currency)
+), entries AS MATERIALIZED (
+    SELECT b.statement_id, e.part, e.gross
+    FROM posted b
+    JOIN settlement_evidence_set s ON s.provider = b.provider AND s.account = b.account AND s.batch = b.statement
+      AND s.currency = b.currency
+    JOIN settlement_evidence e ON e.file_id = s.file_id AND e.batch = s.batch AND e.currency = s.currency
+    WHERE NOT EXISTS (
+        SELECT 1 FROM settlement_evidence l
+        WHERE l.file_id = e.file_id AND l.position = e.position AND l.version > e.version)
+), came AS MATERIALIZED (
+    SELECT b.statement_id, a.provider, a.amount
+    FROM posted b
+    JOIN settlement_evidence_set s ON s.provider = b.provider AND s.account = b.account AND s.batch = b.statement
+      AND s.currency = b.currency
+    JOIN bank_arrival a ON a.file_id = s.file_id AND a.batch = s.batch AND a.currency = s.currency
+), said AS MATERIALIZED (
+    SELECT b.statement_id, a.value ->> 'provider' AS provider, (a.value ->> 'amount')::bigint AS amount
+    FROM posted b, json_array_elements(b.arrivals) AS a
+), moved AS MATERIALIZED (
+    SELECT t.merchant_id, t.stream_id, starts_with(t.debit, 'bank:') AS into_bank,
+           CASE WHEN starts_with(t.debit, 'bank:') THEN t.debit ELSE t.credit END AS bank,
+           CASE WHEN starts_with(t.debit, 'bank:') THEN t.credit ELSE t.debit END AS other, t.amount
+    FROM transfer t WHERE starts_with(t.debit, 'bank:') OR starts_with(t.credit, 'bank:')
+)
+SELECT m.statement_id AS subject_id,
+       format('posted %s entries, %s arrived, fees of %s and %s unexplained more than its evidence has', sum(m.entries),
+              sum(m.arrived), sum(m.fees), sum(m.unexplained)) AS detail
+FROM (SELECT statement_id, entries, arrived, fees, unexplained FROM posted
+      UNION ALL
+      SELECT e.statement_id, -1, CASE WHEN e.part = 'arrived' THEN -e.gross ELSE 0 END,
+             CASE WHEN e.part = 'bank_fees' THEN e.gross ELSE 0 END,
+             CASE WHEN e.part = 'unexplained' THEN -e.gross ELSE 0 END
+      FROM entries e) AS m
+GROUP BY m.statement_id
+HAVING sum(m.entries) <> 0 OR sum(m.arrived) <> 0 OR sum(m.fees) <> 0 OR sum(m.unexplained) <> 0
+UNION ALL
+SELECT m.statement_id, format('says %s more of %s than what its payouts come to', sum(m.amount), m.provider)
+FROM (SELECT statement_id, provider, amount FROM said
+      UNION ALL
+      SELECT statement_id, provider, -amount FROM came) AS m
+GROUP BY m.statement_id, m.provider
+HAVING sum(m.amount) <> 0
+UNION ALL
+SELECT m.statement_id, format('says %s more of %s than its transfers moved', sum(m.amount), m.other)
+FROM (SELECT statement_id, 'bank_in_transit:' || provider AS other, amount FROM said
+      UNION ALL
+      SELECT statement_id, 'fees:bank', -fees FROM posted
+      UNION ALL
+      SELECT statement_id, 'unexplained:bank:' || CASE WHEN provider = 'bank' THEN account ELSE provider || '/' || account END,
+             unexplained
+      FROM posted
+      UNION ALL
+      SELECT b.statement_id, v.other, CASE WHEN v.into_bank THEN -v.amount ELSE v.amount END
+      FROM posted b JOIN moved v ON v.merchant_id = b.merchant_id AND v.stream_id = b.statement_id
+        AND v.bank = 'bank:' || CASE WHEN b.provider = 'bank' THEN b.account ELSE b.provider || '/' || b.account END) AS m
+GROUP BY m.statement_id, m.other
+HAVING sum(m.amount) <> 0
+UNION ALL
+SELECT m.stream_id, format('moved %s in %s, and is no statement of it', m.amount, m.bank) FROM moved m
+WHERE NOT EXISTS (
+    SELECT 1 FROM bank_statement b WHERE b.merchant_id = m.merchant_id AND b.statement_id = m.stream_id
+      AND m.bank = 'bank:' || CASE WHEN b.provider = 'bank' THEN b.account ELSE b.provider || '/' || b.account END)
+UNION ALL
+SELECT a.payout_file_id, format('of its payout at %s there arrived %s with %s entries, and %s were counted',
+       a.payout_position, sum(a.amount), count(*), max(a.ordinal))
+FROM bank_arrival a
+GROUP BY a.payout_file_id, a.payout_position
+HAVING max(a.ordinal) <> count(*);

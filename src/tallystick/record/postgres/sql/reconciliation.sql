@@ -16,11 +16,11 @@ WHERE b.file_id = $1 AND EXISTS (
 )
 ORDER BY b.batch, b.currency;
 
--- files_to_compare: imported files with a batch that has no evidence yet, the oldest first
+-- files_to_compare: imported files with a batch that has no evidence yet, the oldest first; not of the formats $1
 SELECT DISTINCT f.file_id
 FROM settlement_file f
 JOIN settlement_batch b ON b.file_id = f.file_id
-WHERE f.state = 'imported' AND f.purpose = 'post' AND EXISTS (
+WHERE f.state = 'imported' AND f.purpose = 'post' AND f.format <> ALL ($1::text[]) AND EXISTS (
     SELECT 1 FROM settlement_batch p
     WHERE p.provider = b.provider AND p.account = b.account AND p.batch = b.batch AND p.currency = b.currency
       AND p.part >= b.part AND p.state = 'balanced'
@@ -29,12 +29,15 @@ WHERE f.state = 'imported' AND f.purpose = 'post' AND EXISTS (
 )
 ORDER BY f.file_id;
 
--- batches_to_post: batches with evidence that does not count yet, or with parts that are missing
+-- batches_to_post: batches with evidence that does not count yet, or with parts that are missing; not of files of the
+-- formats $2; what people said is of no file
 SELECT DISTINCT s.provider, s.account, s.batch, s.currency
 FROM settlement_evidence_set s
+LEFT JOIN settlement_file f ON f.file_id = s.file_id
 LEFT JOIN settled_batch b ON b.merchant_id = $1 AND b.provider = s.provider AND b.account = s.account
   AND b.batch = s.batch AND b.currency = s.currency
-WHERE b.state IS NULL OR b.state <> 'posted' OR position(s.file_id IN b.files::text) = 0
+WHERE (f.format IS NULL OR f.format <> ALL ($2::text[]))
+  AND (b.state IS NULL OR b.state <> 'posted' OR position(s.file_id IN b.files::text) = 0)
 ORDER BY s.provider, s.account, s.batch, s.currency;
 
 -- compared_rows: the rows of the file $1 in these batches, in the file's order
@@ -332,7 +335,7 @@ GROUP BY 1, 2, 3
 ORDER BY 1, 2, 3;
 
 -- newest_evidence: what the row at position $2 of the file $1 came to last, and whose file it is
-SELECT f.provider, f.account, e.file_id, e.position, e.version, e.line, e.gross, e.fee, e.net, e.covers, e.difference,
+SELECT f.provider, f.account, f.format, e.file_id, e.position, e.version, e.line, e.gross, e.fee, e.net, e.covers, e.difference,
        e.tolerance, e.fee_expected, e.compared_at, e.subject_version, e.leg, e.fee_schedule_version, e.parser_version,
        e.supersedes, e.batch, e.currency, e.kind, e.row_key, e.status, e.reason, e.stage, e.part, e.merchant_id,
        e.payment_id, e.subject_id, e.attempt_id, e.idempotency_key, e.provider_reference, e.row_reference,

@@ -13,7 +13,7 @@ import pytest
 from tallystick.domain.alert import Alert
 from tallystick.domain.rates import RateName
 from tallystick.domain.verdicts import Approved, Declined, Pending, Verdict
-from tallystick.flows.api_process import telling_circuits
+from tallystick.flows.api_process import telling_of_itself
 from tallystick.flows.deployments import mark_release
 from tallystick.flows.operations.acts import asked_act
 from tallystick.flows.payments.attempts import settle_verdict
@@ -23,6 +23,7 @@ from tallystick.flows.webhooks.outbound.endpoints import FAILING
 from tallystick.kit.clock import Clock
 from tallystick.oversight.alerts.table import PAGES_AT_MOST, RULES
 from tallystick.providers.port import CircuitState, ProviderCall
+from tallystick.record.postgres.process_clocks import ToldClock, tell_clocks
 from tallystick.record.postgres.rates import RateBook
 from tests.support.audit import KEY_TEXT, seal_all
 from tests.support.database import Database, NewDatabase
@@ -227,9 +228,13 @@ async def test_what_processes_count_is_what_trends_are_made_of(database: Databas
 
 
 async def test_clocks_apart(database: Database, monkeypatch: pytest.MonkeyPatch, seen: Seen) -> None:
+    """In the worker that watches; and in a process on another host, whose word it reads."""
     set_host_clock(monkeypatch, 60_000)
-    async with watched(database.app_url) as runtime:
+    async with watched(database.app_url, None, "clocks") as runtime:
         assert seen(await alert_of(runtime, "clocks_apart")).about == "database"
+        told = ToldClock(clock="simulator", skew_ms=-70_000, uncertainty_ms=5, beyond_margin=True)
+        await tell_clocks(runtime.pool, "beside", "api-7", [told], 5.0)
+        assert "on the host api-7" in seen(await alert_of(runtime, "clocks_apart", "simulator")).summary
 
 
 async def test_conflicting_event(database: Database, fresh_merchant: str, seen: Seen) -> None:
@@ -278,7 +283,7 @@ async def test_circuit_open(database: Database, seen: Seen) -> None:
     async with (
         watched(database.app_url, None, "circuits") as runtime,
         runtime_of(database.app_url, Silent()) as beside,
-        telling_circuits(beside),
+        telling_of_itself(beside),
     ):
         alert = seen(await alert_of(runtime, "circuit_open", "simulator"))
         assert alert.severity == "notice" and "open in 1 of" in alert.summary

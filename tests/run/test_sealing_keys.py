@@ -110,6 +110,7 @@ async def test_without_the_keys_no_round_touches_anything(
             # These seal nothing and sign nothing with the record's keys.
             others = {
                 "circuits",
+                "clocks",
                 "event results",
                 "cases by rule",
                 "missing cases",

@@ -19,7 +19,7 @@ from tallystick.decisions.resubmission import park
 from tallystick.domain.notices import AttemptNotice
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.verdicts import Approved, Declined, Verdict
-from tallystick.flows.api_process import telling_circuits
+from tallystick.flows.api_process import telling_of_itself
 from tallystick.flows.deployments import mark_release
 from tallystick.flows.latencies import call_name
 from tallystick.flows.operations.acts import asked_act
@@ -157,7 +157,7 @@ async def prepared(database: Database, payments: int) -> AsyncIterator[None]:
     await _slow_calls(database)
     async with (
         runtime_of(database.app_url, Silent(), settings=PATIENT) as beside,
-        telling_circuits(beside),
+        telling_of_itself(beside),
         watched(database.app_url, None, "dispatch", settings=WATCHED) as runtime,
     ):
         for name in (

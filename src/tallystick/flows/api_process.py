@@ -12,13 +12,15 @@ from msgspec import Struct
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.circuits import LOOK_EVERY_MS, Circuits
 from tallystick.flows.deployments import note_configuration
+from tallystick.flows.process_clocks import LOOK_EVERY_MS as LOOK_AT_CLOCKS_EVERY_MS
+from tallystick.flows.process_clocks import ProcessClocks
 from tallystick.flows.process_numbers import counted_process
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.version_use import VersionUse
 from tallystick.flows.webhooks.inbound.intake import Intake
 from tallystick.flows.webhooks.inbound.rejected import RejectedDeliveries
 from tallystick.kit.clock import Clock
-from tallystick.kit.rounds import Rounds
+from tallystick.kit.rounds import Rounds, run_rounds
 from tallystick.providers.port import Provider
 from tallystick.record.postgres.connections import connect_journal
 from tallystick.record.postgres.embedded.server import DatabaseUrls, resolve_database
@@ -49,7 +51,7 @@ async def open_api_process(
             open_intake(settings, urls.app_url, runtime.outage) as intake,
             open_rejected_deliveries(runtime) as rejected,
             open_version_use(runtime) as version_use,
-            telling_circuits(runtime),
+            telling_of_itself(runtime),
             counted_process(runtime, "serve", settings.metrics_directory),
         ):
             if database_url is None:  # a process of its own: it listens once it knows whether it is ready
@@ -98,11 +100,15 @@ async def open_version_use(runtime: Runtime) -> AsyncIterator[VersionUse]:
 
 
 @asynccontextmanager
-async def telling_circuits(runtime: Runtime) -> AsyncIterator[None]:
-    """Tells of this process's circuits until it ends."""
-    circuits = Circuits(runtime.pool, runtime.providers)
-    rounds, stop = Rounds("circuits", LOOK_EVERY_MS, circuits.round, finish=circuits.leave), asyncio.Event()
-    telling = asyncio.create_task(rounds.run(stop), name="circuits")
+async def telling_of_itself(runtime: Runtime) -> AsyncIterator[None]:
+    """Tells of this process's circuits and clocks until it ends."""
+    circuits, clocks = Circuits(runtime.pool, runtime.providers), ProcessClocks(runtime.pool, runtime.clocks)
+    stop = asyncio.Event()
+    rounds = [
+        Rounds("circuits", LOOK_EVERY_MS, circuits.round, finish=circuits.leave),
+        Rounds("clocks", LOOK_AT_CLOCKS_EVERY_MS, clocks.round, finish=clocks.leave),
+    ]
+    telling = asyncio.create_task(run_rounds(rounds, stop), name="telling")
     try:
         yield
     finally:

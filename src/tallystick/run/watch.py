@@ -25,6 +25,7 @@ from tallystick.oversight.completeness import AT_ONCE, Completeness, Incomplete
 from tallystick.oversight.numbers import NumberReader, Numbers, samples_of, shown
 from tallystick.record.postgres.failures import DATABASE_AWAY
 from tallystick.record.postgres.number_reads import Watch
+from tallystick.record.postgres.process_clocks import read_clocks_apart
 from tallystick.record.postgres.provider_circuits import read_circuits
 
 log = get_logger("tallystick.run.watch")
@@ -44,8 +45,8 @@ COMPARED: Final = timedelta(hours=24)
 #: How far back events that came again with other content are told.
 LOOK_BACK: Final = timedelta(hours=1)
 
-#: For the circuits of all processes: a row for each account in each of them.
-CIRCUITS_TIMEOUT_S: Final = 2.0
+#: For the circuits and clocks of all processes: a row for each account, and for each clock, in each of them.
+PROCESSES_TIMEOUT_S: Final = 2.0
 
 #: Payments in one line of the log.
 NAMED: Final = 10
@@ -158,8 +159,8 @@ class Watcher:
             numbers=numbers,
             samples=self._samples,
             cases=await runtime.stores.cases.groups(),
-            clocks=runtime.clocks.readings(),
-            circuits=await read_circuits(runtime.pool, CIRCUITS_TIMEOUT_S),
+            clocks=await read_clocks_apart(runtime.pool, PROCESSES_TIMEOUT_S),
+            circuits=await read_circuits(runtime.pool, PROCESSES_TIMEOUT_S),
             trend=self._trend,
             incomplete=tuple(self._incomplete),
             other_bytes=self._other_bytes,

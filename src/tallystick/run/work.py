@@ -13,6 +13,8 @@ from tallystick.flows.assembly import open_runtime
 from tallystick.flows.circuits import LOOK_EVERY_MS, Circuits
 from tallystick.flows.deployments import note_configuration
 from tallystick.flows.hourly_counts import WRITE_EVERY_MS
+from tallystick.flows.process_clocks import LOOK_EVERY_MS as LOOK_AT_CLOCKS_EVERY_MS
+from tallystick.flows.process_clocks import ProcessClocks
 from tallystick.flows.process_numbers import ProcessNumbers, counted_process
 from tallystick.flows.reconciliation.folder import WatchedFolder
 from tallystick.flows.reconciliation.worker import EVERY_MS as RECONCILE_EVERY_MS
@@ -50,6 +52,7 @@ async def periodic_work(runtime: Runtime, watcher: Watcher | None = None) -> Asy
     inbox = InboxWorker(runtime, runtime.stores.inbox)
     outbox = OutboxWorker(runtime)
     circuits = Circuits(runtime.pool, runtime.providers)
+    clocks = ProcessClocks(runtime.pool, runtime.clocks)
     cases = CaseRounds(runtime)
     reconciliation = ReconciliationWorker(runtime)
     watcher = watcher or Watcher(runtime)
@@ -92,6 +95,7 @@ async def periodic_work(runtime: Runtime, watcher: Watcher | None = None) -> Asy
             *watched_folder(runtime),
             Rounds("reconciliation", RECONCILE_EVERY_MS, reconciliation.begin, watch=outage),
             Rounds("circuits", LOOK_EVERY_MS, circuits.round, finish=circuits.leave),
+            Rounds("clocks", LOOK_AT_CLOCKS_EVERY_MS, clocks.round, finish=clocks.leave),
             *watcher.rounds(),
             *sealing_rounds(runtime),
         ]

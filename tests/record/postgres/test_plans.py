@@ -43,7 +43,7 @@ OF_EVERY_DAY = {
 }
 
 #: Read whole on purpose: what is due is asked of every endpoint, every account that waits or is paused is asked for,
-#: what each process says of its circuits, and what alerts are about. All are small.
+#: what each process says of its circuits and clocks, and what alerts are about. All are small.
 SMALL_TABLES = frozenset(
     {
         "alert",
@@ -52,6 +52,7 @@ SMALL_TABLES = frozenset(
         "operator_bootstrap",
         "operator_pause",
         "operator_version",
+        "process_clock",
         "provider_circuit",
         "provider_pause",
         "watch",

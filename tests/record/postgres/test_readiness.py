@@ -92,7 +92,7 @@ async def test_a_read_only_database_is_not_ready(new_database: NewDatabase) -> N
     await readiness.close()
 
 
-@pytest.mark.parametrize("table", ["contract_drift", "provider_pause", "provider_circuit"])
+@pytest.mark.parametrize("table", ["contract_drift", "provider_pause", "provider_circuit", "process_clock"])
 async def test_a_database_without_a_table_of_this_release_is_not_ready(new_database: NewDatabase, table: str) -> None:
     """Also one that no answer of the API needs: every process writes there."""
     database = new_database()

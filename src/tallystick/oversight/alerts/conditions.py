@@ -137,11 +137,14 @@ def repeats_off_trend(evidence: Evidence, settings: Settings) -> Iterator[Holds]
 
 
 def clocks_apart(evidence: Evidence, settings: Settings) -> Iterator[Holds]:
-    """This host's clock differs from another one by more than the margin."""
-    for each in evidence.clocks:
-        if each.beyond_margin:
-            say = f"{each.skew_ms} ms apart, give or take {each.uncertainty_ms}; {settings.clock_margin_ms} are allowed"
-            yield Holds(each.clock, say)
+    """The clock of a host that serves or works differs from another one by more than the margin."""
+    for clock in sorted({each.clock for each in evidence.clocks}):
+        found = [each for each in evidence.clocks if each.clock == clock]
+        worst = max(found, key=lambda each: abs(each.skew_ms))
+        say = f"{worst.skew_ms} ms apart, give or take {worst.uncertainty_ms}, on the host {worst.host}"
+        others = len({each.host for each in found}) - 1
+        more = f", and apart on {others} more" if others else ""
+        yield Holds(clock, f"{say}{more}; {settings.clock_margin_ms} ms are allowed")
 
 
 def conflicting_event(evidence: Evidence, _: Settings) -> Iterator[Holds]:

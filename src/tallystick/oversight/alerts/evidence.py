@@ -11,10 +11,10 @@ from typing import Final
 from msgspec import Struct
 
 from tallystick.domain.rates import RateName
-from tallystick.flows.clocks import ClockReading
 from tallystick.oversight.completeness import Incomplete
 from tallystick.oversight.numbers import Numbers
 from tallystick.record.postgres.cases import CaseGroup
+from tallystick.record.postgres.process_clocks import ClockApart
 from tallystick.record.postgres.provider_circuits import AccountCircuits
 from tallystick.record.postgres.rates import Release
 
@@ -42,13 +42,13 @@ class OtherBytes(Struct, frozen=True, kw_only=True):
 class Evidence(Struct, frozen=True, kw_only=True):
     """Everything at one moment. ``gap``: when nobody had watched, if that just ended. ``incomplete``: payments that
     were examined since the last look, with when that was. ``other_bytes``: events that came again
-    with other content in the last hour. ``clocks``: beside this host's alone; ``circuits``: of all processes."""
+    with other content in the last hour. ``clocks``: those beyond the margin, and ``circuits``: of all processes."""
 
     now: datetime
     numbers: Numbers
     samples: Samples
     cases: Sequence[CaseGroup] = ()
-    clocks: Sequence[ClockReading] = ()
+    clocks: Sequence[ClockApart] = ()
     circuits: Sequence[AccountCircuits] = ()
     trend: Trend | None = None
     incomplete: Sequence[Incomplete] = ()

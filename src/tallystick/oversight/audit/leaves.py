@@ -137,6 +137,7 @@ NOT_SEALED: Final[Mapping[str, str]] = {
     "provider_pause": "changes in place",
     "operator_pause": "changes in place; the acts about it are sealed",
     "provider_circuit": "what processes say of themselves",
+    "process_clock": "what processes say of themselves",
     "webhook_refusal": "counts",
     "contract_drift": "counts",
     "version_use": "counts",

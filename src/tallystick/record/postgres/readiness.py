@@ -48,6 +48,7 @@ _FILES: Final = (
     "contract_drift.sql",
     "versions.sql",
     "provider_pauses.sql",
+    "process_clocks.sql",
     "provider_circuits.sql",
     "open_payments.sql",
     "sealing.sql",

@@ -74,8 +74,8 @@ format: $(READY)  ## rewrite the code in the project's style
 browser: $(READY)  ## a browser for the tests, where the machine has none
 	@$(BIN)/python -m tests.support.browser
 
-console-pictures: $(READY)  ## pictures of every page of the console: FOLDER=<where>
-	@$(BIN)/python -m tests.support.console_pictures $(or $(FOLDER),console-pictures)
+console-pictures: $(READY)  ## pictures of every page of the console: FOLDER=<where>; ARGS=readme for the two of the README
+	@$(BIN)/python -m tests.support.console_pictures $(or $(FOLDER),console-pictures) $(ARGS)
 
 drill-explain: browser  ## ten incidents among 10,000 payments, each found from the console's first page
 	@$(BIN)/python -m tests.support.explain_drill $(ARGS)

@@ -63,6 +63,7 @@ SELECT create_distributed_table('rate_count', 'what', colocate_with => 'none');
 SELECT create_distributed_table('latency_count', 'what', colocate_with => 'none');
 SELECT create_distributed_table('number_sample', 'what', colocate_with => 'none');
 SELECT create_distributed_table('saved_filter', 'operator', colocate_with => 'none');
+SELECT create_distributed_table('work_owner', 'item_id', colocate_with => 'none');
 SELECT create_distributed_table('completeness_count', 'minute', colocate_with => 'none');
 
 -- Alerts are the platform's: one group of rows, under the operators' id. What was sent of each, by the alert.
@@ -91,6 +92,7 @@ SELECT create_distributed_table('settlement_row', 'file_id', colocate_with => 's
 SELECT create_distributed_table('settlement_bad_row', 'file_id', colocate_with => 'settlement_file');
 SELECT create_distributed_table('settlement_batch', 'provider', colocate_with => 'none');
 SELECT create_distributed_table('settlement_digest', 'provider', colocate_with => 'settlement_batch');
+SELECT create_distributed_table('settlement_report', 'provider', colocate_with => 'settlement_batch');
 -- What providers agreed to charge: a few rows for each account.
 SELECT create_distributed_table('fee_schedule', 'provider', colocate_with => 'none');
 -- Evidence belongs to a file's row; what was posted of it, to the platform or a merchant.

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tallystick.decisions.provider_fees import FeeCheck
-from tallystick.decisions.settlement_matching import FileMatcher, Match
+from tallystick.decisions.settlement_match import FeesOf, Match
+from tallystick.decisions.settlement_matching import FileMatcher
 from tallystick.domain.settlement_evidence import Candidate
 from tallystick.domain.settlement_row import RowKind, SettlementRow
 
@@ -48,12 +49,18 @@ def moved(amount: int | None = 1_000, **fields: Any) -> Candidate:
     return Candidate(**{**given, **fields})
 
 
+def fees_of(of: SettlementRow, expected: int | None) -> FeesOf:
+    """The agreed fee of any amount is the same one; a row without a fee is checked only as another amount."""
+
+    def fee(gross: int) -> FeeCheck:
+        return FeeCheck(charged=of.fee, expected=expected if of.fee or gross != of.gross else None)
+
+    return fee
+
+
 def matches(*rows: tuple[SettlementRow, list[Candidate]], expected_fee: int | None = 30) -> list[Match]:
     matcher = FileMatcher()
-    found = [
-        matcher.add(each, candidates, FeeCheck(charged=each.fee, expected=expected_fee if each.fee else None))
-        for each, candidates in rows
-    ]
+    found = [matcher.add(each, candidates, fees_of(each, expected_fee)) for each, candidates in rows]
     done = [each for each in found if each is not None] + list(matcher.rest())
     return sorted(done, key=lambda each: each.row.position)
 
@@ -183,6 +190,143 @@ def test_what_was_paid_is_compared_and_not_what_it_was_converted_to() -> None:
 def test_a_fee_that_was_not_checked_is_neither_right_nor_wrong() -> None:
     [match] = matches((row(fee=77), [moved()]), expected_fee=None)
     assert said(match)[0] == "matched" and match.fee.expected is None
+
+
+#: Rows of one reference, each (kind, gross), beside postings of it: worked out by hand. What each is called, what it
+#: covers, and what of it is rounding.
+TOLERANCES: dict[str, tuple[list[tuple[RowKind, int]], list[int], list[tuple[str, str, str, int, int]]]] = {
+    "two halves, one up": (
+        [("charge", 500), ("charge", 501)],
+        [1_000],
+        [("matched", "rounding", "tolerance", 500, 0), ("matched", "rounding", "tolerance", 500, 1)],
+    ),
+    "three rows, one down": (
+        [("charge", 333), ("charge", 333), ("charge", 333)],
+        [1_000],
+        [("matched", "rounding", "tolerance", 333, 0)] * 2 + [("matched", "rounding", "tolerance", 334, -1)],
+    ),
+    "two rows may not be off by two": (
+        [("charge", 500), ("charge", 502)],
+        [1_000],
+        [
+            ("mismatched", "amount", "provider_reference", 1_000, 0),
+            ("mismatched", "duplicate", "provider_reference", 0, 0),
+        ],
+    ),
+    "one row may not be off by one": (
+        [("charge", 1_001)],
+        [1_000],
+        [("mismatched", "amount", "provider_reference", 1_000, 0)],
+    ),
+    "exactly one of two is no ambiguity": (
+        [("charge", 500), ("charge", 500)],
+        [1_000, 1_001],
+        [("matched", "same", "batch_group", 500, 0)] * 2,
+    ),
+    "two that are near": (
+        [("charge", 500), ("charge", 500)],
+        [999, 1_001],
+        [("unexplained", "ambiguous", "tolerance", 0, 0)] * 2,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOLERANCES)
+def test_rows_of_one_movement_may_be_off_by_half_a_unit_each(name: str) -> None:
+    given, amounts, expected = TOLERANCES[name]
+    found = [moved(each, version=number) for number, each in enumerate(amounts, 3)]
+    done = matches(*((row(number, kind, gross, 0), found) for number, (kind, gross) in enumerate(given, 1)))
+    assert [(*said(each), each.covers, each.rounding) for each in done] == expected
+    for each in done:
+        assert each.difference == each.row.gross - each.covers
+
+
+#: One row beside several postings of its payment, by their amounts: which of them it is, by their numbers. None: it is
+#: ambiguous; (): none.
+ONE_TO_MANY: dict[str, tuple[int, list[int], tuple[int, ...] | None]] = {
+    "two captures": (1_000, [600, 400], (1, 2)),
+    "two of three": (1_000, [600, 400, 50], (1, 2)),
+    "all of three": (1_050, [600, 400, 50], (1, 2, 3)),
+    "in two ways": (1_000, [600, 400, 400], None),
+    "off by one": (1_001, [600, 400], ()),
+    "too many to try sets of": (100, [50, 50, *[7] * 11], ()),
+    "too many, and all of them": (177, [50, 50, *[7] * 11], tuple(range(1, 14))),
+}
+
+
+@pytest.mark.parametrize("name", ONE_TO_MANY)
+def test_one_row_may_be_several_postings_of_its_payment(name: str) -> None:
+    gross, amounts, expected = ONE_TO_MANY[name]
+    found = [moved(each, version=number, found_by="payment_reference") for number, each in enumerate(amounts, 1)]
+    [match] = matches((row(gross=gross, fee=30, reference="x"), found))
+    if not expected:
+        assert match.further is None and match.covers == 0 and match.part == "unexplained"
+        assert said(match)[:2] == ("unexplained", "ambiguous" if expected is None else "not_in_record")
+        return
+    assert said(match) == ("matched", "same", "batch_group") and match.of is not None and match.further is not None
+    assert (match.of.version, *[each.subject_version for each in match.further]) == expected
+    assert (match.covers, match.difference, match.part) == (gross, -30, "charges")
+
+
+def test_the_posting_that_a_row_names_is_one_of_those_that_it_is() -> None:
+    others = [moved(each, version=each, found_by="payment_reference") for each in (300, 700)]
+    [match] = matches((row(gross=1_000), [moved(400), *others]))
+    assert said(match) == ("mismatched", "amount", "provider_reference"), "300 and 700 are not what it names"
+    [match] = matches((row(gross=700), [moved(400), *others]))
+    assert match.of is not None and match.further is not None and match.covers == 700
+
+
+def test_postings_of_two_payments_are_never_one_row() -> None:
+    found = [
+        moved(each, found_by="payment_reference", payment_id=f"pay_{each}", subject_id=f"pay_{each}") for each in (6, 4)
+    ]
+    [match] = matches((row(gross=10, reference="x"), found))
+    assert said(match)[0] == "unexplained" and match.further is None
+
+
+def test_an_amount_less_its_agreed_fee_is_the_movement() -> None:
+    [match] = matches((row(gross=970, fee=0), [moved()]))
+    assert said(match) == ("matched", "fee_in_amount", "tolerance") and match.part == "charges"
+    assert (match.covers, match.fee_in_amount, match.difference, match.tolerance) == (1_000, 30, -30, 30)
+
+
+def test_a_refund_with_its_agreed_fee_is_the_movement() -> None:
+    [match] = matches((row(kind="refund", gross=-430, fee=0), [moved(-400, kind="refund")]))
+    assert said(match) == ("matched", "fee_in_amount", "tolerance") and match.part == "refunds"
+    assert (match.covers, match.fee_in_amount, match.difference) == (-400, 30, -30)
+
+
+@pytest.mark.parametrize(("gross", "fee", "agreed"), [(971, 0, 30), (970, 0, None), (970, 1, 30), (970, 0, 0)], ids=str)
+def test_only_the_agreed_fee_explains_an_amount(gross: int, fee: int, agreed: int | None) -> None:
+    [match] = matches((row(gross=gross, fee=fee), [moved()]), expected_fee=agreed)
+    assert said(match) == ("mismatched", "amount", "provider_reference")
+
+
+@pytest.mark.parametrize(
+    ("gross", "currency", "rate", "agrees"),
+    [
+        (925, "USD", "0.925", True),
+        (926, "USD", "0.9255", True),  # 925.5: half a unit
+        (925, "USD", "0.9255", True),
+        (926, "USD", "0.9254", False),  # 925.4
+        (1_500, "JPY", "150", True),  # no decimals
+        (925, "USD", "x", False),
+        (925, "USD", "NaN", False),
+        (925, "USD", None, False),
+    ],
+)
+def test_what_was_converted_agrees_at_the_providers_rate(
+    gross: int, currency: str, rate: str | None, agrees: bool
+) -> None:
+    [match] = matches((row(gross=gross, currency=currency, rate=rate), [moved()]))
+    expected = ("matched", "conversion", "tolerance") if agrees else ("mismatched", "currency", "provider_reference")
+    assert said(match) == expected and match.part == "unexplained"
+
+
+def test_without_a_tolerance_no_name_is_given() -> None:
+    """Every match of the last stage says how much was allowed."""
+    rows = [(row(each, gross=gross, fee=0), [moved()]) for each, gross in ((1, 500), (2, 501))]
+    assert [each.tolerance for each in matches(*rows)] == [1, 1]
 
 
 @given(

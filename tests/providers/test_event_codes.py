@@ -68,7 +68,8 @@ def test_stripe() -> None:
     assert {code for code in ours - thin if code.startswith(("v1.", "v2."))} <= {f"v1.{code}" for code in snapshots}
     for code in thin & {f"v1.{code}" for code in snapshots}:
         assert stripe_codes.EVENT_CODES[code] == stripe_codes.EVENT_CODES[code.removeprefix("v1.")]
-    assert set(STRIPE_READERS) == stripe_codes.MOVES_MONEY
+    assert set(STRIPE_READERS) == stripe_codes.MOVES_MONEY | {"reporting.report_run.succeeded"}
+    assert stripe_codes.EVENT_CODES["reporting.report_run.succeeded"] == "not_about_payments"
     about_charges = ("charge.", "payment_intent.", "refund.")
     assert {c for c in snapshots if c.startswith(about_charges)} <= stripe_codes.MOVES_MONEY | stripe_codes.INFORMS
 

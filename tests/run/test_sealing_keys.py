@@ -106,6 +106,7 @@ async def test_without_the_keys_no_round_touches_anything(
                 "waiting events",
                 "dispatch",
                 "delivery",
+                "settlement reports",
             }
             # These seal nothing and sign nothing with the record's keys.
             others = {

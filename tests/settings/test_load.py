@@ -271,14 +271,15 @@ def test_what_is_a_secret_is_said_where_it_is_described() -> None:
     shared |= {"alert_urls", "alert_secret", "alert_slack_urls"}  # who has a chat's URL writes to it
     assert {"paywell_key", "key"} | shared == names
     settings = {
-        *("adyen_api_key", "adyen_hmac_keys", "simulator_webhook_secrets", "stripe_api_key", "stripe_webhook_secrets"),
+        *("adyen_api_key", "adyen_hmac_keys", "adyen_report_api_key"),
+        *("simulator_webhook_secrets", "stripe_api_key", "stripe_webhook_secrets"),
         *shared,
     }
     assert settings < secret_names(CONNECTOR_SETTINGS)
     for row in describe_settings(CONNECTOR_SETTINGS):
         name = row.variable.removeprefix("TALLYSTICK_").lower()
         looks_secret = name.endswith(("_key", "_keys", "_secret", "_secrets", "_url", "_urls")) and not name.endswith(
-            ("api_url", "return_url", "simulator_url")
+            ("api_url", "files_url", "reports_url", "return_url", "simulator_url")
         )
         assert looks_secret == (name in settings), name
 

@@ -1,14 +1,18 @@
 """Pictures of every page of the console, at both widths and in both themes: ``python -m tests.support.console_pictures
-FOLDER``. A person looks at them."""
+FOLDER``. A person looks at them. ``FOLDER readme`` takes the two that the README shows."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
-from tests.support.browser import THEMES, WIDTHS, desk, launched, over_http
+from tallystick.access.roles import Role
+from tests.support.browser import THEMES, WIDTHS, Desk, Theme, desk, launched, over_http
 from tests.support.console import inside_console
 from tests.support.console_scene import Scene, scene
 from tests.support.database import Database
@@ -39,9 +43,17 @@ def pages_of(found: Scene) -> dict[str, str]:
         "acts": "/console/acts",
         "operators": "/console/operators",
         "settings": "/console/settings",
+        "first-sign-in": "/console/first-sign-in?operator=grace",
         "account": "/console/accounts?account=suspense:simulator&currency=EUR",
         "refused-webhooks": "/console/refused-webhooks",
     }
+
+
+#: What the README shows: (page, where in it, theme, width, height). Each file has less than 150 kB.
+README: Final[tuple[tuple[str, str, Theme, int, int], ...]] = (
+    ("overview", "", "light", 1_280, 1_000),
+    ("payment", "#b-states", "dark", 1_000, 820),
+)
 
 
 async def take(database: Database, folder: Path, only: list[str]) -> None:
@@ -52,19 +64,31 @@ async def take(database: Database, folder: Path, only: list[str]) -> None:
         over_http(console) as origin,
         launched() as browser,
     ):
+
+        @asynccontextmanager
+        async def at_work(width: int, theme: Theme) -> AsyncIterator[Desk]:
+            everything: tuple[Role, ...] = ("operator", "auditor", "admin")
+            async with desk(browser, console, origin, *everything, width=width, theme=theme) as somebody:
+                yield somebody
+                for complaint in dict.fromkeys(somebody.complaints):
+                    print(complaint)
+
+        if only == ["readme"]:
+            for name, place, theme, width, height in README:
+                async with at_work(width, theme) as somebody:
+                    await somebody.page.set_viewport_size({"width": width, "height": height})
+                    await somebody.go(pages_of(found)[name] + place)
+                    await somebody.page.screenshot(path=folder / f"console-{name}.png")
+            return
         for width in WIDTHS:
             for theme in THEMES:
                 if (width == WIDTHS[0]) == (theme == "light") and only[:1] == ["half"]:
                     continue
-                async with desk(
-                    browser, console, origin, "operator", "auditor", "admin", width=width, theme=theme
-                ) as somebody:
+                async with at_work(width, theme) as somebody:
                     for name, path in pages_of(found).items():
                         if not only or name in only or only == ["half"]:
                             await somebody.go(path)
                             await somebody.page.screenshot(path=folder / f"{name}-{width}-{theme}.png", full_page=True)
-                    for complaint in dict.fromkeys(somebody.complaints):
-                        print(complaint)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from math import sin
 from typing import NamedTuple
 
 import asyncpg
@@ -180,17 +181,22 @@ async def _past(database: Database) -> None:
         await owner.close()
 
 
+def _waited(hour: int, place: int) -> int:
+    """A day in which something waited longer, and went."""
+    return max(0, round((6 - place) * sin((hour + place) / 4)))
+
+
 async def _write_past(owner: asyncpg.Connection) -> None:
     now = utc_now().replace(second=0, microsecond=0)
     minutes = [now - timedelta(minutes=15 * number) for number in range(96)]
-    rows = [(what, at, 5 + (3 * at.hour) % 11 + len(what)) for at in minutes for what in RATES]
+    rows = [(what, at, round(12 + 6 * sin(at.hour / 4)) + len(what)) for at in minutes for what in RATES]
     await owner.executemany(
         "INSERT INTO rate_count (what, minute, n) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
         [(what, at, n * (20 if what in ("instructions", "arrivals") else 1)) for what, at, n in rows],
     )
     await owner.executemany(
         "INSERT INTO number_sample (what, minute, value) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-        [(what, at, (at.hour * (place + 1)) % 7) for at in minutes for place, what in enumerate(SAMPLES)],
+        [(what, at, _waited(at.hour, place)) for at in minutes for place, what in enumerate(SAMPLES)],
     )
     recent = [now - timedelta(minutes=number) for number in range(60)]
     await owner.executemany(
@@ -205,7 +211,7 @@ async def _write_past(owner: asyncpg.Connection) -> None:
                 call_name("simulator", "approved"),
                 call_name("simulator", "declined"),
             )
-            for bound, n in ((10, 800), (25, 400), (100, 45), (250, 2))
+            for bound, n in ((10, 800), (25, 400), (100, 45), (250, 2 + at.hour % 6))
         ],
     )
     await owner.execute(

@@ -93,8 +93,8 @@ INCIDENTS: Final = (
     ),
     Incident(
         "an attempt in doubt above an amount",
-        (Click("^In doubt: 2$"), Click(row="12500.00 EUR")),
-        (r"authorize", r"12500\.00 EUR", r"shop-05"),
+        (Click("^In doubt: 2$"), Click(row="12,500.00 EUR")),
+        (r"authorize", r"12,500\.00 EUR", r"shop-05"),
     ),
     Incident(
         "an endpoint was given up",

@@ -19,7 +19,14 @@ from tallystick.domain.operator_act import ActName
 
 #: Acts that move or settle money.
 MONEY_ACTS: Final[frozenset[ActName]] = frozenset(
-    {"attempt.resolve", "late_money.accept", "late_money.return", "dispute.state_amount"}
+    {
+        "attempt.resolve",
+        "late_money.accept",
+        "late_money.return",
+        "dispute.state_amount",
+        "settlement_row.match",
+        "settlement_row.write_off",
+    }
 )
 
 #: Compared with for an unknown key, as in authentication over HTTP.

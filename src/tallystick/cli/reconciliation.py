@@ -8,13 +8,16 @@ from typing import Annotated, Any
 import typer
 
 from tallystick.access.operator import operator_on_command_line
-from tallystick.cli.acts import with_runtime
+from tallystick.cli.acts import ActKey, Asking, Done, Reason, act_on, print_done, require_words, with_runtime
 from tallystick.cli.context import AsJson, DataDir, console, print_json, settings_from
 from tallystick.cli.providers import Provider
 from tallystick.cli.reading import OpenRecord, lines, print_rows, shown_time, with_record
+from tallystick.cli.settlements import FileId
 from tallystick.cli.tables import table_of
 from tallystick.domain.money import exponent
+from tallystick.domain.operator_act import ActName
 from tallystick.domain.settlement_evidence import authority_of
+from tallystick.flows.reconciliation.by_hand import resolve, target_of
 from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.oversight.differences import Difference, differences
@@ -24,6 +27,9 @@ from tallystick.settings.settlements import due_rules
 
 app = typer.Typer(help="Providers' files compared with the record.", no_args_is_help=True)
 
+RowPosition = Annotated[
+    int, typer.Argument(min=1, metavar="ROW", help="Its place among the file's rows, as reconciliation open has it.")
+]
 Limit = Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="How many at most.")]
 
 
@@ -114,7 +120,7 @@ def open_rows(provider: Provider, limit: Limit = 50, as_json: AsJson = False, da
         console.print("No calendar is set for it, so nothing is overdue (settlement_due).", highlight=False)
     cells = [
         (
-            f"{each.file_id}\nline {each.line}",
+            f"{each.file_id}\nrow {each.position}, line {each.line}",
             lines(
                 f"{each.status}: {each.reason} ({each.kind})",
                 f"{amount(each.gross, each.currency)}, fee {amount(each.fee, each.currency)}",
@@ -126,7 +132,55 @@ def open_rows(provider: Provider, limit: Limit = 50, as_json: AsJson = False, da
         )
         for each in rows
     ]
-    print_rows(cells, ("file, line", "row"), title="Open rows", nothing="No row waits for anybody.")
+    print_rows(cells, ("file, row", "what"), title="Open rows", nothing="No row waits for anybody.")
+
+
+@app.command("match")
+def match_row(
+    file: FileId,
+    row: RowPosition,
+    subject: Annotated[str, typer.Argument(metavar="ID", help="The payment, refund or dispute that the row is.")],
+    reason: Reason,
+    write_off_difference: Annotated[
+        bool, typer.Option("--write-off-difference", help="What the row has more or less is written off.")
+    ] = False,
+    key: ActKey = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Say which payment, refund or dispute a row is: its money becomes the merchant's. Above an amount a second person
+    has to approve it."""
+    said: dict[str, Any] = {"subject": subject, "writes_off_difference": write_off_difference or None}
+    asking = _about(file, row, "settlement_row.match", reason, key, said)
+    done = act_on(settings_from(data_dir), asking, resolve)
+    print_done(done, as_json, f"The row is {subject}.", *_written_off(done))
+
+
+@app.command("write-off")
+def write_off_row(
+    file: FileId,
+    row: RowPosition,
+    reason: Reason,
+    key: ActKey = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Give up looking for what a row is: its money goes to write_off. A wrong fee is accepted, and moves nothing. Above
+    an amount a second person has to approve it."""
+    done = act_on(settings_from(data_dir), _about(file, row, "settlement_row.write_off", reason, key, {}), resolve)
+    print_done(done, as_json, "The row is explained.", *_written_off(done))
+
+
+def _about(file: str, row: int, act: ActName, reason: str, key: str | None, said: dict[str, Any]) -> Asking:
+    require_words(("--reason", reason))
+    return Asking(
+        act=act, target=target_of(file, row), reason=reason, key=key, scope="settlements:write", arguments=said
+    )
+
+
+def _written_off(done: Done) -> list[str]:
+    found = done.act.result
+    return [f"{amount(found['written_off'], found['currency'])} is written off."] if found["written_off"] else []
 
 
 def amount(minor: int, currency: str) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from msgspec import to_builtins
 from rich.text import Text
 
 from tallystick.access.operator import operator_on_command_line
@@ -18,11 +20,14 @@ from tallystick.cli.reading import NotFound, OpenRecord, id_of, lines, print_row
 from tallystick.cli.tables import facts_of, literal, table_of
 from tallystick.domain.money import exponent
 from tallystick.domain.settlement_file import FILE_STATES, SettlementBatch, SettlementFile
+from tallystick.domain.settlement_report import SettlementReport
 from tallystick.domain.settlement_views import SettlementFileDetail, file_detail, file_view, row_schema
+from tallystick.flows.reconciliation.fetching import Wanted, fetch_now
 from tallystick.flows.reconciliation.files import BeingImported, ImportAsked, Imported, import_file, shown, withdraw
 from tallystick.flows.reconciliation.formats.base import FileRefused
 from tallystick.flows.reconciliation.registry import AUTO, FORMAT_NAMES
 from tallystick.flows.runtime import Runtime
+from tallystick.providers.reports import ReportRefused
 
 app = typer.Typer(help="Settlement files of providers and statements of banks.", no_args_is_help=True)
 
@@ -91,6 +96,53 @@ def import_files(
         for path, each in done:
             _print_result(path, each)
     if any(not isinstance(each, Imported) or not _is_well(each) for _, each in done):
+        raise typer.Exit(1)
+
+
+@app.command()
+def fetch(
+    provider: Annotated[str | None, typer.Argument(help="Of this provider alone.", show_default=False)] = None,
+    account: Annotated[str, typer.Option(help="The account at the provider.")] = "main",
+    since: Annotated[
+        datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="Ask for reports from this day on, in UTC.")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Up to this day, which is not included.")
+    ] = None,
+    report: Annotated[
+        str | None, typer.Option(help="A report by the provider's name of it.", show_default=False)
+    ] = None,
+    url: Annotated[str | None, typer.Option(help="Where the provider says that it is.", show_default=False)] = None,
+    wait_s: Annotated[int, typer.Option(min=0, max=86_400, metavar="S", help="Wait so long for reports.")] = 600,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Fetch reports from providers and import them: those of some days, a named one, or else whatever waits. Workers do
+    the last by themselves. Exits 1 if one was refused or is not there in time."""
+    if (since is None) != (until is None) or (since is not None and report is not None):
+        raise typer.BadParameter("expected --from and --to, or --report")
+    if provider is None and (since is not None or report is not None):
+        raise typer.BadParameter("which provider?")
+
+    async def run(runtime: Runtime) -> list[SettlementReport]:
+        who = await operator_on_command_line(
+            runtime.stores.api_keys, runtime.settings.operator_key, "settlements:write"
+        )
+        days = None if since is None or until is None else (since.date(), until.date())
+        wanted = Wanted(provider=provider, account=account, days=days, report=report, url=url, actor=who.name)
+        return await fetch_now(runtime, wanted, wait_s)
+
+    try:
+        done = with_runtime(settings_from(data_dir), run)
+    except ReportRefused as error:
+        console.print(literal(str(error)), style="bold red")
+        raise typer.Exit(1) from None
+    if as_json:
+        print_json([to_builtins(each) for each in done])
+    else:
+        cells = [(each.report, lines(each.state, each.file_id or "", each.detail or "")) for each in done]
+        print_rows(cells, ("report", "what came of it"), title="Reports", nothing="No report waits.")
+    if any(each.state != "fetched" for each in done):
         raise typer.Exit(1)
 
 

@@ -1,20 +1,32 @@
 """Settlement rows compared with the record's postings, stage by stage. Pure.
 
 The surest stage that finds anything decides; a later one is not asked. What fits several things is *ambiguous*, and is
-never given to one of them.
+never given to one of them. The last stage allows a difference that has a name: the agreed fee, rounding, or the
+provider's rate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tallystick.decisions.provider_fees import FeeCheck
-from tallystick.domain.settlement import PART_OF_KIND, Part
-from tallystick.domain.settlement_evidence import BY_TYPE, OF_PAYMENTS, Candidate, FoundBy, Reason, Stage, Status
-from tallystick.domain.settlement_row import RowKind, SettlementRow
+from tallystick.decisions.settlement_match import FeesOf, Match, agreeing, not_agreeing, paid
+from tallystick.decisions.settlement_sets import sets_of
+from tallystick.decisions.settlement_tolerance import converts, rounding_bound
+from tallystick.domain.settlement_evidence import (
+    BY_TYPE,
+    OF_PAYMENTS,
+    Candidate,
+    CoveredPosting,
+    FoundBy,
+    Reason,
+    Stage,
+)
+from tallystick.domain.settlement_row import SettlementRow
 
 #: The two stages that look at one reference alone, the surest first.
 _EXACT: Final[tuple[tuple[FoundBy, Stage], ...]] = (
@@ -23,62 +35,22 @@ _EXACT: Final[tuple[tuple[FoundBy, Stage], ...]] = (
 )
 
 #: Alone such a row does not agree; with others of its reference it may.
-_WAIT: Final[frozenset[Reason]] = frozenset({"amount", "reference", "not_in_record"})
+_WAIT: Final[frozenset[Reason]] = frozenset({"amount", "reference", "not_in_record", "ambiguous"})
 
 #: The row accounts for the posting: no other row can.
-TAKES: Final[frozenset[Reason]] = frozenset({"same", "fee", "conversion", "amount"})
-
-#: Where a row goes by its type alone. A row of a cost has no gross amount.
-_PART_BY_TYPE: Final[dict[RowKind, Part]] = {
-    "reserve": "reserve",
-    "payout": "paid_out",
-    "payout_reversal": "paid_out",
-    "carry": "carried",
-    "external": "external",
-}
+TAKES: Final[frozenset[Reason]] = frozenset(
+    {"same", "fee", "conversion", "fee_in_amount", "rounding", "amount", "person"}
+)
 
 PostingKey = tuple[str, str, int, int]
 
 
-class Match(Struct, frozen=True, kw_only=True):
-    """What a row came to. ``of``: the posting or subject that it is about. ``covers`` and ``part``: as in
-    ``Evidence``."""
+class _Waiting(Struct, frozen=True):
+    """A row that does not agree alone, and what it was compared with."""
 
-    row: SettlementRow
-    fee: FeeCheck
-    status: Status
-    reason: Reason
-    stage: Stage
-    of: Candidate | None = None
-    covers: int = 0
-    part: Part
-
-    @property
-    def difference(self) -> int:
-        """What the row adds to the difference between the provider's balance and ours."""
-        return self.row.net - self.covers
-
-    @property
-    def compared(self) -> dict[str, Any]:
-        """The values that were compared, each as (row, record)."""
-        found: dict[str, Any] = {"fee": (self.fee.charged, self.fee.expected)}
-        if self.of is not None:
-            amount, currency = paid(self.row)
-            found |= {
-                "amount": (amount, self.of.amount),
-                "currency": (currency, self.of.currency),
-                "reference": (self.row.reference, self.of.provider_reference),
-                "kind": (self.row.kind, self.of.kind),
-                "state": (None, self.of.state),
-            }
-        return found
-
-
-def paid(row: SettlementRow) -> tuple[int, str]:
-    """What the payer paid or got, by the row: in the payer's currency where the file has it."""
-    if row.payer_amount is not None and row.payer_currency is not None:
-        return row.payer_amount, row.payer_currency
-    return row.gross, row.currency
+    match: Match
+    found: Sequence[Candidate]
+    fees: FeesOf
 
 
 class FileMatcher:
@@ -86,15 +58,16 @@ class FileMatcher:
 
     def __init__(self) -> None:
         self._taken: set[PostingKey] = set()
-        self._waiting: dict[tuple[str, str, str], list[tuple[Match, Sequence[Candidate]]]] = {}
+        self._waiting: dict[tuple[str, str, str], list[_Waiting]] = {}
 
-    def add(self, row: SettlementRow, found: Sequence[Candidate], fee: FeeCheck) -> Match | None:
+    def add(self, row: SettlementRow, found: Sequence[Candidate], fees: FeesOf) -> Match | None:
         """What the row came to; None: ``rest`` has it, once all rows are known."""
+        fee = fees(row.gross)
         if row.kind not in OF_PAYMENTS:
             return _by_type(row, fee)
         match = self._by_reference(row, found, fee)
         if match.reason in _WAIT and found and (name := row.payment_reference or row.reference):
-            self._waiting.setdefault((row.batch, row.currency, name), []).append((match, found))
+            self._waiting.setdefault((row.batch, row.currency, name), []).append(_Waiting(match, found, fees))
             return None
         return self._kept(match)
 
@@ -124,60 +97,132 @@ class FileMatcher:
         moved = [each for each in named if each.amount is not None and each.kind == row.kind]
         if not moved:
             others = [each for each in named if each.amount is not None]
-            return _match(row, fee, "mismatched", "reference" if others else "state", stage, (others or named)[0])
+            return not_agreeing(row, fee, "mismatched", "reference" if others else "state", stage, (others or named)[0])
         free = [each for each in moved if self._is_free(each)]
         if not free:
-            return _match(row, fee, "mismatched", "duplicate", stage, moved[0])
+            return not_agreeing(row, fee, "mismatched", "duplicate", stage, moved[0])
         alike = [each for each in free if (each.amount, each.currency) == paid(row)]
         if _are_one(alike):
-            return _agreeing(row, fee, stage, alike[0])
+            return agreeing(row, fee, stage, alike[0])
         if len(alike) > 1 or not _are_one(free):
-            return _match(row, fee, "unexplained", "ambiguous", stage)
-        reason: Reason = "currency" if free[0].currency != paid(row)[1] else "amount"
-        return _match(row, fee, "mismatched", reason, stage, free[0])
+            return not_agreeing(row, fee, "unexplained", "ambiguous", stage)
+        if free[0].currency != paid(row)[1]:
+            return _converted(row, fee, stage, free[0])
+        reason: Reason = "amount"
+        return not_agreeing(row, fee, "mismatched", reason, stage, free[0])
 
     def _by_payment(self, row: SettlementRow, found: Sequence[Candidate], fee: FeeCheck) -> Match:
         """By the payment that it belongs to, its kind, amount and currency together."""
         alike = [each for each in found if each.kind == row.kind and (each.amount, each.currency) == paid(row)]
         free = [each for each in alike if self._is_free(each)]
         if _are_one(free):
-            return _agreeing(row, fee, "reference_amount_currency", free[0])
+            return agreeing(row, fee, "reference_amount_currency", free[0])
         if free:
-            return _match(row, fee, "unexplained", "ambiguous", "reference_amount_currency")
+            return not_agreeing(row, fee, "unexplained", "ambiguous", "reference_amount_currency")
         if alike:
-            return _match(row, fee, "mismatched", "duplicate", "reference_amount_currency", alike[0])
+            return not_agreeing(row, fee, "mismatched", "duplicate", "reference_amount_currency", alike[0])
         nothing: Reason = "not_in_record" if row.reference or row.payment_reference else "no_reference"
-        return _match(row, fee, "unexplained", nothing, "none")
+        return not_agreeing(row, fee, "unexplained", nothing, "none")
 
-    def _group(self, group: Sequence[tuple[Match, Sequence[Candidate]]]) -> Iterator[Match]:
-        """Rows of one reference that are one posting together; each as it was alone where they are not."""
-        rows = [match.row for match, _ in group]
-        sums = sum(paid(row)[0] for row in rows)
-        known = {each.posting: each for _, found in group for each in found if each.amount is not None}
-        whole = [
+    def _group(self, group: Sequence[_Waiting]) -> Iterator[Match]:
+        """Rows of one reference that are one posting together, exactly or but for their rounding; each as it was alone
+        where they are not."""
+        rows = [each.match.row for each in group]
+        total, bound = sum(paid(row)[0] for row in rows), rounding_bound(len(rows))
+        known = {each.posting: each for one in group for each in one.found if each.amount is not None}
+        near = [
             each
             for each in known.values()
-            if self._is_free(each) and each.amount == sums and {paid(row)[1] for row in rows} == {each.currency}
+            if self._is_free(each)
+            and abs((each.amount or 0) - total) <= bound
+            and {paid(row)[1] for row in rows} == {each.currency}
         ]
-        if len(rows) < 2 or len(whole) != 1:
-            for match, _ in group:
-                yield self._alone(match)
-            return
-        self._taken.add(whole[0].posting)
-        for match, _ in group:
-            yield _agreeing(match.row, match.fee, "batch_group", whole[0], covers=paid(match.row)[0])
+        exact = [each for each in near if each.amount == total]
+        if len(rows) > 1 and len(exact) == 1:
+            yield from self._grouped(group, exact[0])
+        elif len(rows) > 1 and not exact and len(near) == 1 and _are_same_currency(rows, near[0]):
+            yield from self._rounded(group, near[0], (near[0].amount or 0) - total, bound)
+        elif len(rows) > 1 and not exact and len(near) > 1:
+            for each in group:
+                yield not_agreeing(each.match.row, each.match.fee, "unexplained", "ambiguous", "tolerance")
+        else:
+            for each in group:
+                yield self._alone(each)
 
-    def _alone(self, match: Match) -> Match:
-        if match.reason == "amount" and match.of is not None and not self._is_free(match.of):
-            return _match(match.row, match.fee, "mismatched", "duplicate", match.stage, match.of)
+    def _of_several(self, match: Match, postings: Sequence[Candidate]) -> Match:
+        """One row is several postings of one payment."""
+        self._taken.update(each.posting for each in postings)
+        first, *others = postings
+        agreed = agreeing(match.row, match.fee, "batch_group", first, covers=match.row.gross)
+        further = [
+            CoveredPosting(
+                subject_id=each.subject_id, subject_version=each.version, leg=each.leg, covers=each.amount or 0
+            )
+            for each in others
+        ]
+        late = any(each.late for each in postings)
+        return replace(agreed, further=tuple(further), part="late" if late else agreed.part)
+
+    def _grouped(self, group: Sequence[_Waiting], of: Candidate) -> Iterator[Match]:
+        self._taken.add(of.posting)
+        for each in group:
+            row = each.match.row
+            yield agreeing(row, each.match.fee, "batch_group", of, covers=paid(row)[0])
+
+    def _rounded(self, group: Sequence[_Waiting], of: Candidate, off: int, bound: int) -> Iterator[Match]:
+        """The last row accounts for what is left of the posting; what it has more or less is rounding."""
+        self._taken.add(of.posting)
+        for number, each in enumerate(group, 1):
+            row, more = each.match.row, off if number == len(group) else 0
+            agreed = agreeing(row, each.match.fee, "tolerance", of, covers=row.gross + more)
+            reason: Reason = agreed.reason if agreed.status == "mismatched" else "rounding"
+            yield replace(agreed, reason=reason, tolerance=bound, rounding=-more)
+
+    def _alone(self, waiting: _Waiting) -> Match:
+        match = waiting.match
+        sets = sets_of(match.row, [each for each in waiting.found if self._is_free(each)], match.of)
+        if len(sets) == 1:
+            return self._of_several(match, sets[0])
+        if sets:
+            return not_agreeing(match.row, match.fee, "unexplained", "ambiguous", "batch_group")
+        if match.reason == "amount" and match.of is not None:
+            if not self._is_free(match.of):
+                return not_agreeing(match.row, match.fee, "mismatched", "duplicate", match.stage, match.of)
+            return self._kept(_with_fee_in_amount(match.row, match.of, waiting.fees) or match)
         return self._kept(match)
+
+
+def _with_fee_in_amount(row: SettlementRow, of: Candidate, fees: FeesOf) -> Match | None:
+    """The row is the posting less exactly the fee that was agreed for it, and has no fee of its own."""
+    amount = of.amount
+    if amount is None or row.fee or row.payer_amount is not None:
+        return None
+    expected = fees(amount)
+    if not expected.expected or amount - expected.expected != row.gross:
+        return None
+    paid_fee = replace(expected, charged=expected.expected)
+    agreed = agreeing(row, paid_fee, "tolerance", of, covers=amount)
+    return replace(agreed, reason="fee_in_amount", tolerance=expected.expected, fee_in_amount=expected.expected)
+
+
+def _converted(row: SettlementRow, fee: FeeCheck, stage: Stage, of: Candidate) -> Match:
+    """Of another currency: the posting at the provider's rate, where the file has it, or another thing."""
+    has_rate = row.payer_amount is None and row.rate is not None
+    if has_rate and converts(of.amount or 0, of.currency or "", row.gross, row.currency, row.rate or ""):
+        return replace(agreeing(row, fee, "tolerance", of), tolerance=1)
+    return not_agreeing(row, fee, "mismatched", "currency", stage, of)
+
+
+def _are_same_currency(rows: Sequence[SettlementRow], of: Candidate) -> bool:
+    """What was converted is rounded by the provider's rate, and not by half a unit a row."""
+    return all(row.currency == of.currency and row.payer_amount is None for row in rows)
 
 
 def _by_type(row: SettlementRow, fee: FeeCheck) -> Match:
     reason = BY_TYPE.get(row.kind)
     if reason is not None:
-        return _match(row, fee, "explained", reason, "row_type")
-    return _match(row, fee, "unexplained", "unknown_type" if row.kind == "unknown" else "needs_a_person", "none")
+        return not_agreeing(row, fee, "explained", reason, "row_type")
+    return not_agreeing(row, fee, "unexplained", "unknown_type" if row.kind == "unknown" else "needs_a_person", "none")
 
 
 def _are_one(found: Sequence[Candidate]) -> bool:
@@ -185,31 +230,3 @@ def _are_one(found: Sequence[Candidate]) -> bool:
     return len({(each.merchant_id, each.subject_id) for each in found}) == 1 and (
         len({(each.amount, each.currency) for each in found}) == 1
     )
-
-
-def _agreeing(row: SettlementRow, fee: FeeCheck, stage: Stage, of: Candidate, covers: int | None = None) -> Match:
-    """What was paid agrees. Whose the money is is known, whether or not the fee is right."""
-    amount = paid(row)[0] if covers is None else covers
-    converted = of.currency != row.currency
-    status: Status = "mismatched" if fee.is_wrong else "matched"
-    reason: Reason = "fee" if fee.is_wrong else ("conversion" if converted else "same")
-    return Match(
-        row=row,
-        fee=fee,
-        status=status,
-        reason=reason,
-        stage=stage,
-        of=of,
-        covers=0 if converted else amount,
-        part="unexplained" if converted else "late" if of.late else PART_OF_KIND[row.kind],
-    )
-
-
-def _match(
-    row: SettlementRow, fee: FeeCheck, status: Status, reason: Reason, stage: Stage, of: Candidate | None = None
-) -> Match:
-    """What does not agree: nothing of it goes to a merchant. Of another amount the posting is accounted for, so that
-    the difference is what is too much or too little."""
-    covers = of.amount if reason == "amount" and of is not None and of.amount is not None else 0
-    part: Part = _PART_BY_TYPE.get(row.kind, "unexplained")
-    return Match(row=row, fee=fee, status=status, reason=reason, stage=stage, of=of, covers=covers, part=part)

@@ -14,13 +14,16 @@ from tallystick.domain.settlement import PART_OF_KIND, Part, SettledBatch, Settl
 #: Parts that are merchants': in sums, those of the platform have no merchant.
 _OF_MERCHANTS: Final[tuple[Part, ...]] = (*PART_OF_KIND.values(), "late")
 
+#: What a batch's net consists of, besides costs.
+_NOT_COSTS: Final = ("merchants", "reserve", "paid_out", "carried", "unexplained", "rounding", "written_off")
+
 #: Whose sums have no merchant.
 PLATFORM: Final = ""
 
 
 class EvidenceSum(Struct, frozen=True, kw_only=True):
     """What the evidence of some files comes to, of one merchant (``PLATFORM``: none) and one part. ``gross`` is what
-    goes to the part; ``fee`` and ``tax`` are the platform's costs."""
+    goes to the part; ``rounding`` and ``written_off`` go to none; ``fee`` and ``tax`` are the platform's costs."""
 
     merchant_id: str
     part: Part
@@ -28,6 +31,8 @@ class EvidenceSum(Struct, frozen=True, kw_only=True):
     gross: int
     fee: int
     tax: int
+    rounding: int = 0
+    written_off: int = 0
 
 
 class BatchName(Struct, frozen=True, kw_only=True):
@@ -121,17 +126,18 @@ def part_posted(
 
 def batch_totals(sums: Iterable[EvidenceSum]) -> dict[str, int]:
     """The platform's side: nothing is shared out, and all of it is the batch's net."""
-    found = dict.fromkeys(("rows", "merchants", "fees", "tax", "reserve", "paid_out", "carried", "unexplained"), 0)
+    found = dict.fromkeys(("rows", "fees", "tax", *_NOT_COSTS), 0)
     for each in sums:
         found["rows"] += each.rows
         found["fees"] += each.fee
         found["tax"] += each.tax
+        found["rounding"] += each.rounding
+        found["written_off"] += each.written_off
         if each.part in _OF_MERCHANTS:
             found["merchants"] += each.gross
         else:
             found["unexplained" if each.part == "external" else each.part] += each.gross
-    costs = found["fees"] + found["tax"]
-    found["net"] = sum(value for name, value in found.items() if name not in ("rows", "fees", "tax")) - costs
+    found["net"] = sum(found[name] for name in _NOT_COSTS) - found["fees"] - found["tax"]
     return found
 
 

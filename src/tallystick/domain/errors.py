@@ -56,6 +56,7 @@ ERRORS: Final[dict[str, ErrorKind]] = {
     "alert_resolved": ErrorKind(409, "The alert is resolved", False, "not_executed"),
     "settlement_file_refused": ErrorKind(422, "The settlement file cannot be imported", False, "not_executed"),
     "settlement_file_busy": ErrorKind(409, "The settlement file is being imported", True, "not_executed"),
+    "settlement_row_not_open": ErrorKind(409, "The settlement row cannot be resolved like this", False, "not_executed"),
     "settlement_file_needed": ErrorKind(409, "The settlement file cannot be withdrawn", False, "not_executed"),
     "not_reprocessable": ErrorKind(409, "The case cannot be processed again now", False, "not_executed"),
     "not_in_doubt": ErrorKind(

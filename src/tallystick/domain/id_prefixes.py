@@ -20,6 +20,7 @@ ID_PREFIXES: Final[Mapping[str, str]] = {
     "alr": "alert",
     "stb": "settled batch of a provider: the platform's side of it",
     "stm": "settlement: a merchant's part of a settled batch",
+    "rsl": "what a person said of a settlement row",
     "stl": "settlement file of a provider, or statement of a bank",
     "req": "request of a client to the API",
     "evt": "event of a provider",

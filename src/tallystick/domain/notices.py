@@ -108,9 +108,17 @@ class Unreadable(Struct, frozen=True, kw_only=True, tag_field="notice", tag="unr
     reason: str
 
 
+class ReportNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="report"):
+    """A settlement report can be fetched. ``report``: the provider's name of it; ``url``: where the provider says that
+    it is, which is checked before it is used. It says nothing about a payment."""
+
+    report: str
+    url: str | None = None
+
+
 Notice = (
     AttemptNotice | ChargeNotice | CaptureNotice | CancelOrRefundNotice | UnknownNotice | RefundNotice | DisputeNotice
 )
 
 #: What the inbox keeps of an event's bytes.
-StoredNotice = Notice | Unreadable
+StoredNotice = Notice | Unreadable | ReportNotice

@@ -41,6 +41,8 @@ ActName = Literal[
     "provider.pause",
     "provider.resume",
     "settlement_file.withdraw",
+    "settlement_row.match",
+    "settlement_row.write_off",
     "release.mark",
     "fee_schedule.set",
     "message.resend",
@@ -51,6 +53,9 @@ ActName = Literal[
     "operator.disable",
     "operator.reset",
     "evidence.read",
+    "work.take",
+    "work.hand_on",
+    "work.give_back",
 ]
 
 ACT_NAMES: Final[tuple[ActName, ...]] = get_args(ActName)

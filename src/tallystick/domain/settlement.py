@@ -53,7 +53,7 @@ class SettledBatch(Struct, frozen=True, kw_only=True):
 
     ``files``: those whose evidence counts, in the order in which they were counted; ``roots``: the digest of each one's
     evidence. ``merchants``: what all merchants' parts come to. ``net`` is
-    ``merchants + reserve + paid_out + carried + unexplained - fees - tax``.
+    ``merchants + reserve + paid_out + carried + unexplained + rounding + written_off - fees - tax``.
     """
 
     merchant_id: str
@@ -75,6 +75,8 @@ class SettledBatch(Struct, frozen=True, kw_only=True):
     paid_out: int
     carried: int
     unexplained: int
+    rounding: int = 0
+    written_off: int = 0
     created_at: datetime
     updated_at: datetime
 

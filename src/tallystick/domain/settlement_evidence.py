@@ -27,6 +27,8 @@ STATUSES: Final[tuple[Status, ...]] = get_args(Status)
 Reason = Literal[
     "same",
     "conversion",
+    "fee_in_amount",
+    "rounding",
     "amount",
     "currency",
     "fee",
@@ -52,6 +54,8 @@ REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 REASON_MEANINGS: Final[dict[Reason, str]] = {
     "same": "row and record agree",
     "conversion": "what the payer paid agrees; it was settled in another currency at the provider's rate",
+    "fee_in_amount": "the row has the amount less the agreed fee, and no fee of its own",
+    "rounding": "rows that are one movement together, but for their rounding",
     "amount": "the row has another amount than the record",
     "currency": "the row has another currency than the record",
     "fee": "the fee is not the agreed one; the payment agrees",
@@ -161,14 +165,27 @@ class Candidate(Struct, frozen=True, kw_only=True):
         return (self.merchant_id, self.subject_id, self.version, self.leg)
 
 
+class CoveredPosting(Struct, frozen=True, kw_only=True):
+    """One more posting that a row is about, besides the one that its evidence names, and how much of it."""
+
+    subject_id: str
+    subject_version: int
+    leg: int
+    covers: int
+
+
 class Evidence(Struct, frozen=True, kw_only=True):
     """One comparison, kept for ever. (``file_id``, ``position``) is the row, ``version`` counts its comparisons: a
     later one supersedes the one before.
 
-    ``covers``: how much of the posting the row accounts for; ``difference``: the row's net less that, which is what
-    this row adds to the difference of the balances. ``part``: what its gross amount goes to; its fee is the platform's
-    cost. ``compared``: the values, each as (row,
-    record). ``fee_expected`` None: not checked, because of ``fee_unchecked``. ``tolerance``: allowed, in minor units.
+    ``covers``: how much of the posting the row accounts for, or of all postings where ``further`` names more of them;
+    ``difference``: the row's net less that, which is what this row adds to the difference of the balances. ``part``:
+    what its gross amount goes to; its fee is the platform's cost. ``rounding`` and ``written_off`` are of its gross
+    amount, and go to no part. ``compared``: the values, each as (row, record). ``fee_expected`` None: not checked,
+    because of ``fee_unchecked``. ``tolerance``: allowed, in minor units. ``counted_in``: the set that what a person
+    said counts in; None: its file's.
+
+    Of a row whose amount has its fee in it, ``gross`` and ``fee`` are taken apart here; ``net`` is the row's.
     """
 
     file_id: str
@@ -208,6 +225,10 @@ class Evidence(Struct, frozen=True, kw_only=True):
     actor: str
     compared_at: datetime
     supersedes: int | None = None
+    rounding: int = 0
+    written_off: int = 0
+    counted_in: str | None = None
+    further: tuple[CoveredPosting, ...] | None = None
 
     @property
     def authority(self) -> Authority:

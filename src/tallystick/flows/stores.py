@@ -32,9 +32,11 @@ from tallystick.record.postgres.refused_webhooks import RejectedDeliveryCounts
 from tallystick.record.postgres.replays import ReplayBook
 from tallystick.record.postgres.settlement_evidence import EvidenceBook
 from tallystick.record.postgres.settlement_files import SettlementFiles
+from tallystick.record.postgres.settlement_reports import ReportBook
 from tallystick.record.postgres.trends import TrendBook
 from tallystick.record.postgres.version_use import VersionUseCounts
 from tallystick.record.postgres.webhook_endpoints import EndpointStore
+from tallystick.record.postgres.work_owners import WorkOwners
 from tallystick.record.sealing import Sealer
 from tallystick.settings.load import Settings
 
@@ -43,10 +45,11 @@ class Stores(Struct, frozen=True, kw_only=True):
     """Made once for each process. ``schedule_book`` has what recovery looks at next; ``outbound_book`` has the messages
     that wait and the queues that are leased; ``endpoint_book`` has the rows of webhook endpoints and their deliveries;
     ``endpoints`` has the rules for what a merchant may do with them, and ``endpoint_tester`` sends test messages;
-    ``lists`` has what a merchant lists; ``acts`` what operators did, ``cases`` the rejected cases, ``deployments`` the
-    points of releases and configurations, ``event_results`` the counts of what tries at events came to, ``trends`` what
-    the console shows over time, ``accounts`` the operators who sign in, ``approvals`` what needs a second person of
-    them, and ``fee_schedules`` what providers agreed to charge."""
+    ``lists`` has what a merchant lists; ``acts`` what operators did, ``cases`` the rejected cases, ``deployments``
+    the points of releases and configurations, ``event_results`` the counts of what tries at events came to,
+    ``trends`` what the console shows over time, ``work_owners`` who has what waits for a person, ``accounts`` the
+    operators who sign in, ``approvals`` what needs a second person of them, and ``fee_schedules`` what providers
+    agreed to charge."""
 
     accounts: Accounts
     approvals: ApprovalBook
@@ -60,6 +63,7 @@ class Stores(Struct, frozen=True, kw_only=True):
     replays: ReplayBook
     rates: RateBook
     trends: TrendBook
+    work_owners: WorkOwners
     alerts: AlertBook
     outbound_book: Outbox
     endpoint_book: EndpointStore
@@ -72,6 +76,7 @@ class Stores(Struct, frozen=True, kw_only=True):
     event_results: EventResultCounts
     fee_schedules: FeeScheduleBook
     settlement_files: SettlementFiles
+    settlement_reports: ReportBook
     evidence: EvidenceBook
 
 
@@ -98,6 +103,7 @@ def stores_on(
         replays=ReplayBook(pool),
         rates=RateBook(pool, clock),
         trends=TrendBook(pool, clock),
+        work_owners=WorkOwners(pool),
         alerts=AlertBook(pool, OPERATORS),
         outbound_book=outbound_book,
         endpoint_book=endpoint_book,
@@ -110,5 +116,6 @@ def stores_on(
         event_results=EventResultCounts(pool, clock),
         fee_schedules=FeeScheduleBook(pool),
         settlement_files=SettlementFiles(pool),
+        settlement_reports=ReportBook(pool),
         evidence=EvidenceBook(pool, OPERATORS),
     )

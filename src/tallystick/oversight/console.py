@@ -17,6 +17,8 @@ from tallystick.record.postgres.trace_find import merchant_of as merchant_of
 from tallystick.record.postgres.trace_parts import TraceRows as TraceRows
 from tallystick.record.postgres.trace_rows import trace_rows as trace_rows
 from tallystick.record.postgres.trends import SavedFilter as SavedFilter
+from tallystick.record.postgres.work_lists import OWNED_LISTS as OWNED_LISTS
+from tallystick.record.postgres.work_lists import OwnedList as OwnedList
 from tallystick.record.postgres.work_lists import Total as Total
 from tallystick.record.postgres.work_lists import WorkFilter as WorkFilter
 from tallystick.record.postgres.work_lists import WorkItem as WorkItem

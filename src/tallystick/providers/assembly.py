@@ -8,6 +8,7 @@ from tallystick.providers.circuit import BoundedProvider, Limits
 from tallystick.providers.port import Provider
 from tallystick.providers.receiver import Receiver
 from tallystick.providers.registry import CONNECTOR_SETTINGS, PROVIDERS
+from tallystick.providers.reports import ReportSource
 from tallystick.providers.simulator.setup import SIMULATOR, SimulatorSettings
 from tallystick.settings.fields import variable
 from tallystick.settings.load import Settings, SettingsError
@@ -43,6 +44,13 @@ def receivers(settings: Settings) -> dict[tuple[str, str], Receiver]:
     real_money = _real_money(settings)
     found = [setup.receiver(settings, real_money) for setup in PROVIDERS.values()]
     return {(receiver.name, receiver.account): receiver for receiver in found if receiver is not None}
+
+
+def report_sources(settings: Settings) -> dict[tuple[str, str], ReportSource]:
+    """Where settlement reports are fetched by the settings, by provider and account. Call it inside a running event
+    loop."""
+    found = [setup.reports(settings) for setup in PROVIDERS.values() if setup.reports is not None]
+    return {(source.name, source.account): source for source in found if source is not None}
 
 
 def switched_off(settings: Settings) -> frozenset[str]:

@@ -18,6 +18,7 @@ from tallystick.settings.sections import ConnectorSettings
 if TYPE_CHECKING:
     from tallystick.providers.port import Provider
     from tallystick.providers.receiver import Receiver
+    from tallystick.providers.reports import ReportSource
 
 
 def _never(*_: object) -> bool:
@@ -34,6 +35,8 @@ class ProviderSetup(Struct, frozen=True, kw_only=True):
     by these settings and stays for those that exist; the second argument is whether real money can move elsewhere.
     ``exponents``: its decimals of the currencies where they differ from ISO 4217. ``event_codes``: every code of its
     events, and what it is about. ``charges``: the provider's own list of charges, where it can be read.
+    ``reports``: where its settlement reports are fetched, or None where the settings lack what that needs; called
+    inside a running event loop.
     """
 
     name: str
@@ -45,4 +48,5 @@ class ProviderSetup(Struct, frozen=True, kw_only=True):
     event_codes: Callable[[], Mapping[str, EventMeaning]]
     is_live: Callable[[Settings], bool] = _never
     is_switched_off: Callable[[Settings, bool], bool] = _never
+    reports: Callable[[Settings], ReportSource | None] | None = None
     charges: Callable[[Settings], AsyncIterator[Mapping[str, Any]]] | None = None

@@ -16,6 +16,8 @@ from tallystick.flows.hourly_counts import WRITE_EVERY_MS
 from tallystick.flows.process_clocks import LOOK_EVERY_MS as LOOK_AT_CLOCKS_EVERY_MS
 from tallystick.flows.process_clocks import ProcessClocks
 from tallystick.flows.process_numbers import ProcessNumbers, counted_process
+from tallystick.flows.reconciliation.fetching import EVERY_MS as FETCH_EVERY_MS
+from tallystick.flows.reconciliation.fetching import ReportFetcher
 from tallystick.flows.reconciliation.folder import WatchedFolder
 from tallystick.flows.reconciliation.worker import EVERY_MS as RECONCILE_EVERY_MS
 from tallystick.flows.reconciliation.worker import ReconciliationWorker
@@ -31,6 +33,7 @@ from tallystick.oversight.audit.anchors import HeadWriter
 from tallystick.oversight.audit.heads import SigningKey
 from tallystick.oversight.audit.seal import Sealer
 from tallystick.oversight.numbers import NUMBERS
+from tallystick.providers.assembly import report_sources
 from tallystick.record.postgres.inbox import TAKE_UP_EVERY_MS
 from tallystick.record.postgres.readiness import WORKER_SESSIONS
 from tallystick.run.clock_check import require_right_clock
@@ -55,6 +58,8 @@ async def periodic_work(runtime: Runtime, watcher: Watcher | None = None) -> Asy
     clocks = ProcessClocks(runtime.pool, runtime.clocks)
     cases = CaseRounds(runtime)
     reconciliation = ReconciliationWorker(runtime)
+    sources = report_sources(settings)
+    fetcher = ReportFetcher(runtime, sources)
     watcher = watcher or Watcher(runtime)
     outage = runtime.outage
     try:
@@ -93,6 +98,7 @@ async def periodic_work(runtime: Runtime, watcher: Watcher | None = None) -> Asy
                 watch=outage,
             ),
             *watched_folder(runtime),
+            Rounds("settlement reports", FETCH_EVERY_MS, with_keys(runtime, fetcher.round), watch=outage),
             Rounds("reconciliation", RECONCILE_EVERY_MS, reconciliation.begin, watch=outage),
             Rounds("circuits", LOOK_EVERY_MS, circuits.round, finish=circuits.leave),
             Rounds("clocks", LOOK_AT_CLOCKS_EVERY_MS, clocks.round, finish=clocks.leave),
@@ -101,6 +107,8 @@ async def periodic_work(runtime: Runtime, watcher: Watcher | None = None) -> Asy
         ]
     finally:
         await outbox.close()
+        for source in sources.values():
+            await source.close()
         await watcher.close()
 
 

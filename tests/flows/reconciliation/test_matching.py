@@ -17,6 +17,7 @@ from tallystick.flows.reconciliation.matching import Compared, NotComparable, co
 from tallystick.flows.reconciliation.posting import batch_id_of, post_batch
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
+from tallystick.oversight.differences import differences
 from tests.guarantees.second_opinion.comparison import disagreements
 from tests.guarantees.second_opinion.exported import history, stored_books
 from tests.guarantees.second_opinion.interpreter import read as second_opinion
@@ -116,6 +117,72 @@ async def test_a_supplement_posts_the_difference(database: Database, fresh_merch
         assert compared.rows == 1, "the row that is known is not compared again"
         assert await balances(runtime, fresh_merchant) == {"merchant_available": -1_500, "settled:simulator": 1_500}
         assert (batch.merchants, batch.fees, len(batch.files), batch.state) == (1_500, 50, 2, "posted")
+    await assert_invariants(database, fresh_merchant)
+
+
+async def test_one_row_is_several_postings(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
+    """Two refunds of 300 and 200 of one payment are one row of 500: both are accounted for, neither twice."""
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        payment = await paid(runtime, fresh_merchant)
+        await refunded(runtime, payment, 300)
+        back = await refunded(runtime, payment, 200)
+        file = Acquirer()
+        file.of(payment, "charge", 1_000)
+        file.of(back, "refund", -500, effect="re_of_both")
+        file_id, compared, batch = await settled(runtime, file.text(), tmp_path)
+        assert compared.by_reason == {("matched", "same"): 2}
+        assert (batch.merchants, batch.unexplained) == (500, 0)
+        assert await balances(runtime, fresh_merchant) == {"merchant_available": -500, "settled:simulator": 500}
+        row = (await evidence_of(runtime, file_id))[1]
+        assert (row["covers"], row["difference"], row["stage"]) == (-500, 0, "batch_group")
+        kept = (await runtime.stores.evidence.of_payment(fresh_merchant, payment["id"]))[1]
+        assert kept.further is not None and [each.covers for each in kept.further] in ([-300], [-200])
+        parts = await runtime.stores.evidence.parts_of_payment(fresh_merchant, payment["id"], "simulator")
+        assert {each.posting for each in parts.postings} == {
+            each.posting for each in parts.rows if each.accounts_for_it
+        }
+        second = Acquirer()
+        second.of(back, "refund", -500, effect="re_of_both")
+        second.of(back, "refund", -200)
+        _, compared, _ = await settled(runtime, second.text(), tmp_path, name="second.csv")
+        assert compared.by_reason == {("unexplained", "not_in_record"): 1, ("mismatched", "duplicate"): 1}
+        [each] = [each for each in await differences(runtime.stores.evidence, "simulator") if each.currency == "EUR"]
+        assert each.unexplained_remainder == 0
+    await assert_invariants(database, fresh_merchant)
+
+
+async def test_rounding_of_rows_is_posted_apart(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
+    """Worked out by hand: captures of 1,000 and 2,001, each reported in two rows; one unit more, and one less."""
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        first, second = await paid(runtime, fresh_merchant), await paid(runtime, fresh_merchant, 2_001)
+        file = Acquirer()
+        file.of(first, "charge", 500)
+        file.of(first, "charge", 501)
+        file.of(second, "charge", 1_000)
+        file.of(second, "charge", 1_000)
+        file_id, compared, batch = await settled(runtime, file.text(), tmp_path)
+        assert compared.by_reason == {("matched", "rounding"): 4}
+        assert await balances(runtime, fresh_merchant) == {"merchant_available": -3_001, "settled:simulator": 3_001}
+        assert (batch.merchants, batch.rounding, batch.net, batch.unexplained) == (3_001, 0, 3_001, 0)
+        assert [
+            (row["covers"], row["rounding"], row["tolerance"], row["stage"])
+            for row in await evidence_of(runtime, file_id)
+        ] == [
+            (500, 0, 1, "tolerance"),
+            (500, 1, 1, "tolerance"),
+            (1_000, 0, 1, "tolerance"),
+            (1_001, -1, 1, "tolerance"),
+        ]
+        file = Acquirer()
+        third = await paid(runtime, fresh_merchant)
+        file.of(third, "charge", 500)
+        file.of(third, "charge", 501)
+        _, _, batch = await settled(runtime, file.text(), tmp_path, name="third.csv")
+        assert (await posted_of(runtime, batch))["rounding:simulator"] == -1
+    with psycopg.connect(database.owner_url, autocommit=True) as owner:
+        for merchant_id in (fresh_merchant, OPERATORS):
+            opinion = second_opinion(history(owner, merchant_id))
+            assert opinion.seen and disagreements(opinion, stored_books(owner, merchant_id)) == []
     await assert_invariants(database, fresh_merchant)
 
 

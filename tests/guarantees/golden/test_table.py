@@ -20,6 +20,7 @@ from tallystick.domain.notices import (
     DisputeNotice,
     Notice,
     RefundNotice,
+    ReportNotice,
     UnknownNotice,
     Unreadable,
 )
@@ -187,7 +188,7 @@ class Watched(Life):
         for sequence, body in self._books.events.chosen(0, None):
             [found] = self._receiver.receive(body, {SIGNATURE_HEADER: signature(SECRET, body, self._clock.now_s)}, at)
             assert found.notice is not None
-            assert not isinstance(found.notice, Unreadable)
+            assert not isinstance(found.notice, Unreadable | ReportNotice)
             read.append((sequence, found.notice))
         return read
 

@@ -192,7 +192,11 @@ _OF_SETTLEMENTS = {
         Posting("batch_merchants", _BALANCE, "settled:", "+merchants"),
         Posting("batch_fees", "fees:provider", _BALANCE, "+fees"),
         Posting("batch_tax", "tax:", _BALANCE, "+tax"),
-        *(Posting(f"batch_{name}", _BALANCE, f"{name}:", f"+{name}") for name in ("reserve", "unexplained")),
+        *(
+            Posting(f"batch_{name}", _BALANCE, f"{name}:", f"+{name}")
+            for name in ("reserve", "unexplained", "rounding")
+        ),
+        Posting("batch_written_off", _BALANCE, "write_off", "+written_off"),
         Posting("batch_paid_out", _BALANCE, "bank_in_transit:", "+paid_out"),
     ],
     "settlement": [

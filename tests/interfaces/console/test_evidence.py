@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import asyncpg
+
+from tallystick.flows.webhooks.inbound.envelope import sealed_part
 from tallystick.interfaces.console.app import SESSION_COOKIE
 from tallystick.interfaces.console.forms import token_for
-from tests.interfaces.console.test_record_pages import Here, filled, submit
+from tallystick.interfaces.console.words import EVIDENCE_CHARS
+from tallystick.record.sealing import delivery_row
+from tests.support.console_record import Here, filled, submit
+from tests.support.console_scene import HOSTILE
 from tests.support.database import NewDatabase
+from tests.support.inbox import SEALER
 
 
 async def readings(here: Here) -> list[tuple[Any, ...]]:
@@ -46,3 +53,60 @@ async def test_who_may_not_reads_nothing_and_leaves_no_act(new_database: NewData
             assert answer.status_code == status and "onerror" not in answer.text
         assert (await here.console.stranger().http.post(path, data={"reason": "curious"})).status_code == 401
         assert await readings(here) == []
+
+
+async def test_the_bytes_of_a_webhook_are_opened_bounded_and_masked(new_database: NewDatabase) -> None:
+    """Also of one that belongs to no payment. Whoever is limited to merchants sees no delivery: it may hold others'."""
+    async with filled(new_database) as here:
+        event_id, *_ = here.scene.event_ids
+        path = f"/console/events/{event_id}/evidence"
+        long = "x" * EVIDENCE_CHARS
+        body = f'{{"note": "{HOSTILE}", "card": "4111 1111 1111 1111", "long": "{long}", "end": "it ends"}}'
+        delivery_id = await _arrived_as(here, event_id, body.encode() + b"\xff", {"Authorization": "Basic c2VjcmV0"})
+        assert "Raw evidence" not in (await here.console.person("operator").see(_row(event_id))).text
+        grace = here.console.person("viewer", operator_id="grace", raw_evidence=True)
+        shown = await submit(grace, (await grace.see(_row(event_id))).text, path, reason="ticket 9")
+        assert shown.status_code == 200 and "&lt;img src=x onerror=alert(1)&gt;" in shown.text
+        assert "<img" not in shown.text and "4111" not in shown.text and "c2VjcmV0" not in shown.text
+        assert "it ends" not in shown.text and "more characters" in shown.text
+        saved = await submit(grace, shown.text, f"{path}/{delivery_id}")
+        assert saved.headers["content-disposition"] == f'attachment; filename="{delivery_id}.txt"'
+        assert saved.headers["content-type"] == "application/octet-stream"
+        assert "it ends" in saved.text and "4111" not in saved.text and HOSTILE in saved.text and "\\xff" in saved.text
+        read = ("operator:grace", event_id, None, None, "ticket 9")
+        assert await readings(here) == [read, read]
+
+
+async def test_whoever_is_limited_to_merchants_sees_no_delivery(new_database: NewDatabase) -> None:
+    async with filled(new_database) as here:
+        event_id = here.scene.event_ids[1]
+        await _arrived_as(here, event_id, b'{"of": "another merchant"}', {})
+        eve = here.console.person("viewer", operator_id="eve", merchants=["shop"], raw_evidence=True)
+        path = f"/console/events/{event_id}/evidence"
+        shown = await submit(eve, (await eve.see(_row(event_id))).text, path, reason="ticket 9")
+        assert shown.status_code == 200 and "ch_nobodys" in shown.text and "another merchant" not in shown.text
+        foreign = f"/console/events/{here.scene.event_ids[0]}/evidence"
+        token = token_for(eve.http.cookies[SESSION_COOKIE], foreign)
+        refused = await eve.http.post(foreign, data={"reason": "curious", "form_token": token})
+        assert refused.status_code == 404 and len(await readings(here)) == 1
+
+
+def _row(event_id: str) -> str:
+    return f"/console/dead-letters/rows/{event_id}"
+
+
+async def _arrived_as(here: Here, event_id: str, body: bytes, headers: dict[str, str]) -> str:
+    """Replace the kept bytes of an event's arrival. Returns the arrival's id."""
+    connection = await asyncpg.connect(here.database.owner_url)
+    try:
+        row = await connection.fetchrow(
+            "SELECT d.provider, d.account, d.provider_event_id, d.delivery_id FROM delivery d JOIN inbox e"
+            " USING (provider, account, provider_event_id) WHERE e.event_id = $1",
+            event_id,
+        )
+        assert row is not None
+        sealed = SEALER.seal(sealed_part(body, headers), delivery_row(*row))
+        await connection.execute("UPDATE delivery SET sealed = $1 WHERE delivery_id = $2", sealed, row["delivery_id"])
+        return str(row["delivery_id"])
+    finally:
+        await connection.close()

@@ -6,37 +6,19 @@ import csv
 import html
 import io
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
 
 import asyncpg
 import pytest
 
 from tallystick.interfaces.console.pages import alerts, cases, dead_letters, in_doubt, late_money
 from tallystick.interfaces.console.work_list import digest_of
-from tests.support.console import InsideConsole, Person, inside_console, token_on
+from tests.support.console import inside_console
 from tests.support.console_pictures import pages_of
-from tests.support.console_scene import HOSTILE, Scene, scene
-from tests.support.database import Database, NewDatabase
+from tests.support.console_record import Here, filled, submit
+from tests.support.console_scene import HOSTILE
+from tests.support.database import NewDatabase
 from tests.support.outbox import runtime_for, worker
 from tests.support.runtime import BookedProvider
-
-
-class Here(NamedTuple):
-    """A console on a filled record."""
-
-    console: InsideConsole
-    scene: Scene
-    database: Database
-
-
-@asynccontextmanager
-async def filled(new_database: NewDatabase, dead: int = 3) -> AsyncIterator[Here]:
-    database = new_database()
-    found = await scene(database, "shop", dead)
-    async with inside_console(database, BookedProvider()) as console:
-        yield Here(console, found, database)
 
 
 async def states(here: Here) -> list[str]:
@@ -46,14 +28,6 @@ async def states(here: Here) -> list[str]:
         return sorted(row["state"] for row in rows)
     finally:
         await connection.close()
-
-
-async def submit(person: Person, shown: str, action: str, **fields: str) -> Any:
-    """Send the form that goes to ``action`` with its hidden fields, some of them changed."""
-    form = shown.partition(f'action="{action}"')[2].partition("</form>")[0]
-    hidden = re.findall(r'<input type="hidden" name="([a-z_]+)" value="([^"]*)">', form)
-    values = {name: html.unescape(value) for name, value in hidden}
-    return await person.http.post(action, data={**values, "form_token": token_on(shown, action), **fields})
 
 
 async def test_every_page_shows_what_there_is_and_no_markup_of_others(new_database: NewDatabase) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pytest
 import pytest_asyncio
@@ -17,6 +17,7 @@ from tallystick.access.roles import Role
 from tallystick.flows.compliance import four_eyes
 from tallystick.flows.operations import operators
 from tallystick.interfaces.console.app import SESSION_COOKIE
+from tallystick.interfaces.console.work_list import digest_of
 from tests.support.browser import PATIENCE_MS, Desk, launched, over_http, shared
 from tests.support.console import InsideConsole, inside_console
 from tests.support.console_scene import HOSTILE, Scene, scene
@@ -159,11 +160,24 @@ async def test_a_copied_cookie_opens_nothing_after(new_database: NewDatabase, br
             assert "/console/sign-in" in thief.page.url and here.scene.payment_id not in await thief.text(), path
 
 
+#: What an attacker's page does: a form of its own, sent to us.
+_SEND_FORM: Final = """([action, fields]) => {
+  const form = Object.assign(document.createElement("form"), { method: "post", action });
+  for (const [name, value] of Object.entries(fields)) {
+    form.append(Object.assign(document.createElement("input"), { name, value }));
+  }
+  document.body.append(form);
+  form.submit();
+}"""
+
+
 def _kept_in(said: list[str]) -> Callable[[ConsoleMessage], None]:
     return lambda message: said.append(message.text)
 
 
-async def test_no_page_is_shown_in_a_frame(new_database: NewDatabase, browser: Launch) -> None:
+async def test_a_foreign_page_shows_and_sends_nothing(new_database: NewDatabase, browser: Launch) -> None:
+    """The form comes from another port of the console's own host, so that the browser sends our cookie with it,
+    SameSite=Strict or not."""
     async with office(new_database, browser) as here, foreign_site() as site:
         ada = await here.seat("operator", operator_id="ada")
         for path in ("/console", "/console/sign-in", "/console/late-money/accept/preview", "/console/none"):
@@ -180,6 +194,22 @@ async def test_no_page_is_shown_in_a_frame(new_database: NewDatabase, browser: L
             assert not any(url.startswith(here.origin) for url in shown), (path, shown)
             assert any("frame" in each for each in said), said
             await framing.close()
+        sending = await ada.context.new_page()
+        same_site = site.replace("127.0.0.1", "localhost")
+        await sending.goto(f"{same_site}/", wait_until="domcontentloaded")
+        ids = here.scene.event_ids
+        fields = {"ids": ",".join(ids), "digest": digest_of("discard", ids), "key": "foreign", "reason": "free money"}
+        action = f"{here.origin}/console/dead-letters/discard"
+        await sending.evaluate(_SEND_FORM, [action, fields])
+        await sending.wait_for_url(action)
+        refused = sending.get_by_text("The form was sent by another site.")
+        await expect(refused).to_be_visible(timeout=PATIENCE_MS)
+        assert await sending.get_by_role("button", name="Sign out").count() == 1, (
+            "the browser sent the session's cookie"
+        )
+        await ada.go("/console/dead-letters")
+        shown = await ada.text()
+        assert all(each in shown for each in ids)
 
 
 async def test_what_people_write_is_letters(new_database: NewDatabase, browser: Launch) -> None:

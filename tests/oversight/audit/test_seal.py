@@ -89,7 +89,7 @@ def test_a_leaf_is_the_same_for_ever() -> None:
     salt = bytes(range(16))
     assert leaf_bytes(thing, salt) == leaf_bytes(thing_later, salt)
     assert leaf_bytes(thing, salt).decode() == (
-        '{"encoding":1,"kind":"response","merchant_id":"m","key":"k","rows":[["response",{"at":"2026-01-02T00:00:00+00:00",'
+        '{"encoding":2,"kind":"response","merchant_id":"m","key":"k","rows":[["response",{"api_version":null,"at":"2026-01-02T00:00:00+00:00",'
         '"body":{"salted":"c5f748c61f381cfd2930bb1f4d2bb46c52e12a6afd1ff09473ffc2d3ec74f436"},'
         '"idempotency_key":"k","merchant_id":"m","status":200}]]}'
     )
@@ -115,6 +115,28 @@ async def test_personal_fields_are_in_leaves_as_hashes_alone(fresh: Database) ->
     assert not any(b"private" in leaf for leaf in leaves)
     first = next(thing for thing in things if thing.leaf_key.endswith("/1"))
     assert hash_of(first, bytes(16)) != hash_of(first, bytes(15) + b"1")
+
+
+async def test_a_payment_is_a_leaf_a_change_and_a_later_attempt_moves_nothing_into_one(fresh: Database) -> None:
+    """An instruction that was sealed on its own stays so, when an attempt takes its key after that."""
+    copy = "INSERT INTO {0} SELECT (json_populate_record(t, $1::json)).* FROM {0} t WHERE {1} LIMIT 1"
+    await _payments(fresh, 1)
+    async with _pool(fresh) as pool:
+        await pool.execute(
+            copy.format("instruction", "true"), '{"idempotency_key": "later", "instruction_id": "ins_later"}'
+        )
+        await seal_all(pool)
+        kinds = [row["kind"] for row in await pool.fetch("SELECT kind FROM audit_leaf WHERE merchant_id <> ''")]
+        later = '{"attempt_id": "att_later", "idempotency_key": "later", "provider_key": "later"}'
+        await pool.execute(copy.format("attempt", "true"), later)
+        step = '{"subject_id": "att_later", "lead_version": 7}'
+        await pool.execute(copy.format("transition", "version = 1 AND stream_id IS NOT NULL"), step)
+        owner = await asyncpg.connect(fresh.owner_url)
+        async with owner.transaction():
+            report = await compare(owner, window_ms=600_000)
+        await owner.close()
+    assert sorted(kinds) == ["change", "change", "instruction"]
+    assert [each.split(" ")[0] for each in named(report)] == ["stray:"], "the step that this test made up"
 
 
 async def test_two_that_seal_at_once_make_one_tree(fresh: Database, monkeypatch: pytest.MonkeyPatch) -> None:

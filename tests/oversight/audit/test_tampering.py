@@ -107,6 +107,16 @@ WAYS = (
         ("changed: response {merchant} captured",),
     ),
     Way(
+        "remove an answer",
+        "DELETE FROM response WHERE idempotency_key = 'captured'",
+        ("removed: response {merchant} captured",),
+    ),
+    Way(
+        "move an answer in time",
+        "UPDATE response SET at = at - interval '1 day' WHERE idempotency_key = 'captured'",
+        ("removed: response {merchant} captured", "not_sealed: response {merchant} captured"),
+    ),
+    Way(
         "change what a client asked for",
         "UPDATE instruction SET request = '\\x7b7d' WHERE idempotency_key = 'captured'",
         ("changed: instruction {merchant} captured",),

@@ -214,7 +214,7 @@ def test_what_moved_is_said_with_where_it_went(facts: dict[str, Any], said: str)
         (1_200, "EUR", "12.00 EUR"),
         (5, "EUR", "0.05 EUR"),
         (-5, "EUR", "-0.05 EUR"),
-        (1_200, "JPY", "1200 JPY"),
+        (1_200, "JPY", "1,200 JPY"),
         (1_200, "KWD", "1.200 KWD"),
     ],
 )

@@ -14,8 +14,9 @@ import pytest
 from tallystick.lab.bench.fill import copy_chunk, prepare
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.work_lists import WORK_LISTS
 from tests.support.database import Database, NewDatabase
-from tests.support.filled_members import fill_members
+from tests.support.filled_members import fill_members, fill_waiting
 
 OF_EVERY_DAY = {
     f"{file} {name}": statement
@@ -38,6 +39,7 @@ OF_EVERY_DAY = {
         "cases.sql",
         "trends.sql",
         "work_lists.sql",
+        "work_owners.sql",
     )
     for name, statement in sql.load(file).items()
 }
@@ -151,6 +153,7 @@ def filled(new_database: NewDatabase) -> Database:
     prepare(database.owner_url, database.app_url)
     asyncio.run(copy_chunk(database.owner_url, 0, PAYMENTS))
     fill_members(database.owner_url)
+    fill_waiting(database.owner_url)
     with psycopg.connect(database.owner_url, autocommit=True) as owner:
         owner.execute("VACUUM ANALYZE")
     return database
@@ -221,3 +224,23 @@ def reads_whole(node: dict[str, Any]) -> bool:
         return node["Relation Name"] not in SMALL_TABLES
     hashed = str(node.get("Subplan Name", "")).startswith("hashed")
     return hashed or (node["Node Type"] in ("Sort", "Incremental Sort") and int(node["Plan Rows"]) > SORTED_AT_MOST)
+
+
+@pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])
+async def test_a_page_of_work_is_read_by_the_index_of_what_waits(filled: Database, mode: str) -> None:
+    """Of thousands of rows that wait. A plan that knows the filters reads the page alone, in order; one that knows none
+    may sort what waits, and no more. Alerts are as many as conditions."""
+    connection = await connect(filled.app_url, command_timeout_ms=10_000)
+    given = "null, null, null, null, null, '1970-01-01Z', '', 51, null, null"
+    try:
+        await connection.execute(f"SET plan_cache_mode = {mode}")
+        assert await connection.fetchval("SELECT count(*) > 1000 FROM inbox WHERE state = 'dead'")
+        for name in sorted({*WORK_LISTS} - {"alerts"}):
+            await connection.execute(f"PREPARE plan_of AS {OF_EVERY_DAY[f'work_lists.sql {name}']}")
+            explained = await connection.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE plan_of ({given})")
+            await connection.execute("DEALLOCATE plan_of")
+            kinds = [each["Node Type"] for each in nodes(json.loads(explained)[0]["Plan"])]
+            assert "Seq Scan" not in kinds, (name, kinds)
+            assert mode == "force_generic_plan" or "Sort" not in kinds, (name, kinds)
+    finally:
+        await connection.close()

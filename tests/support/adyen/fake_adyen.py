@@ -14,13 +14,15 @@ import hmac
 import json
 import random
 import sqlite3
-import string
 import sys
 from typing import Any
 
 from aiohttp import web
 
+from tests.support.adyen.settlement_details import new_psp, report_of, row_of
+
 API_KEY = "AQEtestkey"
+REPORT_API_KEY = "AQEreportkey"
 MERCHANT_ACCOUNT = "TallystickTEST"
 HMAC_KEY = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056"  # of Adyen's own example
 
@@ -51,10 +53,11 @@ CREATE TABLE IF NOT EXISTS payment (psp TEXT PRIMARY KEY, reference TEXT, amount
     disputed INTEGER DEFAULT 0);
 CREATE TABLE IF NOT EXISTS modification (psp TEXT PRIMARY KEY, payment TEXT, kind TEXT, reference TEXT, amount INTEGER);
 CREATE TABLE IF NOT EXISTS idempotency (key TEXT PRIMARY KEY, status INTEGER, body TEXT);
-CREATE TABLE IF NOT EXISTS event (id INTEGER PRIMARY KEY, item TEXT, told INTEGER DEFAULT 0);
+CREATE TABLE IF NOT EXISTS event (id INTEGER PRIMARY KEY, item TEXT, told INTEGER DEFAULT 0, batch INTEGER);
+CREATE TABLE IF NOT EXISTS report (name TEXT PRIMARY KEY, batch INTEGER, content TEXT);
 """
 
-TABLES = ("payment", "modification", "idempotency", "event")
+TABLES = ("payment", "modification", "idempotency", "event", "report")
 
 _EVENTS = {"captures": "CAPTURE", "cancels": "CANCELLATION", "refunds": "REFUND"}
 _FAILS = {"captures": "CAPTUREFAILS", "cancels": "CANCELFAILS", "refunds": "REFUNDFAILS"}
@@ -115,7 +118,7 @@ class Books:
         plan = PLANS.get(said["paymentMethod"]["storedPaymentMethodId"])
         if plan is None:
             return _invalid("803", "PaymentDetail not found")
-        psp, amount = _psp(), said["amount"]
+        psp, amount = new_psp(), said["amount"]
         sale = said.get("captureDelayHours") == 0
         state = plan["resultCode"]
         taken = amount["value"] if sale and state in EFFECTIVE else 0
@@ -142,7 +145,7 @@ class Books:
         if not known:
             return _invalid("167", "Original pspReference required for this operation")
         [payment] = known
-        psp, amount = _psp(), said.get("amount", {}).get("value", payment["amount"])
+        psp, amount = new_psp(), said.get("amount", {}).get("value", payment["amount"])
         values = (psp, payment_psp, kind, said["reference"], amount)
         self._db.execute("INSERT INTO modification VALUES (?, ?, ?, ?, ?)", values)
         ok = payment["method"] != _FAILS[kind] and self._possible(payment, kind, amount)
@@ -179,7 +182,7 @@ class Books:
             "eventDate": "2030-01-01T12:00:00+01:00",
             "merchantAccountCode": MERCHANT_ACCOUNT,
             "merchantReference": reference or payment["reference"],
-            "pspReference": psp or _psp(),
+            "pspReference": psp or new_psp(),
             "reason": reason,
             "success": "true" if success else "false",
         }
@@ -190,6 +193,35 @@ class Books:
             self._db.execute("UPDATE payment SET disputed = disputed + ? WHERE psp = ?", (taken, payment_psp))
         self._db.execute("INSERT INTO event (item) VALUES (?)", (json.dumps(item),))
         return item
+
+    def close(self) -> dict[str, Any]:
+        """A batch of everything that moved money since the last one; its report."""
+        sales = {row["psp"] for row in self.rows("SELECT psp FROM payment WHERE sale")}
+        rows, batch = [], random.randrange(10**9)
+        for event in self.rows("SELECT id, item FROM event WHERE batch IS NULL ORDER BY id"):
+            item = json.loads(event["item"])
+            row = (
+                None if item["eventCode"] == "REPORT_AVAILABLE" else row_of(item, is_sale=item["pspReference"] in sales)
+            )
+            self._db.execute("UPDATE event SET batch = ? WHERE id = ?", (batch, event["id"]))
+            rows += [] if row is None else [row]
+        name, content = f"settlement_detail_report_batch_{batch}.csv", report_of(rows, batch, MERCHANT_ACCOUNT)
+        self._db.execute("INSERT INTO report VALUES (?, ?, ?)", (name, batch, content))
+        return {"name": name, "batch": batch, "content": content}
+
+    def offer(self, name: str, url: str) -> None:
+        """A notification that a report is there, to be told."""
+        item = {
+            "amount": {"value": 0, "currency": "EUR"},
+            "eventCode": "REPORT_AVAILABLE",
+            "eventDate": "2030-01-01T12:00:00+01:00",
+            "merchantAccountCode": MERCHANT_ACCOUNT,
+            "merchantReference": "",
+            "pspReference": name,
+            "reason": url,
+            "success": "true",
+        }
+        self._db.execute("INSERT INTO event (item) VALUES (?)", (json.dumps(item),))
 
     def tell(self, times: int, codes: list[str], merchant: str = "") -> bytes:
         """Everything that was not told yet (of these kinds, of this merchant), in one body, each item so many times."""
@@ -231,6 +263,24 @@ def application(books: Books) -> web.Application:
     async def event(request: web.Request) -> web.Response:
         return web.json_response(books.keep(**await request.json()))
 
+    @routes.get("/reports/download/MerchantAccount/{account}/{name}")
+    async def download(request: web.Request) -> web.StreamResponse:
+        found = books.rows("SELECT content FROM report WHERE name = ?", request.match_info["name"])
+        if request.headers.get("x-api-key") != REPORT_API_KEY:
+            return web.Response(status=401)
+        if not found or request.match_info["account"] != MERCHANT_ACCOUNT:
+            return web.Response(status=404)
+        return web.Response(text=found[0]["content"], content_type="text/csv")
+
+    @routes.post("/_close")
+    async def close(_: web.Request) -> web.Response:
+        return web.json_response(books.close())
+
+    @routes.post("/_offer")
+    async def offer(request: web.Request) -> web.Response:
+        books.offer(**await request.json())
+        return web.json_response({})
+
     @routes.post("/_tell")
     async def tell(request: web.Request) -> web.Response:
         return web.Response(body=books.tell(**await request.json()))
@@ -242,15 +292,13 @@ def application(books: Books) -> web.Application:
 
     @routes.get("/_books")
     async def listed(_: web.Request) -> web.Response:
-        return web.json_response({table: books.rows(f"SELECT * FROM {table}") for table in TABLES if table != "event"})
+        return web.json_response(
+            {table: books.rows(f"SELECT * FROM {table}") for table in ("payment", "modification", "idempotency")}
+        )
 
     made = web.Application()
     made.add_routes(routes)
     return made
-
-
-def _psp() -> str:
-    return "".join(random.choices(string.ascii_uppercase, k=16))
 
 
 def _invalid(code: str, message: str) -> tuple[int, dict[str, Any]]:

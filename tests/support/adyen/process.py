@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.adyen.fake_adyen import MERCHANT_ACCOUNT
 from tests.support.polling import until_ready
 from tests.support.ports import free_port
 
@@ -60,6 +61,16 @@ class FakeAdyen:
         said = {"payment_psp": payment_psp, "code": code} | fields
         found: dict[str, Any] = json.loads(await asyncio.to_thread(self.call, "/_event", said))
         return found
+
+    async def close(self) -> dict[str, Any]:
+        """A batch of everything that moved since the last one: the name of its report, its number and content."""
+        found: dict[str, Any] = json.loads(await asyncio.to_thread(self.call, "/_close", {}))
+        return found
+
+    async def offer(self, name: str, url: str | None = None) -> None:
+        """A notification that a report is there, at its own address or at another one."""
+        where = url or f"{self.url}/reports/download/MerchantAccount/{MERCHANT_ACCOUNT}/{name}"
+        await asyncio.to_thread(self.call, "/_offer", {"name": name, "url": where})
 
     async def tell(self, *codes: str, times: int = 1, merchant_id: str = "") -> bytes:
         """A signed body of everything that was not told yet (of these events, of this merchant), each so many times."""

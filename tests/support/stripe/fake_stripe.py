@@ -22,6 +22,9 @@ from aiohttp import web
 #: Path and page of a list -> what it answers in place of the truth; None for the truth.
 ListScript = Callable[[int, dict[str, Any]], bytes | None]
 
+#: Request, parts of its path, body -> the answer to whatever is about reports.
+Reporting = Callable[[web.BaseRequest, list[str], str], web.StreamResponse]
+
 
 class FakeStripe:
     """Books and switches. ``lose``: so many answers to calls that move money are not given, though the effect stands.
@@ -38,7 +41,9 @@ class FakeStripe:
         self.intents: list[dict[str, Any]] = []
         self.refunds: list[dict[str, Any]] = []
         self.charges: list[dict[str, Any]] = []
+        self.disputes: list[dict[str, Any]] = []
         self.refuses_questions: int | None = None
+        self.reporting: Reporting | None = None
         self.posts: list[str] = []
         self.queries: list[dict[str, str]] = []
         self.url = ""
@@ -54,6 +59,8 @@ class FakeStripe:
     async def respond(self, request: web.BaseRequest) -> web.StreamResponse:
         """Every request there is."""
         parts = request.path.removeprefix("/v1/").split("/")
+        if self.reporting is not None and parts[0] in ("reporting", "files"):
+            return self.reporting(request, parts, await request.text())
         if request.method == "GET":
             return self._get(parts, dict(request.query))
         if self.refuse > 0:
@@ -92,7 +99,7 @@ class FakeStripe:
             case ["payment_intents"]:
                 return 200, self._create(said)
             case ["refunds"]:
-                return self._refund(said)
+                return 200, self.make_refund(said)
             case ["payment_intents", reference, "capture"]:
                 return self._follow(reference, "succeeded", int(said["amount_to_capture"]))
             case ["payment_intents", reference, "cancel"]:
@@ -125,7 +132,8 @@ class FakeStripe:
         intent.update(status=status, amount_received=amount, amount_capturable=0, canceled_at=canceled_at)
         return 200, intent
 
-    def _refund(self, said: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    def make_refund(self, said: dict[str, Any]) -> dict[str, Any]:
+        """A refund, whoever asked for it."""
         made = {
             "id": f"re_{uuid.uuid4().hex}",
             "object": "refund",
@@ -139,7 +147,7 @@ class FakeStripe:
             "metadata": said["metadata"],
         }
         self.refunds.append(made)
-        return 200, made
+        return made
 
     def _get(self, parts: list[str], query: dict[str, str]) -> web.StreamResponse:
         self.queries.append(query)

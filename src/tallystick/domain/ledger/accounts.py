@@ -2,7 +2,7 @@
 
 Clearing accounts (``provider:``, ``authorized:``, ``refunds_in_flight:``, ``disputes:``, ``suspense:``) return to zero
 when the provider's books and ours agree. So do the platform's own: ``provider_balance:``, ``settled:`` over all books,
-``reserve:``, ``bank_in_transit:`` and ``unexplained:``.
+``reserve:``, ``bank_in_transit:`` and ``unexplained:``. ``rounding:`` and ``write_off`` are results, and stay.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ DISPUTE_RESERVE = "dispute_reserve"  # the merchant's money that an open dispute
 MERCHANT_AVAILABLE = "merchant_available"  # what we owe the merchant, of money that was settled
 
 PROVIDER_FEES = "fees:provider"  # what providers charged us
+
+WRITE_OFF = "write_off"  # what people gave up looking for
 
 
 def provider_account(provider: str) -> str:
@@ -74,3 +76,8 @@ def bank_in_transit_account(provider: str) -> str:
 def unexplained_account(provider: str) -> str:
     """Money of rows that nobody has explained yet."""
     return f"unexplained:{provider}"
+
+
+def rounding_account(provider: str) -> str:
+    """What rows of one movement are more or less than it, by their rounding."""
+    return f"rounding:{provider}"

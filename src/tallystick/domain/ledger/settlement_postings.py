@@ -13,10 +13,12 @@ from tallystick.domain.ledger.accounts import (
     MERCHANT,
     MERCHANT_AVAILABLE,
     PROVIDER_FEES,
+    WRITE_OFF,
     bank_in_transit_account,
     provider_account,
     provider_balance_account,
     reserve_account,
+    rounding_account,
     settled_account,
     tax_account,
     unexplained_account,
@@ -34,6 +36,8 @@ _PLATFORM: Final[dict[str, tuple[Account, Account]]] = {
     "reserve": (provider_balance_account, reserve_account),
     "paid_out": (provider_balance_account, bank_in_transit_account),
     "unexplained": (provider_balance_account, unexplained_account),
+    "rounding": (provider_balance_account, rounding_account),
+    "written_off": (provider_balance_account, lambda _: WRITE_OFF),
 }
 
 

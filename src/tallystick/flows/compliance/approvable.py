@@ -15,6 +15,7 @@ from tallystick.flows.compliance import four_eyes
 from tallystick.flows.compliance.four_eyes import PERSON, Approvable, Approval, ApprovalRequest
 from tallystick.flows.operations import disputed_money, late_money, operators
 from tallystick.flows.operations.acts import once, recorded
+from tallystick.flows.reconciliation import by_hand
 from tallystick.flows.recovery import in_doubt
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import derived_id, new_id
@@ -128,6 +129,10 @@ async def _resolve(runtime: Runtime, asked: AskedAct) -> None:
     )
 
 
+async def _resolve_row(runtime: Runtime, asked: AskedAct) -> None:
+    await by_hand.resolve(runtime, asked)
+
+
 async def _state(runtime: Runtime, asked: AskedAct) -> None:
     said = asked.arguments
     await disputed_money.state(
@@ -148,6 +153,12 @@ APPROVABLE: Final[Mapping[str, Approvable]] = {
     ),
     "dispute.state_amount": Approvable(
         act="dispute.state_amount", look=_disputed, perform=_as_asked("dispute.state_amount", _state)
+    ),
+    "settlement_row.match": Approvable(
+        act="settlement_row.match", look=by_hand.look, perform=_as_asked("settlement_row.match", _resolve_row)
+    ),
+    "settlement_row.write_off": Approvable(
+        act="settlement_row.write_off", look=by_hand.look, perform=_as_asked("settlement_row.write_off", _resolve_row)
     ),
 }
 

@@ -10,15 +10,18 @@ from typing import Final
 
 from asyncpg import UniqueViolationError
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tallystick.decisions.provider_fees import fee_check
-from tallystick.decisions.settlement_matching import FileMatcher, Match
+from tallystick.decisions.settlement_match import FeesOf, Match
+from tallystick.decisions.settlement_matching import FileMatcher
 from tallystick.decisions.settlements import PLATFORM, EvidenceSum
 from tallystick.domain.errors import TallystickError
 from tallystick.domain.fee_schedule import FeeSchedule
 from tallystick.domain.settlement import PART_OF_KIND, Part
 from tallystick.domain.settlement_evidence import Evidence
 from tallystick.domain.settlement_file import SettlementFile
+from tallystick.domain.settlement_row import SettlementRow
 from tallystick.flows.runtime import Runtime
 from tallystick.record.postgres.settlement_evidence import Comparing, EvidenceSet, digest_input
 
@@ -58,6 +61,11 @@ async def compare_file(runtime: Runtime, file_id: str, actor: str) -> Compared:
         return Compared()
 
 
+def _fees(row: SettlementRow, schedules: Sequence[FeeSchedule]) -> FeesOf:
+    """The fee of the row, were its gross amount this."""
+    return lambda gross: fee_check(row if gross == row.gross else replace(row, gross=gross), schedules)
+
+
 class _Writer:
     """Writes the evidence of one file."""
 
@@ -76,7 +84,7 @@ class _Writer:
             return Compared()
         matcher = FileMatcher()
         async for row, found in self._comparing.rows(self._file.provider, self._file.account, batches):
-            match = matcher.add(row, found, fee_check(row, schedules))
+            match = matcher.add(row, found, _fees(row, schedules))
             if match is not None:
                 await self._add(match)
         for match in matcher.rest():
@@ -92,10 +100,12 @@ class _Writer:
         self._digests.setdefault(name, []).append((evidence.position, hashlib.sha256(digest_input(evidence)).digest()))
         self._nets[name] = self._nets.get(name, 0) + evidence.net
         merchant = evidence.merchant_id if evidence.part in _OF_MERCHANTS else None
-        sums = self._sums.setdefault(name, {}).setdefault((merchant or PLATFORM, evidence.part), [0, 0, 0, 0])
+        sums = self._sums.setdefault(name, {}).setdefault((merchant or PLATFORM, evidence.part), [0, 0, 0, 0, 0, 0])
         sums[0] += 1
-        sums[1] += evidence.gross
+        sums[1] += evidence.gross - evidence.rounding - evidence.written_off
         sums[3 if evidence.kind == "tax" else 2] += evidence.fee
+        sums[4] += evidence.rounding
+        sums[5] += evidence.written_off
         reason = (evidence.status, evidence.reason)
         self._by_reason[reason] = self._by_reason.get(reason, 0) + 1
         self._piece.append(evidence)
@@ -112,11 +122,22 @@ class _Writer:
             rows=len(digests),
             net=self._nets.get(name, 0),
             root=hashlib.sha256(b"".join(digest for _, digest in digests)).hexdigest(),
-            sums=[
-                EvidenceSum(merchant_id=merchant, part=part, rows=rows, gross=gross, fee=fee, tax=tax)
-                for (merchant, part), (rows, gross, fee, tax) in sorted(self._sums.get(name, {}).items())
-            ],
+            sums=[_sum(merchant, part, sums) for (merchant, part), sums in sorted(self._sums.get(name, {}).items())],
         )
+
+
+def _sum(merchant_id: str, part: Part, sums: Sequence[int]) -> EvidenceSum:
+    rows, gross, fee, tax, rounding, written_off = sums
+    return EvidenceSum(
+        merchant_id=merchant_id,
+        part=part,
+        rows=rows,
+        gross=gross,
+        fee=fee,
+        tax=tax,
+        rounding=rounding,
+        written_off=written_off,
+    )
 
 
 def evidence_of(match: Match, file: SettlementFile, actor: str, at: datetime) -> Evidence:
@@ -130,8 +151,8 @@ def evidence_of(match: Match, file: SettlementFile, actor: str, at: datetime) ->
         currency=row.currency,
         kind=row.kind,
         row_key=row.row_key,
-        gross=row.gross,
-        fee=row.fee,
+        gross=row.gross + match.fee_in_amount,
+        fee=row.fee + match.fee_in_amount,
         net=row.net,
         status=match.status,
         reason=match.reason,
@@ -150,6 +171,9 @@ def evidence_of(match: Match, file: SettlementFile, actor: str, at: datetime) ->
         row_reference=row.reference,
         payment_reference=row.payment_reference,
         compared=match.compared,
+        tolerance=match.tolerance,
+        rounding=match.rounding,
+        further=match.further,
         fee_expected=match.fee.expected,
         fee_unchecked=match.fee.unchecked,
         fee_schedule_version=match.fee.schedule_version,

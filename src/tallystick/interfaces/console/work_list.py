@@ -6,10 +6,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlencode
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tallystick.access.roles import Right
 from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
@@ -19,7 +20,7 @@ from tallystick.interfaces.console.forms import Form
 from tallystick.interfaces.console.page import ROOT, Answer, Group, PageRequest, Redirect, Refused, View
 from tallystick.interfaces.console.words import Words
 from tallystick.kit.ids import new_id
-from tallystick.oversight.console import SavedFilter, WorkFilter, WorkItem, WorkList, WorkReads
+from tallystick.oversight.console import OWNED_LISTS, SavedFilter, WorkFilter, WorkItem, WorkList, WorkReads
 
 #: Rows of one page: as many as a person reads.
 PAGE_ROWS: Final = 50
@@ -37,7 +38,7 @@ _VALUE_CHARS: Final = 200
 NOTES: Final = 50
 
 #: The filters of every list, in the order of the form.
-_FILTERS: Final = ("merchant", "provider", "kind", "own")
+_FILTERS: Final = ("merchant", "provider", "kind", "own", "owner")
 
 Do = Callable[[Runtime, AskedAct, Mapping[str, str]], Awaitable[OperatorAct]]
 
@@ -79,7 +80,8 @@ class ListAct(Struct, frozen=True, kw_only=True):
 class WorkPage(Struct, frozen=True, kw_only=True):
     """A list. ``name``: in addresses; ``kind`` and ``own``: what these filters are called; ``choices``: values of one
     filter, where it has few. ``says``: what these rows are, and what to do. ``empty``: what it means that there are
-    none. ``leads``: links from one row to what is behind it."""
+    none. ``leads``: links from one row to what is behind it. ``evidence``: where a row's raw evidence is,
+    by its id."""
 
     name: str
     work: WorkList
@@ -94,6 +96,14 @@ class WorkPage(Struct, frozen=True, kw_only=True):
     group: Group = "Waiting"
     detail: Callable[[PageRequest, WorkItem], Awaitable[Sequence[tuple[str, str]]]] | None = None
     leads: Callable[[WorkItem], Sequence[tuple[str, str]]] | None = None
+    evidence: Callable[[str], str] | None = None
+
+    @property
+    def owner_filter(self) -> Literal["own", "owner"] | None:
+        """Which filter asks for an owner: a case has its own in its row. None: it cannot be asked for."""
+        if self.own == "owner":
+            return "own"
+        return "owner" if self.work in OWNED_LISTS else None
 
     @property
     def path(self) -> str:
@@ -104,15 +114,16 @@ class WorkPage(Struct, frozen=True, kw_only=True):
 def work_filter(request: PageRequest) -> WorkFilter:
     """The filters of an address, within what the viewer may see."""
     named = {name: request.query.get(name, "").strip()[:_VALUE_CHARS] or None for name in _FILTERS}
-    if request.query.get("own") == "" and "nobody" in request.query:
-        named["own"] = ""
+    for name in ("own", "owner"):
+        if request.query.get(name) == "" and "nobody" in request.query:
+            named[name] = ""
     return WorkFilter(merchants=request.viewer.merchants, **named)
 
 
 def query_of(which: WorkFilter, **more: str) -> str:
     """Filters as they stand in an address; what is not set is left out."""
     named = {name: value for name in _FILTERS if (value := getattr(which, name)) is not None}
-    return urlencode({**named, **({"nobody": "1"} if which.own == "" else {}), **more})
+    return urlencode({**named, **({"nobody": "1"} if "" in (which.own, which.owner) else {}), **more})
 
 
 def reads(request: PageRequest) -> WorkReads:
@@ -138,6 +149,7 @@ async def list_page(page: WorkPage, request: PageRequest) -> Answer:
             "query": query_of(which),
             "following": following,
             "begun": after is not None,
+            "owned_by": _owned_by(page, which, request),
             "saved": await trends.filters(request.viewer.operator_id, page.name),
             "acts": acts_of(page, request),
             "w": Words(request.runtime.clock.now()),
@@ -168,6 +180,8 @@ async def item_page(page: WorkPage, request: PageRequest) -> Answer:
             "acts": acts if found else (),
             "digests": {each.name: digest_of(each.name, [item_id]) for each in acts},
             "keys": {each.name: new_id("opa") for each in acts},
+            "evidence_path": page.evidence(item_id) if page.evidence and request.viewer.may("raw_evidence") else None,
+            "evidence_key": new_id("opa"),
             "may_note": request.viewer.may("act"),
             "note_key": new_id("opa"),
             "w": Words(request.runtime.clock.now()),
@@ -225,6 +239,15 @@ def digest_of(act: str, ids: Sequence[str]) -> str:
 def acts_of(page: WorkPage, request: PageRequest) -> list[ListAct]:
     """Those that the viewer may do."""
     return [each for each in page.acts if request.viewer.may(each.right)]
+
+
+def _owned_by(page: WorkPage, which: WorkFilter, request: PageRequest) -> list[tuple[str, str, bool]]:
+    """(label, filters, whether they are these) of the viewer's rows and of nobody's; the other filters stay."""
+    if page.owner_filter is None:
+        return []
+    wanted = (("mine", request.viewer.actor), ("nobody's", ""))
+    now = getattr(which, page.owner_filter)
+    return [(label, query_of(replace(which, **{page.owner_filter: who})), now == who) for label, who in wanted]
 
 
 def _after(item: WorkItem) -> str:

@@ -10,7 +10,7 @@ import base64
 import binascii
 import hashlib
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -22,8 +22,8 @@ from msgspec import Struct
 from tallystick.domain.errors import TallystickError
 from tallystick.oversight.audit.merkle import HASH_BYTES
 
-HEAD_TITLE: Final = "tallystick head 1"
-CHECKPOINT_TITLE: Final = "tallystick checkpoint 1"
+HEAD_TITLE: Final = "tallystick head 2"
+CHECKPOINT_TITLE: Final = "tallystick checkpoint 2"
 
 #: Of the first head, which follows none.
 NO_HEAD: Final = "-"
@@ -168,21 +168,41 @@ def digest(text: str | bytes) -> str:
     return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
 
 
+class LeafPart(Struct, frozen=True, array_like=True, order=True):
+    """A part of a leaf that is named on its own: a change, an instruction or an answer, by its key, with the first
+    digits of its hash."""
+
+    kind: str
+    key: str
+    tag: str
+
+
 class LeafName(Struct, frozen=True, array_like=True):
-    """A leaf in a head's list: what it is of, and its hash in hexadecimal."""
+    """A leaf in a head's list: what it is of, and its hash in hexadecimal. ``parts``: none where it has one alone."""
 
     kind: str
     merchant_id: str
     key: str
     hash: str
+    parts: tuple[LeafPart, ...] = ()
 
+    def names(self) -> Iterator[tuple[str, str, str]]:
+        """(kind, merchant, key) of everything in it."""
+        if not self.parts:
+            yield self.kind, self.merchant_id, self.key
+        for part in self.parts:
+            yield part.kind, self.merchant_id, part.key
+
+
+#: Of zlib. A list is hashes for the most part: the level above 1 costs 7 µs a leaf, and saves a twentieth.
+_LEVEL: Final = 1
 
 _LIST: Final = msgspec.json.Decoder(list[LeafName])
 
 
 def pack_leaves(leaves: Sequence[LeafName]) -> bytes:
     """The list as it is stored and leaves the machine: JSON, compressed."""
-    return zlib.compress(msgspec.json.encode(leaves))
+    return zlib.compress(msgspec.json.encode(leaves), _LEVEL)
 
 
 def unpack_leaves(packed: bytes) -> list[LeafName]:

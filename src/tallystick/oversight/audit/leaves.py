@@ -1,9 +1,10 @@
-"""Leaves: the canonical bytes of what is sealed. One leaf is one change, or one row of a table outside changes.
+"""Leaves: the canonical bytes of what is sealed. One leaf is one change, with the instruction and the answer that were
+written with it, or one row of a table outside changes.
 
-Encoding 1. A leaf is JSON without spaces: ``{"encoding":1,"kind":…,"merchant_id":…,"key":…,"rows":[[table,{…}],…]}``.
+Encoding 2. A leaf is JSON without spaces: ``{"encoding":2,"kind":…,"merchant_id":…,"key":…,"rows":[[table,{…}],…]}``.
 Rows stand in the order of their bytes. A row has the columns that the encoding names for its table, in alphabetical
-order, by name and as the database prints them in JSON; a column that is null is left out. So a migration that adds a
-column changes no old leaf: the next encoding names it.
+order, by name and as the database prints them in JSON, null where it has none. A migration that adds a column changes
+no leaf: the next encoding names it.
 
 What is personal, or sealed, enters as ``{"salted":"…"}``: SHA-256 over the leaf's salt (16 random bytes), the name
 ``table.column`` or ``table.column.member``, a zero byte, and the value as it stands in the row. Without the value and
@@ -16,20 +17,25 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
+from tallystick.oversight.audit.heads import LeafPart
 from tallystick.oversight.audit.merkle import leaf_hash
-from tallystick.record.postgres.audit_rows import Thing
+from tallystick.record.postgres.audit_rows import ATTACHED, Thing
 
 #: Of new leaves.
-ENCODING: Final = 1
+ENCODING: Final = 2
 
 SALT_BYTES: Final = 16
 
-#: Encoding 1: table -> the columns that enter a leaf. They are never changed: a change is the next encoding.
+#: Hexadecimal digits of a part's hash in the list of leaves: it only says which part differs. That one does is said by
+#: the leaf's own hash.
+TAG_DIGITS: Final = 16
+
+#: Encoding 2: table -> the columns that enter a leaf. They are never changed: a change is the next encoding.
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     table: tuple(sorted(columns.split()))
     for table, columns in {
@@ -151,6 +157,7 @@ NOT_SEALED: Final[Mapping[str, str]] = {
     "latency_count": "counts",
     "number_sample": "counts",
     "saved_filter": "filters that people keep",
+    "work_owner": "changes in place; the acts about it are sealed",
     "settlement_file": "its state changes in place; the acts about it are sealed",
     "settlement_digest": "made from files: which of them has these bytes",
     "settlement_batch": "made from rows, and changes in place",
@@ -169,9 +176,33 @@ _SALTED_MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
     "transition.change": tuple(name.split(".")[2] for name in sorted(SALTED) if name.startswith("transition.change."))
 }
 
+
+class _Key(Struct):
+    idempotency_key: str
+
+
+_KEY: Final = msgspec.json.Decoder(_Key)
 _ROW: Final = msgspec.json.Decoder(dict[str, Raw])
 _TEXT: Final = msgspec.json.Encoder()
 _NULL: Final = b"null"
+
+#: Table -> what reads its row, and writes it again in the encoding's order.
+_READERS: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
+    table: msgspec.json.Decoder(
+        msgspec.defstruct(f"row_of_{table}", [(column, Raw, Raw(_NULL)) for column in columns], gc=False)
+    )
+    for table, columns in COLUMNS.items()
+}
+
+#: Table -> (column, its name in salted hashes, the members that alone are hashed).
+_HASHED: Final[Mapping[str, tuple[tuple[str, str, tuple[str, ...]], ...]]] = {
+    table: tuple(
+        (column, f"{table}.{column}", _SALTED_MEMBERS.get(f"{table}.{column}", ()))
+        for column in columns
+        if f"{table}.{column}" in _SALTED_COLUMNS or f"{table}.{column}" in _SALTED_MEMBERS
+    )
+    for table, columns in COLUMNS.items()
+}
 
 
 def new_salt() -> bytes:
@@ -181,7 +212,40 @@ def new_salt() -> bytes:
 
 def leaf_bytes(thing: Thing, salt: bytes) -> bytes:
     """The canonical bytes of a leaf. Raises msgspec.DecodeError for a row that is not a JSON object."""
-    rows = sorted(b"[%s,%s]" % (_quoted(table), _row(table, document, salt)) for table, document in thing.rows)
+    return _leaf(thing, [_row(table, document, salt) for table, document in thing.rows])
+
+
+def sealed_leaf(thing: Thing, salt: bytes) -> tuple[bytes, tuple[LeafPart, ...]]:
+    """The hash of its leaf, and its parts where it has more than one. Raises msgspec.DecodeError."""
+    rows = [_row(table, document, salt) for table, document in thing.rows]
+    several = thing.kind == "change" and any(table in ATTACHED for table, _ in thing.rows)
+    return leaf_hash(_leaf(thing, rows)), _parts(thing, rows, salt) if several else ()
+
+
+def leaf_parts(thing: Thing, salt: bytes) -> tuple[LeafPart, ...]:
+    """What is named on its own in the leaf of a change: the change itself, its instruction, and its answer. Of other
+    things there are none. Raises msgspec.DecodeError."""
+    if thing.kind != "change":
+        return ()
+    return _parts(thing, [_row(table, document, salt) for table, document in thing.rows], salt)
+
+
+def _parts(thing: Thing, rows: Sequence[bytes], salt: bytes) -> tuple[LeafPart, ...]:
+    own, attached = [], []
+    for (table, document), row in zip(thing.rows, rows, strict=True):
+        if table in ATTACHED:
+            attached.append(LeafPart(table, _KEY.decode(document).idempotency_key, _tag(salt, row)))
+        else:
+            own.append(row)
+    return (LeafPart(thing.kind, thing.leaf_key, _tag(salt, *sorted(own))), *sorted(attached))
+
+
+def _tag(salt: bytes, *rows: bytes) -> str:
+    return hashlib.sha256(b"\n".join((salt, *rows))).hexdigest()[:TAG_DIGITS]
+
+
+def _leaf(thing: Thing, encoded: Sequence[bytes]) -> bytes:
+    rows = sorted(b"[%s,%s]" % (_quoted(table), row) for (table, _), row in zip(thing.rows, encoded, strict=True))
     return b'{"encoding":%d,"kind":%s,"merchant_id":%s,"key":%s,"rows":[%s]}' % (
         ENCODING,
         _quoted(thing.kind),
@@ -217,24 +281,21 @@ def salted_values(thing: Thing) -> Iterator[tuple[str, str]]:
 
 
 def _row(table: str, document: str, salt: bytes) -> bytes:
-    given = _ROW.decode(document)
-    parts = []
-    for column in COLUMNS[table]:
-        value = bytes(given.get(column, _NULL))
+    row = _READERS[table].decode(document)
+    for column, name, members in _HASHED[table]:
+        value = bytes(getattr(row, column))
         if value == _NULL:
             continue
-        name = f"{table}.{column}"
-        if name in _SALTED_COLUMNS:
-            value = _hashed(salt, name, value)
-        elif (members := _SALTED_MEMBERS.get(name)) is not None:
-            value = _with_members_hashed(salt, name, value, members)
-        parts.append(b'"%s":%s' % (column.encode(), value))
-    return b"{" + b",".join(parts) + b"}"
+        hashed = _with_members_hashed(salt, name, value, members) if members else _hashed(salt, name, value)
+        setattr(row, column, Raw(hashed))
+    return _TEXT.encode(row)
 
 
 def _with_members_hashed(salt: bytes, name: str, value: bytes, members: Sequence[str]) -> bytes:
     """The object with some of its members as hashes; an object that has none of them stays as it is written. One
     that has a member twice is hashed whole: readers differ about what it says."""
+    if b"\\" not in value and not any(b'"%s"' % member.encode() in value for member in members):
+        return value
     given = _ROW.decode(value)
     if not any(member in given for member in members):
         return value

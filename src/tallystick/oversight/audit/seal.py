@@ -35,9 +35,9 @@ from tallystick.oversight.audit.heads import (
     read_head,
     signed_by,
 )
-from tallystick.oversight.audit.leaves import hash_of, new_salt
+from tallystick.oversight.audit.leaves import new_salt, sealed_leaf
 from tallystick.oversight.audit.merkle import Peaks
-from tallystick.record.postgres.audit_rows import KINDS, AuditRows, Checkpoint, Head, Record, Thing
+from tallystick.record.postgres.audit_rows import END, KINDS, AuditRows, Checkpoint, Head, Record, Thing
 from tallystick.record.postgres.number_reads import Watch
 from tallystick.settings.load import Settings
 
@@ -109,11 +109,12 @@ class Sealer:
         now = self._clock.now()
         since = await self._since(now)
         try:
-            found, whole = await self._look(since)
+            found, until = await self._look(since)
         except (LostSeal, asyncpg.UniqueViolationError):
             return 1
-        if not whole:
-            self._behind_since = since  # the oldest came first: the next round goes on from there
+        if until is not None:
+            self._behind_since = until  # the oldest came first: the next round goes on from there
+            self._whole_window_ms = -WINDOW_EVERY_MS  # when all is sealed, what committed meanwhile is looked for
             return found
         self._behind_since, self._last_round = None, now
         return await self._go_on_sweeping()
@@ -136,15 +137,19 @@ class Sealer:
         sealed_at = now if newest is None else min(now, newest.sealed_at)
         return min(sealed_at, self._last_round or now) - self._window
 
-    async def _look(self, since: datetime) -> tuple[int, bool]:
-        """Seal what is visible since then: how much that was, and whether it was all."""
+    async def _look(self, since: datetime) -> tuple[int, datetime | None]:
+        """Seal what is visible since then: how much that was, and up to when where that was not all."""
         async with self._pool.acquire() as proxy, proxy.transaction():
             rows = AuditRows(cast(asyncpg.Connection, proxy))
             await rows.in_utc()
             record = await self._record(rows)
-            found = [await rows.unsealed(kind, since, AT_ONCE) for kind in KINDS]
-            await self._seal(rows, record, [thing for things in found for thing in things])
-        return sum(map(len, found)), all(len(things) < AT_ONCE for things in found)
+            changes = await rows.unsealed("change", since, AT_ONCE)
+            # Whether an answer stands in the leaf of a change is asked of each: of no more than these changes may have.
+            until = END if len(changes) < AT_ONCE else changes[-1].at
+            rest = [await rows.unsealed(kind, since, AT_ONCE, until) for kind in KINDS if kind != "change"]
+            await self._seal(rows, record, [thing for things in (changes, *rest) for thing in things])
+        full = [things[-1].at for things in (changes, *rest) if len(things) >= AT_ONCE]
+        return len(changes) + sum(map(len, rest)), min(full, default=None)
 
     async def _record(self, rows: AuditRows) -> Record:
         record = await rows.record()
@@ -175,9 +180,9 @@ class Sealer:
         salts = [new_salt() for _ in things]
         names = []
         for thing, salt in zip(things, salts, strict=True):
-            hashed = hash_of(thing, salt)
+            hashed, parts = sealed_leaf(thing, salt)
             peaks.append(hashed)
-            names.append(LeafName(thing.kind, thing.merchant_id, thing.leaf_key, hashed.hex()))
+            names.append(LeafName(thing.kind, thing.merchant_id, thing.leaf_key, hashed.hex(), parts))
         packed = pack_leaves(names)
         text = HeadText(
             record=record.record_id,

@@ -20,6 +20,7 @@ from msgspec import DecodeError, Struct
 
 from tallystick.kit.clock import Clock
 from tallystick.oversight.audit.anchors import Anchor
+from tallystick.oversight.audit.differences import differences_of
 from tallystick.oversight.audit.heads import (
     NO_HEAD,
     BadDocument,
@@ -133,6 +134,7 @@ class Verifier:
         self._swept_last: datetime | None = None
         self._newest: datetime | None = None
         self._waiting: list[tuple[datetime, str]] = []
+        self._changed: dict[int, dict[int, list[Thing]]] = {}
         self.report = AuditReport()
 
     async def run(self, anchors: Sequence[Anchor] = ()) -> AuditReport:
@@ -147,6 +149,8 @@ class Verifier:
                 for thing in things:
                     self._compare(thing)
                 self.report.examined += len(things)
+                if self._changed:
+                    await self._name_changed()
                 self._waiting = nsmallest(KEPT, self._waiting)
                 self._progress(self.report.examined, max(self.report.examined, self._size()))
             self._name_passed_by()
@@ -244,13 +248,48 @@ class Verifier:
         tree.seen[place.position] = 1
         sealed_at = tree.sealed_when(place.position)
         if not same:
-            detail = f"it is not what was sealed at {sealed_at:%Y-%m-%d %H:%M:%S} UTC"
-            self.report.add("changed", about, detail)
+            self._changed.setdefault(place.leaf_group, {}).setdefault(place.position, []).append(thing)
             return
         if self._newest is None or thing.at > self._newest:
             self._newest = thing.at
         if self._swept is not None and sealed_at > self._swept and thing.at < sealed_at - self._window:
             self.report.late.append(about)
+
+    async def _name_changed(self) -> None:
+        """Name what differs in the leaves of a page that do: the lists of their heads have the parts."""
+        for group, changed in self._changed.items():
+            tree = self._trees[group]
+            for number, head_end in enumerate(tree.ends):
+                begin = tree.ends[number - 1] if number else 0
+                wanted = [position for position in changed if begin <= position < head_end]
+                if not wanted:
+                    continue
+                leaves = [
+                    leaf
+                    for head in await self._rows.heads_between(group, number, number + 1)
+                    for leaf in _leaves_of(head)
+                ]
+                at = f"at {tree.sealed_at[number]:%Y-%m-%d %H:%M:%S} UTC"
+                for position in wanted:
+                    leaf = leaves[position - begin] if position - begin < len(leaves) else None
+                    for thing in changed[position]:
+                        self._name_one(leaf, thing, at)
+        self._changed = {}
+
+    def _name_one(self, leaf: LeafName | None, thing: Thing, at: str) -> None:
+        assert thing.place is not None, "it was compared with its leaf"
+        about = _name(thing.kind, thing.merchant_id, thing.leaf_key)
+        try:
+            found = list(differences_of(leaf, thing, thing.place.salt)) if leaf is not None else []
+        except (DecodeError, KeyError):
+            found = []
+        details = {
+            "changed": f"it is not what was sealed {at}",
+            "removed": f"it was sealed with {about} {at}, and is no part of it now",
+            "inserted": f"it was not there when {about} was sealed {at}",
+        }
+        for what, kind, key in found or [("changed", thing.kind, thing.leaf_key)]:
+            self.report.add(what, _name(kind, thing.merchant_id, key), details[what])
 
     def _note_unsealed(self, thing: Thing, about: str) -> None:
         self.report.unsealed += 1
@@ -278,8 +317,9 @@ class Verifier:
             async for head in self._rows.heads(group):
                 for leaf in _leaves_of(head):
                     if position < tree.size and not tree.seen[position]:
-                        about = _name(leaf.kind, leaf.merchant_id, leaf.key)
-                        self.report.add("removed", about, f"it is sealed in {_head_name(group, head.sequence)}")
+                        for named in leaf.names():
+                            detail = f"it is sealed in {_head_name(group, head.sequence)}"
+                            self.report.add("removed", _name(*named), detail)
                     position += 1
 
     async def _compare_outside(self, anchors: Sequence[Anchor]) -> None:
@@ -321,8 +361,8 @@ class Verifier:
             here = {tree.hash_at(position) for position in range(tree.size)}
         for leaf in unpack_leaves(leaves):
             if bytes.fromhex(leaf.hash) not in here:
-                about = _name(leaf.kind, leaf.merchant_id, leaf.key)
-                self.report.add("removed", about, f"{anchor.name} has it as sealed, and no tree here does")
+                for named in leaf.names():
+                    self.report.add("removed", _name(*named), f"{anchor.name} has it as sealed, and no tree here does")
 
 
 def _leaves_of(head: Head) -> Sequence[LeafName]:

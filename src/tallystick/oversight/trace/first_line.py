@@ -38,11 +38,11 @@ def first_line(facts: Facts) -> str:
 
 
 def money(amount: int, currency: str) -> str:
-    """An amount for people: ``12.00 EUR``."""
+    """An amount for people: ``1,200.00 EUR``."""
     digits = EXPONENTS.get(currency, 0)
     whole, part = divmod(abs(amount), 10**digits)
     sign = "-" if amount < 0 else ""
-    return f"{sign}{whole}.{part:0{digits}d} {currency}" if digits else f"{sign}{whole} {currency}"
+    return f"{sign}{whole:,}.{part:0{digits}d} {currency}" if digits else f"{sign}{whole:,} {currency}"
 
 
 def _head(facts: Facts) -> str:

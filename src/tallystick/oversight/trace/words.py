@@ -227,8 +227,13 @@ ACTS: Final[Mapping[str, str]] = {
     "operator.disable": "operator disabled",
     "operator.reset": "operator's credentials reset",
     "evidence.read": "raw evidence read",
+    "work.take": "waiting work taken",
+    "work.hand_on": "waiting work handed on",
+    "work.give_back": "waiting work given back",
     "fee_schedule.set": "fee schedule set",
     "settlement_file.withdraw": "settlement file withdrawn",
+    "settlement_row.match": "settlement row matched by hand",
+    "settlement_row.write_off": "settlement row written off",
 }
 
 #: Kinds of ledger rows.
@@ -272,6 +277,8 @@ ACCOUNTS: Final[Mapping[str, str]] = {
     "tax": "taxes charged by {}",
     "bank_in_transit": "on its way from {} to the bank",
     "unexplained": "unexplained at {}",
+    "rounding": "rounding at {}",
+    "write_off": "written off",
 }
 
 

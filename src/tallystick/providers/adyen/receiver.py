@@ -31,6 +31,7 @@ from tallystick.domain.notices import (
     ChargeNotice,
     Notice,
     RefundNotice,
+    StoredNotice,
     UnknownNotice,
 )
 from tallystick.domain.subjects import Operation
@@ -42,6 +43,7 @@ from tallystick.providers.adyen.items import Item, amount_of, amount_that_is_not
 from tallystick.providers.adyen.loose_json import elements, members
 from tallystick.providers.adyen.read_fields import ITEM
 from tallystick.providers.adyen.reference import Reference, read_reference
+from tallystick.providers.adyen.reports import report_of
 from tallystick.providers.adyen.signed_text import is_readable, signed_text_of
 from tallystick.providers.json_bytes import ILL_FORMED, said_in
 from tallystick.providers.receiver import (
@@ -130,6 +132,8 @@ class AdyenReceiver:
         reference, notice = read_reference(item.merchant_reference), None
         if item.merchant_account_code == self._merchant_account:
             translate = _TRANSLATIONS.get(item.event_code)
+            if item.event_code == "REPORT_AVAILABLE":
+                return _named(item, reference, report_of(item), _digest(raw))
             notice = _not_translated(item) if translate is None else translate(item, reference)
         elif reference is not None:
             raise CannotRead("an item of another merchant account, with a reference of ours")
@@ -206,7 +210,7 @@ def _digest(item: bytes) -> bytes:
     return hashlib.sha256(msgspec.json.encode(said, order="sorted")).digest()
 
 
-def _named(item: Item, reference: Reference | None, notice: Notice | None, digest: bytes) -> Notification:
+def _named(item: Item, reference: Reference | None, notice: StoredNotice | None, digest: bytes) -> Notification:
     return Notification(
         provider_event_id=f"{item.event_code}:{item.psp_reference}:{'true' if item.succeeded else 'false'}",
         type=item.event_code,

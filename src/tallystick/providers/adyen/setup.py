@@ -17,6 +17,7 @@ from tallystick.settings.sections import ConnectorSettings
 if TYPE_CHECKING:
     from tallystick.providers.adyen.calls import AdyenProvider
     from tallystick.providers.adyen.receiver import AdyenReceiver
+    from tallystick.providers.adyen.reports import AdyenReports
 
 #: Adyen keeps idempotency keys for 31 days at least; a week is longer than anything here is in doubt unseen.
 KEY_LIFETIME_MS: Final = 604_800_000
@@ -43,6 +44,12 @@ class AdyenSettings(ConnectorSettings):
     merchant_account: Annotated[
         str | None, text("The merchant account at Adyen: calls are made for it, and only its webhooks are taken.")
     ] = None
+    report_api_key: Annotated[
+        str | None, secret("The API key of the report user, who may download reports. Unset: reports are not fetched.")
+    ] = None
+    reports_url: Annotated[
+        str, text("Where reports are downloaded; live ones are at https://ca-live.adyen.com. No other host is asked.")
+    ] = "https://ca-test.adyen.com"
     account: Annotated[str, text("The account's name in webhook paths.")] = "main"
     hmac_keys: Annotated[
         str | None,
@@ -53,8 +60,9 @@ class AdyenSettings(ConnectorSettings):
     ] = None
 
     def faults(self) -> Iterator[str]:
-        if not is_http_url(self.api_url):
-            yield self.fault("api_url", "expected https://…")
+        for name in ("api_url", "reports_url"):
+            if not is_http_url(getattr(self, name)):
+                yield self.fault(name, "expected https://…")
         keys = [] if self.hmac_keys is None else self.hmac_keys.split(",")
         if not all(_HMAC_KEY.fullmatch(key.strip()) for key in keys):
             yield self.fault("hmac_keys", "expected one or more keys in hexadecimal, separated by commas")
@@ -100,6 +108,21 @@ def receiver(settings: Settings, _: bool) -> AdyenReceiver | None:
     return AdyenReceiver(own.account, own.merchant_account, comma_list(own.hmac_keys))
 
 
+def reports(settings: Settings) -> AdyenReports | None:
+    """Where its reports are fetched, where there is a key of a report user and a merchant account."""
+    own = settings.connector(AdyenSettings)
+    if own.report_api_key is None or own.merchant_account is None:
+        return None
+    from tallystick.providers.adyen.reports import AdyenReports
+
+    return AdyenReports(
+        api_key=own.report_api_key,
+        reports_url=own.reports_url,
+        merchant_account=own.merchant_account,
+        account=own.account,
+    )
+
+
 def moves_money(settings: Settings) -> bool:
     """Whether there is a key to Adyen."""
     return settings.connector(AdyenSettings).api_key is not None
@@ -135,4 +158,5 @@ ADYEN: Final = ProviderSetup(
     exponents=exponents,
     event_codes=event_codes,
     is_live=is_live,
+    reports=reports,
 )

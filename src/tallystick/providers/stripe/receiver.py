@@ -18,7 +18,15 @@ import msgspec
 from msgspec import Raw, Struct
 
 from tallystick.domain.dispute_movement import Funds
-from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
+from tallystick.domain.notices import (
+    AttemptNotice,
+    ChargeNotice,
+    DisputeNotice,
+    Notice,
+    RefundNotice,
+    ReportNotice,
+    StoredNotice,
+)
 from tallystick.domain.verdicts import Approved, Reversed, Unknown
 from tallystick.providers.contract_drift import version_of
 from tallystick.providers.json_bytes import ILL_FORMED, said_in
@@ -47,6 +55,7 @@ from tallystick.providers.stripe.objects import (
     standing,
 )
 from tallystick.providers.stripe.read_fields import event_drift
+from tallystick.providers.stripe.reports import IMPORTED, RUN, Run
 
 #: Stripe's own libraries reject older signatures.
 TOLERANCE_MS: Final = 300_000
@@ -75,6 +84,7 @@ _EVENT: Final = msgspec.json.Decoder(_Event)
 _INTENT: Final = msgspec.json.Decoder(Intent)
 _REFUND: Final = msgspec.json.Decoder(Refund)
 _DISPUTE: Final = msgspec.json.Decoder(Dispute)
+_RUN: Final = msgspec.json.Decoder(Run)
 
 
 class _Subject(Struct, frozen=True):
@@ -149,7 +159,8 @@ def _foreign_charge(body: bytes) -> str | None:
 def _notification(body: bytes) -> Notification:
     event = _EVENT.decode(body)
     occurred_at = moment(event.created) if isinstance(event.created, int) else None
-    subject, notice = _Subject(), None
+    subject = _Subject()
+    notice: StoredNotice | None = None
     if event.data is not None:
         subject = _subject(event.data.object)
         translate = _TRANSLATIONS.get(event.type)
@@ -179,6 +190,13 @@ def _digest(event: _Event) -> bytes:
         bytes(event.data.object if event.data else b""),
     )
     return hashlib.sha256(b"\x1f".join(said)).digest()
+
+
+def _report(_: str, thing: Raw, __: datetime | None) -> ReportNotice | None:
+    """A run that can be imported has ended. What it is is asked for by its name."""
+    run = _RUN.decode(thing)
+    wanted = run.status == "succeeded" and run.report_type.startswith(IMPORTED) and RUN.fullmatch(run.id)
+    return ReportNotice(report=run.id) if wanted else None
 
 
 def _subject(thing: Raw) -> _Subject:
@@ -267,7 +285,8 @@ _FUNDS: Final[Mapping[str, Funds]] = {
     "charge.dispute.funds_withdrawn": "withdrawn",
 }
 
-_TRANSLATIONS: Final[Mapping[str, Callable[[str, Raw, datetime | None], Notice | None]]] = {
+_TRANSLATIONS: Final[Mapping[str, Callable[[str, Raw, datetime | None], StoredNotice | None]]] = {
+    "reporting.report_run.succeeded": _report,
     **dict.fromkeys(_STANDS, _charge),
     "charge.refund.updated": _refund,
     "refund.created": _refund,

@@ -15,6 +15,7 @@ from tallystick.settings.sections import ConnectorSettings
 if TYPE_CHECKING:
     from tallystick.providers.stripe.calls import StripeProvider
     from tallystick.providers.stripe.receiver import StripeReceiver
+    from tallystick.providers.stripe.reports import StripeReports
 
 #: How keys of live mode begin, secret and restricted (docs.stripe.com/keys).
 LIVE_KEYS: Final = ("sk_live_", "rk_live_")
@@ -30,6 +31,9 @@ class StripeSettings(ConnectorSettings):
 
     api_key: Annotated[str | None, secret("A secret or restricted key; the connector exists only with it.")] = None
     api_url: Annotated[str, text("URL of Stripe's API; another one is for tests.")] = "https://api.stripe.com"
+    files_url: Annotated[
+        str, text("URL of Stripe's files, where reports are downloaded; another one is for tests.")
+    ] = "https://files.stripe.com"
     account: Annotated[str, text("The account's name in webhook paths.")] = "main"
     webhook_secrets: Annotated[
         str | None,
@@ -51,8 +55,9 @@ class StripeSettings(ConnectorSettings):
     ] = 86_400_000
 
     def faults(self) -> Iterator[str]:
-        if not is_http_url(self.api_url):
-            yield self.fault("api_url", "expected https://…")
+        for name in ("api_url", "files_url"):
+            if not is_http_url(getattr(self, name)):
+                yield self.fault(name, "expected https://…")
         for name in ("webhook_secrets", "payment_method_types"):
             given = getattr(self, name)
             if given is not None and has_empty_part(given):
@@ -96,6 +101,23 @@ def receiver(settings: Settings, _: bool) -> StripeReceiver | None:
     return StripeReceiver(own.account, comma_list(own.webhook_secrets))
 
 
+def reports(settings: Settings) -> StripeReports | None:
+    """Where its reports are fetched, where there is a key: it needs the right to read and write reports."""
+    own = settings.connector(StripeSettings)
+    if own.api_key is None:
+        return None
+    from tallystick.providers.shared import connector_http
+    from tallystick.providers.stripe.reports import StripeReports
+
+    return StripeReports(
+        connector_http(settings, own.api_url),
+        api_key=own.api_key,
+        api_url=own.api_url,
+        files_url=own.files_url,
+        account=own.account,
+    )
+
+
 def moves_money(settings: Settings) -> bool:
     """Whether there is a key to Stripe."""
     return settings.connector(StripeSettings).api_key is not None
@@ -129,4 +151,5 @@ STRIPE: Final = ProviderSetup(
     exponents=exponents,
     event_codes=event_codes,
     is_live=is_live,
+    reports=reports,
 )

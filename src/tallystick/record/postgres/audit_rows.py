@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import asyncpg
@@ -42,6 +42,12 @@ _BEGINS: Final[Mapping[str, tuple[str, ...]]] = {
 
 #: Every kind of thing that is sealed.
 KINDS: Final = tuple(_BEGINS)
+
+#: What may stand in the leaf of a change: only the rest of these are things of their own.
+ATTACHED: Final = frozenset({"instruction", "response"})
+
+#: Later than every time in the record.
+END: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 #: Heads in one read: each has the list of its leaves.
 _HEADS_AT_ONCE: Final = 20
@@ -121,9 +127,10 @@ class AuditRows:
         assert found is not None, "it was written, or was there"
         return found
 
-    async def unsealed(self, kind: str, since: datetime, limit: int) -> list[Thing]:
-        """What is visible since then and not sealed, whole; the oldest first."""
-        return await self._things(kind, await self._connection.fetch(STATEMENTS[f"unsealed_{kind}"], since, limit))
+    async def unsealed(self, kind: str, since: datetime, limit: int, until: datetime = END) -> list[Thing]:
+        """What is visible since then and not sealed, whole; the oldest first. ``until``: of kinds in ``ATTACHED``."""
+        bounds = (since, limit, until) if kind in ATTACHED else (since, limit)
+        return await self._things(kind, await self._connection.fetch(STATEMENTS[f"unsealed_{kind}"], *bounds))
 
     async def page(
         self, kind: str, after: tuple[str, ...] | None, limit: int
@@ -157,6 +164,7 @@ class AuditRows:
                 place=_place(row),
             )
             for row in rows
+            if row["document"] is not None
         ]
         if kind == "change":
             await self._add_parts(things, rows)
@@ -165,7 +173,7 @@ class AuditRows:
     async def _add_parts(self, things: Sequence[Thing], rows: Sequence[asyncpg.Record]) -> None:
         if not rows:
             return
-        leads = [(row["merchant_id"], row["subject_id"], row["version"], row["stream_id"]) for row in rows]
+        leads = [(row["merchant_id"], row["subject_id"], row["version"], row["stream_id"], row["at"]) for row in rows]
         by_lead = {lead[:3]: thing for lead, thing in zip(leads, things, strict=True)}
         parts = await self._connection.fetch(STATEMENTS["parts_of_changes"], *map(list, zip(*leads, strict=True)))
         for merchant_id, lead_id, lead_at, table, document in parts:

@@ -49,7 +49,8 @@ class LeasedEvent(Struct, frozen=True, kw_only=True):
 
 
 class StoredEvent(Struct, frozen=True, kw_only=True):
-    """An event with its current state."""
+    """An event with its current state. ``notice``: what it was read as, as JSON; None where that is about no
+    money."""
 
     provider: str
     account: str
@@ -68,6 +69,7 @@ class StoredEvent(Struct, frozen=True, kw_only=True):
     replays: int
     next_try_at: datetime | None
     api_version: str | None
+    notice: str | None
 
     def name(self) -> EventName:
         """Its primary key."""

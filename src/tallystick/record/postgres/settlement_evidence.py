@@ -41,7 +41,8 @@ _LONG_S: Final = 600.0
 _FETCHED: Final = 5_000
 
 _COLUMNS: Final = Evidence.__struct_fields__
-_COMPARED: Final = _COLUMNS.index("compared")
+#: Columns with JSON.
+_AS_JSON: Final = ("compared", "further")
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 
 
@@ -208,7 +209,7 @@ class Comparing:
             )
             await self._connection.executemany(
                 STATEMENTS["insert_evidence_sum"],
-                [(*name, s.merchant_id, s.part, s.rows, s.gross, s.fee, s.tax) for s in each.sums],
+                [(*name, *msgspec.structs.astuple(s)) for s in each.sums],
             )
 
 
@@ -304,7 +305,7 @@ class EvidenceBook:
     async def of_payment(self, merchant_id: str, payment_id: str) -> Sequence[Evidence]:
         """What settlement rows say of a payment."""
         found = await self._pool.fetch(STATEMENTS["evidence_of_payment"], merchant_id, payment_id)
-        return [msgspec.convert({**row, "compared": msgspec.json.decode(row["compared"])}, Evidence) for row in found]
+        return [evidence_in(row) for row in found]
 
     async def parts_of_payment(self, merchant_id: str, payment_id: str, provider: str) -> PartsOfPayment:
         """How far a payment is reconciled: one read by its key."""
@@ -353,5 +354,15 @@ _values: Callable[[Evidence], tuple[Any, ...]] = msgspec.structs.astuple
 
 
 def _record(evidence: Evidence) -> tuple[Any, ...]:
-    values = _values(evidence)
-    return (*values[:_COMPARED], _ENCODER.encode(evidence.compared).decode(), *values[_COMPARED + 1 :])
+    return tuple(
+        _ENCODER.encode(value).decode() if name in _AS_JSON and value is not None else value
+        for name, value in zip(_COLUMNS, _values(evidence), strict=True)
+    )
+
+
+def evidence_in(row: Any) -> Evidence:
+    """The evidence in a stored row."""
+    held = {name: row[name] for name in _COLUMNS}
+    for name in _AS_JSON:
+        held[name] = None if held[name] is None else msgspec.json.decode(held[name])
+    return msgspec.convert(held, Evidence)

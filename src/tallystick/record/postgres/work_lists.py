@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.structs import structs_of
+from tallystick.record.postgres.work_owners import WorkOwners
 
 STATEMENTS: Final = sql.load("work_lists.sql")
 
@@ -20,6 +21,11 @@ WorkList = Literal["in_doubt", "cases", "dead_letters", "late_money", "alerts"]
 
 WORK_LISTS: Final[tuple[WorkList, ...]] = get_args(WorkList)
 
+#: Those whose owners are rows of their own; cases and alerts have theirs in their own rows.
+OwnedList = Literal["in_doubt", "dead_letters", "late_money"]
+
+OWNED_LISTS: Final[tuple[OwnedList, ...]] = get_args(OwnedList)
+
 #: Before everything that was ever recorded.
 _BEGINNING: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
@@ -27,13 +33,14 @@ _BEGINNING: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 class WorkFilter(Struct, frozen=True, kw_only=True):
     """Which rows; None matches all. ``merchants``: those that may be seen, None is every one. ``kind``: an event's
     type, a case's category, an attempt's operation, a payment's state. ``own``: what the list filters by beside that:
-    the account, the owner (empty: nobody), the currency."""
+    the account, the owner of a case (empty: nobody), the currency. ``owner``: of the other lists (empty: nobody)."""
 
     merchants: Collection[str] | None = None
     merchant: str | None = None
     provider: str | None = None
     kind: str | None = None
     own: str | None = None
+    owner: str | None = None
 
 
 class WorkItem(Struct, frozen=True, kw_only=True):
@@ -78,6 +85,7 @@ class WorkReads:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+        self._owners = WorkOwners(pool)
 
     async def page(
         self,
@@ -89,16 +97,37 @@ class WorkReads:
         ids: Sequence[str] | None = None,
     ) -> Sequence[WorkItem]:
         """Rows after that place, the oldest first, each with its money; only those of ``ids``, where they are named."""
-        values = (*_values(which), *(after or (_BEGINNING, "")), limit, ids)
-        return await self._with_amounts(structs_of(await self._pool.fetch(STATEMENTS[of_list], *values), WorkItem))
+        owned = await self._owned(of_list, which, ids)
+        values = (*_values(which), *(after or (_BEGINNING, "")), limit, *owned)
+        items = structs_of(await self._pool.fetch(STATEMENTS[of_list], *values), WorkItem)
+        return await self._with_amounts(await self._with_owners(of_list, items))
 
     async def totals(self, of_list: WorkList, which: WorkFilter) -> Sequence[Total]:
         """How much there is of it, by currency where rows have amounts."""
-        return structs_of(await self._pool.fetch(STATEMENTS[f"{of_list}_total"], *_values(which)), Total)
+        values = (*_values(which), *await self._owned(of_list, which, None))
+        return structs_of(await self._pool.fetch(STATEMENTS[f"{of_list}_total"], *values), Total)
 
     async def notes(self, target: str, limit: int) -> Sequence[NoteRow]:
         """What people did about it and noted, the newest first."""
         return structs_of(await self._pool.fetch(STATEMENTS["notes"], target, limit), NoteRow)
+
+    async def _owned(
+        self, of_list: WorkList, which: WorkFilter, ids: Sequence[str] | None
+    ) -> tuple[Sequence[str] | None, Sequence[str] | None]:
+        """The ids to look among, and those to leave out. Owners are distributed by what they own, and events and
+        payments are not: two statements, and no join."""
+        if which.owner is None or of_list not in OWNED_LISTS:
+            return ids, None
+        owned = await self._owners.owned(of_list, which.owner or None)
+        if which.owner == "":
+            return ids, owned
+        return (owned if ids is None else sorted({*owned} & {*ids})), None
+
+    async def _with_owners(self, of_list: WorkList, items: Sequence[WorkItem]) -> Sequence[WorkItem]:
+        if of_list not in OWNED_LISTS:
+            return items
+        owners = await self._owners.of(of_list, [each.item_id for each in items])
+        return [replace(each, owner=owners.get(each.item_id)) for each in items]
 
     async def _with_amounts(self, items: Sequence[WorkItem]) -> Sequence[WorkItem]:
         """Events are distributed by their providers and payments by merchants: two statements, and no join."""

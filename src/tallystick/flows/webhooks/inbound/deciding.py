@@ -17,6 +17,7 @@ from tallystick.domain.notices import (
     CaptureNotice,
     ChargeNotice,
     Notice,
+    ReportNotice,
     StoredNotice,
     Unreadable,
 )
@@ -41,7 +42,7 @@ class Deciding:
         """What a closed event comes to now, by the very same guards as at first; nothing is written. ``by``: who wants
         to know, and under which change. Its payment must be known."""
         notice = None if event.notice is None else NOTICE.decode(event.notice)
-        if notice is None or isinstance(notice, Unreadable):
+        if notice is None or isinstance(notice, Unreadable | ReportNotice):
             return NotYet("its bytes cannot be read, or say nothing about money")
         notice = self._runtime.words.screened_stored(notice, event.provider, event.account)
         payment = stored.payment

@@ -21,6 +21,7 @@ from tallystick.domain.errors import OutcomeUnknown, Overloaded
 from tallystick.domain.measures import EVENT_TIME, EVENT_TRIES
 from tallystick.domain.notices import (
     Notice,
+    ReportNotice,
     StoredNotice,
     UnknownNotice,
     Unreadable,
@@ -129,6 +130,8 @@ class Handler:
         if notice is None:
             silent = Decided("unknown_type", reason=_why_silent(event))
             return await self._tries.acknowledge(event, silent, None, started_at)
+        if isinstance(notice, ReportNotice):
+            return await self._report(event, notice, started_at)
         if isinstance(notice, Unreadable):
             return await self._not_read(event, notice, started_at)
         notice = self._runtime.words.screened_stored(notice, event.provider, event.account)
@@ -163,6 +166,15 @@ class Handler:
                 return done
             stored, newest = await self._loaded(stored), None
         raise RuntimeError("lost every race")
+
+    async def _report(self, event: LeasedEvent, notice: ReportNotice, started_at: datetime) -> str:
+        """A report is noted first, and then the event is acknowledged: noted twice, it is one."""
+        actor = f"provider:{event.provider}"
+        await self._runtime.stores.settlement_reports.add(
+            event.provider, event.account, notice.report, notice.url, actor
+        )
+        noted = Decided("unknown_type", reason="it offers a settlement report, which is fetched")
+        return await self._tries.acknowledge(event, noted, None, started_at)
 
     async def _loaded(self, stored: PaymentSnapshot) -> PaymentSnapshot:
         """The same payment as it is now."""

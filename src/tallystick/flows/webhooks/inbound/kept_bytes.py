@@ -78,23 +78,35 @@ class KeptBytes:
         """Headers and body of the event's first arrival. Those of several events in one delivery are kept once."""
         deliveries = await self._inbox.deliveries(event.name())
         first = next((each for each in deliveries if each.result == "first"), None)
-        sealed = None if first is None else await self._inbox.sealed(event.name(), first.delivery_id)
-        if first is None or sealed is None:
+        if first is None:
             raise NotReadable("its bytes are not there")
-        headers, body = self._opened(event.name(), first.delivery_id, sealed)
-        elsewhere = headers.get(KEPT_WITH)
-        if elsewhere is None or body:  # with a body of its own it is a header that somebody sent
-            return headers, body
-        kept = await self._inbox.delivery_named(event.provider, event.account, elsewhere)
-        if kept is None:
-            raise NotReadable(f"its bytes are kept with {elsewhere}, which is not there")
-        return self._opened(kept[0], elsewhere, kept[1])
+        return await opened_arrival(self._inbox, self._sealer, event.name(), first.delivery_id)
 
-    def _opened(self, name: EventName, delivery_id: str, sealed: bytes) -> tuple[Mapping[str, str], bytes]:
-        try:
-            return unsealed_part(self._sealer.open(sealed, delivery_row(*name, delivery_id)))
-        except SealBroken as error:
-            raise NotReadable(f"its bytes cannot be opened: {error}") from None
+
+async def opened_arrival(
+    inbox: Inbox, sealer: Sealer, name: EventName, delivery_id: str
+) -> tuple[Mapping[str, str], bytes]:
+    """Headers and body of one arrival of an event. Those of several events in one delivery are kept once. Raises
+    NotReadable."""
+    sealed = await inbox.sealed(name, delivery_id)
+    if sealed is None:
+        raise NotReadable("its bytes are not there")
+    headers, body = _opened(sealer, name, delivery_id, sealed)
+    elsewhere = headers.get(KEPT_WITH)
+    if elsewhere is None or body:  # with a body of its own it is a header that somebody sent
+        return headers, body
+    provider, account, _ = name
+    kept = await inbox.delivery_named(provider, account, elsewhere)
+    if kept is None:
+        raise NotReadable(f"its bytes are kept with {elsewhere}, which is not there")
+    return _opened(sealer, kept[0], elsewhere, kept[1])
+
+
+def _opened(sealer: Sealer, name: EventName, delivery_id: str, sealed: bytes) -> tuple[Mapping[str, str], bytes]:
+    try:
+        return unsealed_part(sealer.open(sealed, delivery_row(*name, delivery_id)))
+    except SealBroken as error:
+        raise NotReadable(f"its bytes cannot be opened: {error}") from None
 
 
 def read_again_of(name: EventName, event_id: str, envelope: Envelope, actions: ActionSeal) -> ReadAgain:

@@ -8,7 +8,8 @@ from typing import Final
 from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.flows.operations.acts import recorded
 from tallystick.flows.runtime import Runtime
-from tallystick.interfaces.console.page import PageRequest
+from tallystick.interfaces.console.owner_acts import owner_acts
+from tallystick.interfaces.console.page import ROOT, PageRequest
 from tallystick.interfaces.console.words import at, bounded, spoken
 from tallystick.interfaces.console.work_list import ListAct, WorkPage
 from tallystick.interfaces.console.work_pages import pages_of
@@ -73,8 +74,10 @@ PAGE: Final = WorkPage(
             do=discard,
             careful=True,
         ),
+        *owner_acts("dead_letters"),
     ),
     detail=detail,
+    evidence=lambda event_id: f"{ROOT}/events/{event_id}/evidence",
 )
 
 PAGES: Final = pages_of(PAGE)

@@ -9,6 +9,7 @@ from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.flows.operations.acts import recorded
 from tallystick.flows.recovery import in_doubt
 from tallystick.flows.runtime import Runtime
+from tallystick.interfaces.console.owner_acts import owner_acts
 from tallystick.interfaces.console.page import PageRequest
 from tallystick.interfaces.console.work_list import Field, ListAct, WorkPage
 from tallystick.interfaces.console.work_pages import pages_of
@@ -70,6 +71,7 @@ PAGE: Final = WorkPage(
                 Field(name="reference", label="The provider's reference, where the record lacks it", required=False),
             ),
         ),
+        *owner_acts("in_doubt"),
     ),
     detail=detail,
 )

@@ -9,6 +9,7 @@ from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.flows.operations import late_money
 from tallystick.flows.operations.acts import recorded
 from tallystick.flows.runtime import Runtime
+from tallystick.interfaces.console.owner_acts import owner_acts
 from tallystick.interfaces.console.work_list import ListAct, WorkPage
 from tallystick.interfaces.console.work_pages import pages_of
 
@@ -55,6 +56,7 @@ PAGE: Final = WorkPage(
             fresh=True,
             careful=True,
         ),
+        *owner_acts("late_money"),
     ),
 )
 

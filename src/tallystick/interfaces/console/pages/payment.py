@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-import msgspec
-
 from tallystick.domain.lifecycles.table import NEW
-from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.flows.payments.attempts import fetch_verdict
-from tallystick.interfaces.console.acting import act_once
-from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Refused, View
+from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, View
 from tallystick.interfaces.console.payment_timeline import LANES, parts_of
 from tallystick.interfaces.console.state_graph import state_graph
-from tallystick.interfaces.console.words import Words, bounded, bounded_lines
+from tallystick.interfaces.console.trace_of_payment import rows_of
+from tallystick.interfaces.console.words import Words
 from tallystick.kit.ids import new_id
-from tallystick.oversight.console import TraceRows, merchant_of, trace_rows
+from tallystick.oversight.console import TraceRows
 from tallystick.oversight.trace.payment import PaymentTrace, rebuilt_trace, trace_of
 from tallystick.oversight.trace.rebuild import ProvidersWord
 
@@ -26,53 +23,18 @@ ASKED: Final = 10
 
 async def payment(request: PageRequest) -> Answer:
     """From durable rows alone."""
-    rows = await _rows(request)
+    rows = await rows_of(request)
     return _view(request, rows, trace_of(rows, request.runtime.settings), asked=False)
 
 
 async def ask(request: PageRequest) -> Answer:
     """What the provider says of it now, beside the record. Nothing is recorded of the answer."""
-    rows = await _rows(request)
+    rows = await rows_of(request)
     attempts = [each.attempt for each in rows.record.attempts][-ASKED:]
     word: list[ProvidersWord] = [
         (attempt, await fetch_verdict(request.runtime, rows.record.payment, attempt)) for attempt in attempts
     ]
     return _view(request, rows, rebuilt_trace(rows, request.runtime.settings, word), asked=True)
-
-
-async def evidence(request: PageRequest) -> Answer:
-    """What providers answered and sent, as the record has it. Reading it is an act of its own, recorded first."""
-    rows, runtime = await _rows(request), request.runtime
-    payment_id, merchant_id = rows.record.payment.payment_id, rows.record.payment.merchant_id
-
-    async def read_it(asked: AskedAct) -> OperatorAct:
-        act = asked.done({}, runtime.clock.now(), merchant_id=merchant_id, payment_id=payment_id)
-        await runtime.stores.acts.record(act)
-        return act
-
-    await act_once(request, "evidence.read", payment_id, read_it)
-    steps = [(each, _pretty(each.evidence)) for each in rows.steps if each.evidence]
-    events = [(each, _pretty(each.notice)) for each in rows.events]
-    words = Words(runtime.clock.now())
-    context = {"title": "Raw evidence", "payment_id": payment_id, "steps": steps, "events": events, "w": words}
-    return View(template="evidence.html", context=context)
-
-
-def _pretty(evidence: Any) -> str:
-    """As JSON, up to a bound: a provider may send megabytes."""
-    return bounded_lines(msgspec.json.format(msgspec.json.encode(evidence), indent=2).decode())
-
-
-async def _rows(request: PageRequest) -> TraceRows:
-    """Raises Refused; in one way for what is not there and what is not for the viewer."""
-    payment_id, pool = request.path["payment_id"], request.runtime.pool
-    merchant_id = await merchant_of(pool, payment_id)
-    rows = None
-    if merchant_id is not None and request.viewer.sees(merchant_id):
-        rows = await trace_rows(pool, merchant_id, payment_id, request.runtime.settings.clock_shift_ms)
-    if rows is None:
-        raise Refused(404, f"There is no payment {bounded(payment_id, 64)}.")
-    return rows
 
 
 def _view(request: PageRequest, rows: TraceRows, trace: PaymentTrace, *, asked: bool) -> View:
@@ -132,14 +94,6 @@ PAGES: Final = (
         handle=ask,
         right="act",
         title="Payment",
-        method="POST",
-    ),
-    Page(
-        name="evidence",
-        path=f"{ROOT}/payments/{{payment_id:str}}/evidence",
-        handle=evidence,
-        right="raw_evidence",
-        title="Raw evidence",
         method="POST",
     ),
 )

@@ -9,6 +9,7 @@ from tallystick.access.sessions import SignInRefused
 from tallystick.access.throttle import Throttled
 from tallystick.access.totp import enrolment_secret, otpauth_url, shown_secret
 from tallystick.interfaces.console.page import ROOT, SIGN_IN, Answer, Page, PageRequest, Redirect, View
+from tallystick.interfaces.console.qr_code import qr_code
 
 FIRST_SIGN_IN: Final = f"{ROOT}/first-sign-in"
 SIGN_OUT: Final = f"{ROOT}/sign-out"
@@ -85,13 +86,15 @@ def _form(wanted: str, wrong: str = "", status: int = 200) -> Answer:
 def _first_form(request: PageRequest, wrong: str = "", status: int = 200) -> Answer:
     secret = enrolment_secret(request.secret)
     operator = (request.form.get("operator") or request.query.get("operator", ""))[:32]
+    link = otpauth_url(secret, operator or "operator")
     return View(
         template="first_sign_in.html",
         context={
             "wrong": wrong,
             "operator": operator,
             "secret": shown_secret(secret),
-            "link": otpauth_url(secret, operator or "operator"),
+            "link": link,
+            "picture": qr_code(link),
             "shortest": SHORTEST,
             "needs_code": request.runtime.settings.console_second_factor,
         },

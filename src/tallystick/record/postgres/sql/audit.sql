@@ -66,40 +66,93 @@ LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'change'
 WHERE s.at >= $1 AND s.lead_version IS NULL AND l.leaf_key IS NULL
 ORDER BY s.at LIMIT $2;
 
--- all_change: in the order of the key, after $1 and so on, with where each one is sealed
+-- all_change: in the order of the key, after $1 and so on, with where each one is sealed: by its key, whatever is known
+-- of how many leaves there are
 SELECT s.merchant_id AS merchant_id, s.subject_id || '/' || s.version::text AS leaf_key, s.at AS at, to_json(s)::text
        AS document, s.subject_id, s.version, coalesce(s.stream_id, s.subject_id) AS stream_id,
-       l.leaf_group, l.position, l.salt, s.merchant_id AS place_1, s.subject_id AS place_2, s.version::text AS place_3
+       (SELECT l.leaf_group FROM audit_leaf l
+        WHERE l.merchant_id = s.merchant_id AND l.kind = 'change'
+          AND l.leaf_key = s.subject_id || '/' || s.version::text)
+       AS leaf_group,
+       (SELECT l.position FROM audit_leaf l
+        WHERE l.merchant_id = s.merchant_id AND l.kind = 'change'
+          AND l.leaf_key = s.subject_id || '/' || s.version::text)
+       AS position,
+       (SELECT l.salt FROM audit_leaf l
+        WHERE l.merchant_id = s.merchant_id AND l.kind = 'change'
+          AND l.leaf_key = s.subject_id || '/' || s.version::text)
+       AS salt,
+       s.merchant_id AS place_1, s.subject_id AS place_2, s.version::text AS place_3
 FROM transition s
-LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'change'
-    AND l.leaf_key = s.subject_id || '/' || s.version::text
 WHERE (s.merchant_id, s.subject_id, s.version) > ($1::text, $2::text, $3::text::int) AND s.lead_version IS NULL
 ORDER BY s.merchant_id, s.subject_id, s.version LIMIT $4;
 
--- unsealed_instruction: what is visible since $1 and not sealed, $2 at most
+-- unsealed_instruction: what is visible from $1 to $3, in no change's leaf and not sealed, $2 at most
 SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at, to_json(s)::text AS document
 FROM instruction s
 LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'instruction' AND l.leaf_key = s.idempotency_key
-WHERE s.at >= $1 AND l.leaf_key IS NULL
+WHERE s.at >= $1 AND s.at <= $3 AND l.leaf_key IS NULL
+  AND (SELECT t.version
+      FROM attempt a
+      JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.version = 1
+      JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.payment_id
+      WHERE a.merchant_id = s.merchant_id AND a.payment_id = s.payment_id AND a.idempotency_key = s.idempotency_key
+        AND t.lead_version IS NULL AND t.at IS NOT DISTINCT FROM s.at
+        AND (o.lead_version <= t.version OR (o.lead_version IS NULL AND o.at <= t.at))
+      LIMIT 1
+  ) IS NULL
 ORDER BY s.at LIMIT $2;
 
--- all_instruction: in the order of the key, after $1 and so on, with where each one is sealed
-SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at, to_json(s)::text AS document,
+-- all_instruction: in the order of the key, after $1 and so on, with where each one is sealed; without its document where it
+-- is in a change's leaf
+SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at,
+       CASE WHEN (SELECT t.version
+           FROM attempt a
+           JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.version = 1
+           JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.payment_id
+           WHERE a.merchant_id = s.merchant_id AND a.payment_id = s.payment_id AND a.idempotency_key = s.idempotency_key
+             AND t.lead_version IS NULL AND t.at IS NOT DISTINCT FROM s.at
+             AND (o.lead_version <= t.version OR (o.lead_version IS NULL AND o.at <= t.at))
+           LIMIT 1
+       ) IS NULL THEN to_json(s)::text END AS document,
        l.leaf_group, l.position, l.salt, s.merchant_id AS place_1, s.idempotency_key AS place_2
 FROM instruction s
 LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'instruction' AND l.leaf_key = s.idempotency_key
 WHERE (s.merchant_id, s.idempotency_key) > ($1::text, $2::text)
 ORDER BY s.merchant_id, s.idempotency_key LIMIT $3;
 
--- unsealed_response: what is visible since $1 and not sealed, $2 at most
+-- unsealed_response: what is visible from $1 to $3, in no change's leaf and not sealed, $2 at most
 SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at, to_json(s)::text AS document
 FROM response s
 LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'response' AND l.leaf_key = s.idempotency_key
-WHERE s.at >= $1 AND l.leaf_key IS NULL
+WHERE s.at >= $1 AND s.at <= $3 AND l.leaf_key IS NULL
+  AND (SELECT t.version
+      FROM instruction i
+      JOIN attempt a ON a.merchant_id = i.merchant_id AND a.payment_id = i.payment_id
+          AND a.idempotency_key = i.idempotency_key
+      JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.version = 1
+      JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.payment_id
+      WHERE i.merchant_id = s.merchant_id AND i.idempotency_key = s.idempotency_key
+        AND t.lead_version IS NULL AND t.at IS NOT DISTINCT FROM s.at
+        AND (o.lead_version <= t.version OR (o.lead_version IS NULL AND o.at <= t.at))
+      LIMIT 1
+  ) IS NULL
 ORDER BY s.at LIMIT $2;
 
--- all_response: in the order of the key, after $1 and so on, with where each one is sealed
-SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at, to_json(s)::text AS document,
+-- all_response: in the order of the key, after $1 and so on, with where each one is sealed; without its document where it
+-- is in a change's leaf
+SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at,
+       CASE WHEN (SELECT t.version
+           FROM instruction i
+           JOIN attempt a ON a.merchant_id = i.merchant_id AND a.payment_id = i.payment_id
+               AND a.idempotency_key = i.idempotency_key
+           JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.version = 1
+           JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.payment_id
+           WHERE i.merchant_id = s.merchant_id AND i.idempotency_key = s.idempotency_key
+             AND t.lead_version IS NULL AND t.at IS NOT DISTINCT FROM s.at
+             AND (o.lead_version <= t.version OR (o.lead_version IS NULL AND o.at <= t.at))
+           LIMIT 1
+       ) IS NULL THEN to_json(s)::text END AS document,
        l.leaf_group, l.position, l.salt, s.merchant_id AS place_1, s.idempotency_key AS place_2
 FROM response s
 LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'response' AND l.leaf_key = s.idempotency_key
@@ -557,11 +610,18 @@ LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'sweep'
     AND l.leaf_key = s.sweep_id
 ORDER BY s.sweep_id;
 
--- parts_of_changes: what belongs to the changes that these steps lead: steps that follow them, postings and messages
--- ($1: merchants, $2: subjects, $3: versions, $4: streams)
+-- parts_of_changes: what belongs to the changes that these steps lead: steps that follow them, postings, messages, and
+-- the instructions and answers of attempts that were open by then, written at the same moment
+-- ($1: merchants, $2: subjects, $3: versions, $4: streams, $5: times)
 WITH k AS MATERIALIZED (
     SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS lead_id, unnest($3::int[]) AS lead_at,
-           unnest($4::text[]) AS stream_id
+           unnest($4::text[]) AS stream_id, unnest($5::timestamptz[]) AS at
+), claimed AS MATERIALIZED (
+    SELECT DISTINCT k.merchant_id, k.lead_id, k.lead_at, k.at, a.idempotency_key
+    FROM k
+    JOIN attempt a ON a.merchant_id = k.merchant_id AND a.payment_id = k.lead_id
+    JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.version = 1
+    WHERE o.lead_version <= k.lead_at OR (o.lead_version IS NULL AND o.at <= k.at)
 ), subjects AS MATERIALIZED (
     SELECT k.merchant_id, k.lead_id, k.lead_at, a.attempt_id AS subject_id
     FROM k JOIN attempt a ON a.merchant_id = k.merchant_id AND a.payment_id = k.lead_id
@@ -593,7 +653,18 @@ UNION ALL
 SELECT p.merchant_id, p.lead_id, p.lead_at, 'outbox', to_json(o)::text
 FROM steps p
 JOIN outbox o ON o.merchant_id = p.merchant_id AND o.stream_id = p.stream_id AND o.version = p.version
-WHERE p.subject_id = p.stream_id;
+WHERE p.subject_id = p.stream_id
+UNION ALL
+SELECT e.merchant_id, e.lead_id, e.lead_at, 'instruction', to_json(i)::text
+FROM claimed e
+JOIN instruction i ON i.merchant_id = e.merchant_id AND i.idempotency_key = e.idempotency_key
+WHERE i.payment_id = e.lead_id AND i.at IS NOT DISTINCT FROM e.at
+UNION ALL
+SELECT e.merchant_id, e.lead_id, e.lead_at, 'response', to_json(r)::text
+FROM claimed e
+JOIN instruction i ON i.merchant_id = e.merchant_id AND i.idempotency_key = e.idempotency_key
+JOIN response r ON r.merchant_id = e.merchant_id AND r.idempotency_key = e.idempotency_key
+WHERE i.payment_id = e.lead_id AND r.at IS NOT DISTINCT FROM e.at;
 
 -- stray_steps: steps of history that belong to no change that leads them
 SELECT t.merchant_id, 'transition' AS part, t.subject_id || '/' || t.version::text AS name,

@@ -351,9 +351,16 @@ WITH posted AS MATERIALIZED (
     SELECT b.batch_id, b.batch, b.currency, json_array_elements_text(b.files) AS file_id FROM settled_batch b
     WHERE b.state = 'posted'
 ), evidence AS MATERIALIZED (
-    SELECT e.file_id, e.batch, e.currency, CASE WHEN e.part = ANY ($1::text[]) THEN e.merchant_id END AS merchant_id,
-           e.kind, e.gross, e.fee, e.net
-    FROM settlement_evidence e WHERE e.version = 1
+    SELECT coalesce(e.counted_in, e.file_id) AS file_id, e.batch, e.currency,
+           CASE WHEN e.part = ANY ($1::text[]) THEN e.merchant_id END AS merchant_id, e.kind, 1 AS rows,
+           e.gross - e.rounding - e.written_off AS gross, e.fee, e.net
+    FROM settlement_evidence e
+    UNION ALL
+    SELECT l.counted_in, e.batch, e.currency, CASE WHEN e.part = ANY ($1::text[]) THEN e.merchant_id END, e.kind, -1,
+           e.rounding + e.written_off - e.gross, -e.fee, -e.net
+    FROM settlement_evidence l
+    JOIN settlement_evidence e ON e.file_id = l.file_id AND e.position = l.position AND e.version = l.supersedes
+    WHERE l.supersedes IS NOT NULL
 ), parts AS MATERIALIZED (
     SELECT s.batch_id, s.merchant_id, s.settlement_id, s.rows, s.fees, s.charges + s.charge_reversals + s.refunds
            + s.refund_reversals + s.disputes + s.dispute_reversals + s.late AS gross
@@ -368,7 +375,7 @@ SELECT m.batch_id AS subject_id,
               sum(m.net), sum(m.merchants), sum(m.costs)) AS detail
 FROM (SELECT batch_id, rows, net, merchants, costs FROM posted
       UNION ALL
-      SELECT c.batch_id, -1, -e.net, CASE WHEN e.merchant_id IS NULL THEN 0 ELSE -e.gross END, -e.fee
+      SELECT c.batch_id, -e.rows, -e.net, CASE WHEN e.merchant_id IS NULL THEN 0 ELSE -e.gross END, -e.fee
       FROM counted c JOIN evidence e ON e.file_id = c.file_id AND e.batch = c.batch AND e.currency = c.currency) AS m
 GROUP BY m.batch_id
 HAVING sum(m.rows) <> 0 OR sum(m.net) <> 0 OR sum(m.merchants) <> 0 OR sum(m.costs) <> 0
@@ -379,7 +386,7 @@ SELECT coalesce(max(m.settlement_id), m.batch_id),
 FROM (SELECT s.batch_id, s.merchant_id, s.settlement_id, s.rows, s.gross, s.fees
       FROM parts s JOIN posted b ON b.batch_id = s.batch_id
       UNION ALL
-      SELECT c.batch_id, e.merchant_id, NULL, -1, -e.gross, CASE WHEN e.kind = 'tax' THEN 0 ELSE -e.fee END
+      SELECT c.batch_id, e.merchant_id, NULL, -e.rows, -e.gross, CASE WHEN e.kind = 'tax' THEN 0 ELSE -e.fee END
       FROM counted c JOIN evidence e ON e.file_id = c.file_id AND e.batch = c.batch AND e.currency = c.currency
       WHERE e.merchant_id IS NOT NULL) AS m
 GROUP BY m.batch_id, m.merchant_id

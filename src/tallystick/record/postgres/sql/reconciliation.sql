@@ -3,10 +3,15 @@ UPDATE settlement_file SET state = state
 WHERE file_id = $1 AND state = 'imported' AND purpose = 'post'
 RETURNING file_id;
 
--- balanced_batches: the batches of the file $1 that are what their total says, and have no evidence yet
+-- balanced_batches: the batches of the file $1 that are what their total says, by this file or by a later one, and have no
+-- evidence of it yet
 SELECT b.batch, b.currency
 FROM settlement_batch b
-WHERE b.file_id = $1 AND b.state = 'balanced' AND NOT EXISTS (
+WHERE b.file_id = $1 AND EXISTS (
+    SELECT 1 FROM settlement_batch p
+    WHERE p.provider = b.provider AND p.account = b.account AND p.batch = b.batch AND p.currency = b.currency
+      AND p.part >= b.part AND p.state = 'balanced'
+) AND NOT EXISTS (
     SELECT 1 FROM settlement_evidence_set s WHERE s.file_id = b.file_id AND s.batch = b.batch AND s.currency = b.currency
 )
 ORDER BY b.batch, b.currency;
@@ -15,7 +20,11 @@ ORDER BY b.batch, b.currency;
 SELECT DISTINCT f.file_id
 FROM settlement_file f
 JOIN settlement_batch b ON b.file_id = f.file_id
-WHERE f.state = 'imported' AND f.purpose = 'post' AND b.state = 'balanced' AND NOT EXISTS (
+WHERE f.state = 'imported' AND f.purpose = 'post' AND EXISTS (
+    SELECT 1 FROM settlement_batch p
+    WHERE p.provider = b.provider AND p.account = b.account AND p.batch = b.batch AND p.currency = b.currency
+      AND p.part >= b.part AND p.state = 'balanced'
+) AND NOT EXISTS (
     SELECT 1 FROM settlement_evidence_set s WHERE s.file_id = b.file_id AND s.batch = b.batch AND s.currency = b.currency
 )
 ORDER BY f.file_id;
@@ -74,7 +83,18 @@ WITH named AS (
 ), taken AS (
     SELECT DISTINCT e.merchant_id, e.subject_id, e.subject_version, e.leg
     FROM settlement_evidence e
-    WHERE e.merchant_id IS NOT NULL AND e.reason = ANY ($6::text[])
+    WHERE e.merchant_id IS NOT NULL AND e.reason = ANY ($6::text[]) AND NOT EXISTS (
+        SELECT 1 FROM settlement_evidence l
+        WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
+    )
+    UNION ALL
+    SELECT e.merchant_id, j.subject_id, j.subject_version, j.leg
+    FROM settlement_evidence e
+    CROSS JOIN json_to_recordset(e.further) AS j (subject_id text, subject_version integer, leg integer, covers bigint)
+    WHERE e.further IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM settlement_evidence l
+        WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
+    )
 )
 SELECT n.position, n.found_by, n.merchant_id, n.payment_id, coalesce(n.subject_id, t.subject_id, n.payment_id) AS subject_id,
        n.state, n.attempt_id, n.idempotency_key, n.provider_reference, t.kind AS posted_as, t.version, t.leg, t.currency,
@@ -91,8 +111,9 @@ INSERT INTO settlement_evidence_set (file_id, batch, currency, provider, account
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
 
 -- insert_evidence_sum: what a set comes to, of one merchant and part
-INSERT INTO settlement_evidence_sum (file_id, batch, currency, merchant_id, part, rows, gross, fee, tax)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+INSERT INTO settlement_evidence_sum (
+    file_id, batch, currency, merchant_id, part, rows, gross, fee, tax, rounding, written_off
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 
 -- sets_of_file: the evidence of a file, by batch
 SELECT provider, account, batch, currency FROM settlement_evidence_set WHERE file_id = $1 ORDER BY batch, currency;
@@ -104,7 +125,7 @@ ORDER BY file_id;
 
 -- sums_of_batch: what the evidence of these files about a batch comes to
 SELECT merchant_id, part, sum(rows)::bigint AS rows, sum(gross)::bigint AS gross, sum(fee)::bigint AS fee,
-       sum(tax)::bigint AS tax
+       sum(tax)::bigint AS tax, sum(rounding)::bigint AS rounding, sum(written_off)::bigint AS written_off
 FROM settlement_evidence_sum
 WHERE file_id = ANY ($1::text[]) AND batch = $2 AND currency = $3
 GROUP BY merchant_id, part
@@ -112,7 +133,7 @@ ORDER BY merchant_id, part;
 
 -- settled_batch: one batch
 SELECT merchant_id, batch_id, version, state, provider, account, batch, currency, files, roots, rows, net, merchants, fees,
-       tax, reserve, paid_out, carried, unexplained, created_at, updated_at
+       tax, reserve, paid_out, carried, unexplained, rounding, written_off, created_at, updated_at
 FROM settled_batch
 WHERE merchant_id = $1 AND batch_id = $2;
 
@@ -126,7 +147,8 @@ WHERE merchant_id = $1 AND settlement_id = $2;
 SELECT file_id, position, version, line, gross, fee, net, covers, difference, tolerance, fee_expected, compared_at,
        subject_version, leg, fee_schedule_version, parser_version, supersedes, batch, currency, kind, row_key, status,
        reason, stage, part, merchant_id, payment_id, subject_id, attempt_id, idempotency_key, provider_reference,
-       row_reference, payment_reference, fee_unchecked, parser, actor, compared
+       row_reference, payment_reference, fee_unchecked, parser, actor, compared,
+       rounding, written_off, counted_in, further
 FROM settlement_evidence
 WHERE merchant_id = $1 AND payment_id = $2
 ORDER BY compared_at, file_id, position, version;
@@ -141,7 +163,10 @@ SELECT e.currency, e.status, e.reason, count(*) AS rows, sum(e.difference + e.fe
        count(*) FILTER (WHERE e.fee_expected IS NULL AND e.fee <> 0) AS fees_unchecked
 FROM settlement_evidence e
 JOIN settlement_evidence_set s ON s.file_id = e.file_id AND s.batch = e.batch AND s.currency = e.currency
-WHERE s.provider = $1 AND e.kind <> ALL ($2::text[])
+WHERE s.provider = $1 AND e.kind <> ALL ($2::text[]) AND NOT EXISTS (
+    SELECT 1 FROM settlement_evidence l
+    WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
+)
 GROUP BY e.currency, e.status, e.reason
 ORDER BY e.currency, e.status, e.reason;
 
@@ -167,8 +192,19 @@ WITH covered AS (
     SELECT e.merchant_id, e.subject_id, e.subject_version, e.leg, max(abs(e.covers)) AS covers,
            bool_or(e.reason = ANY ($3::text[])) AS takes
     FROM settlement_evidence e
-    WHERE e.merchant_id IS NOT NULL
+    WHERE e.merchant_id IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM settlement_evidence l
+        WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
+    )
     GROUP BY e.merchant_id, e.subject_id, e.subject_version, e.leg
+    UNION ALL
+    SELECT e.merchant_id, j.subject_id, j.subject_version, j.leg, abs(j.covers), true
+    FROM settlement_evidence e
+    CROSS JOIN json_to_recordset(e.further) AS j (subject_id text, subject_version integer, leg integer, covers bigint)
+    WHERE e.further IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM settlement_evidence l
+        WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
+    )
 )
 SELECT t.currency, t.kind, coalesce(c.takes, false) AS converted, count(*) AS postings,
        sum(CASE WHEN t.debit = $1 THEN t.amount ELSE -t.amount END)::bigint AS amount, sum(t.amount)::bigint AS absolute
@@ -184,7 +220,10 @@ SELECT e.file_id, e.position, e.line, e.batch, e.currency, e.kind, e.status, e.r
        e.fee_expected, e.difference, e.merchant_id, e.payment_id, e.row_reference
 FROM settlement_evidence e
 JOIN settlement_evidence_set s ON s.file_id = e.file_id AND s.batch = e.batch AND s.currency = e.currency
-WHERE s.provider = $1 AND e.status IN ('mismatched', 'unexplained')
+WHERE s.provider = $1 AND e.status IN ('mismatched', 'unexplained') AND NOT EXISTS (
+    SELECT 1 FROM settlement_evidence l
+    WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
+)
 ORDER BY e.file_id, e.position
 LIMIT $2;
 
@@ -199,7 +238,10 @@ WHERE b.file_id = $1;
 -- differing_rows: rows of the file $1 that do not agree with the record
 SELECT e.status || ': ' || e.reason AS cause, e.payment_id, (e.difference + e.fee)::bigint AS amount, e.currency
 FROM settlement_evidence e
-WHERE e.file_id = $1 AND e.status NOT IN ('matched', 'explained')
+WHERE e.file_id = $1 AND e.status NOT IN ('matched', 'explained') AND NOT EXISTS (
+    SELECT 1 FROM settlement_evidence l
+    WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
+)
 ORDER BY e.position;
 
 -- merchant_postings_without_row: postings of merchant $1 to $2 that no row of any file has; $3: kinds of settlements
@@ -208,8 +250,13 @@ SELECT 'no_row' AS cause, t.stream_id AS payment_id, (CASE WHEN t.debit = $2 THE
 FROM transfer t
 WHERE t.merchant_id = $1 AND (t.debit = $2 OR t.credit = $2) AND t.kind <> ALL ($3::text[]) AND NOT EXISTS (
     SELECT 1 FROM settlement_evidence e
-    WHERE e.merchant_id = t.merchant_id AND e.payment_id = t.stream_id AND e.subject_id = t.subject_id
-      AND e.subject_version = t.version AND e.leg = t.leg)
+    WHERE e.merchant_id = t.merchant_id AND e.payment_id = t.stream_id AND (e.subject_id = t.subject_id AND e.subject_version = t.version AND e.leg = t.leg OR EXISTS (
+          SELECT 1 FROM json_to_recordset(e.further) AS j (subject_id text, subject_version integer, leg integer, covers bigint)
+          WHERE j.subject_id = t.subject_id AND j.subject_version = t.version AND j.leg = t.leg))
+      AND NOT EXISTS (
+          SELECT 1 FROM settlement_evidence l
+          WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
+      ))
 ORDER BY t.stream_id;
 
 -- parts_of_payment: how far the payment $2 of the merchant $1 is reconciled: its postings to the account $3, its rows by
@@ -226,6 +273,14 @@ WHERE e.merchant_id = $1 AND e.payment_id = $2 AND NOT EXISTS (
     WHERE l.file_id = e.file_id AND l.position = e.position AND l.version > e.version
 )
 UNION ALL
+SELECT 'row', j.subject_id, j.subject_version, j.leg, e.compared_at, e.currency, e.status, e.batch, 0, 0, j.covers
+FROM settlement_evidence e
+CROSS JOIN json_to_recordset(e.further) AS j (subject_id text, subject_version integer, leg integer, covers bigint)
+WHERE e.merchant_id = $1 AND e.payment_id = $2 AND e.further IS NOT NULL AND NOT EXISTS (
+    SELECT 1 FROM settlement_evidence l
+    WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
+)
+UNION ALL
 SELECT 'account', a.account, null, null, now(), '', null, null, 0, 0, 0
 FROM attempt a
 WHERE a.merchant_id = $1 AND a.payment_id = $2 AND a.operation = 'authorize';
@@ -235,7 +290,18 @@ WHERE a.merchant_id = $1 AND a.payment_id = $2 AND a.operation = 'authorize';
 WITH covered AS (
     SELECT DISTINCT e.merchant_id, e.subject_id, e.subject_version, e.leg
     FROM settlement_evidence e
-    WHERE e.merchant_id IS NOT NULL AND (e.status IN ('matched', 'explained') OR e.covers <> 0)
+    WHERE e.merchant_id IS NOT NULL AND (e.status IN ('matched', 'explained') OR e.covers <> 0) AND NOT EXISTS (
+        SELECT 1 FROM settlement_evidence l
+        WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
+    )
+    UNION ALL
+    SELECT e.merchant_id, j.subject_id, j.subject_version, j.leg
+    FROM settlement_evidence e
+    CROSS JOIN json_to_recordset(e.further) AS j (subject_id text, subject_version integer, leg integer, covers bigint)
+    WHERE e.further IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM settlement_evidence l
+        WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
+    )
 ), held AS (
     SELECT DISTINCT a.merchant_id, a.payment_id, a.account FROM attempt a
     WHERE a.provider = $2 AND a.operation = 'authorize'
@@ -264,3 +330,34 @@ WHERE s.provider = $1 AND NOT EXISTS (
 )
 GROUP BY 1, 2, 3
 ORDER BY 1, 2, 3;
+
+-- newest_evidence: what the row at position $2 of the file $1 came to last, and whose file it is
+SELECT f.provider, f.account, e.file_id, e.position, e.version, e.line, e.gross, e.fee, e.net, e.covers, e.difference,
+       e.tolerance, e.fee_expected, e.compared_at, e.subject_version, e.leg, e.fee_schedule_version, e.parser_version,
+       e.supersedes, e.batch, e.currency, e.kind, e.row_key, e.status, e.reason, e.stage, e.part, e.merchant_id,
+       e.payment_id, e.subject_id, e.attempt_id, e.idempotency_key, e.provider_reference, e.row_reference,
+       e.payment_reference, e.fee_unchecked, e.parser, e.actor, e.compared, e.rounding, e.written_off, e.counted_in,
+       e.further
+FROM settlement_evidence e
+JOIN settlement_file f ON f.file_id = e.file_id
+WHERE e.file_id = $1 AND e.position = $2
+ORDER BY e.version DESC
+LIMIT 1;
+
+-- postings_of_subject: the postings of the payment, refund or dispute $1 to the account $2; $3: reasons with which a row
+-- takes a posting; the row at position $5 of the file $4 does not count
+SELECT t.merchant_id, t.stream_id AS payment_id, t.subject_id, t.kind AS posted_as, t.version, t.leg, t.currency,
+       CASE WHEN t.debit = $2 THEN t.amount ELSE -t.amount END AS amount, EXISTS (
+    SELECT 1 FROM settlement_evidence e
+    WHERE e.merchant_id = t.merchant_id AND e.payment_id = t.stream_id AND (e.subject_id = t.subject_id AND e.subject_version = t.version AND e.leg = t.leg OR EXISTS (
+          SELECT 1 FROM json_to_recordset(e.further) AS j (subject_id text, subject_version integer, leg integer, covers bigint)
+          WHERE j.subject_id = t.subject_id AND j.subject_version = t.version AND j.leg = t.leg))
+      AND e.reason = ANY ($3::text[])
+      AND NOT (e.file_id = $4 AND e.position = $5) AND NOT EXISTS (
+          SELECT 1 FROM settlement_evidence l
+          WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
+      )
+) AS taken
+FROM transfer t
+WHERE t.subject_id = $1 AND (t.debit = $2 OR t.credit = $2) AND t.kind <> ALL ($6::text[])
+ORDER BY t.version, t.leg;

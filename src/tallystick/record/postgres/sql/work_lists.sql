@@ -1,7 +1,7 @@
 -- What waits for a person, in one shape: a page of each list, the oldest first, and how much there is of it.
 -- Of all: $1: the merchants that may be seen, null is all; filters from $2 on are null for all: merchant, provider, kind,
 -- and the list's own ($5). A page is after ($6, $7), has $8 rows, and
--- of some things alone where $9 names them.
+-- of some things alone where $9 names them, and without those that $10 names. Totals have the same two as $6 and $7.
 
 -- dead_letters: dead letters by their arrival; $5: the account
 SELECT e.event_id AS item_id, e.merchant_id, e.payment_id, e.provider, e.type AS kind, e.state, e.detail AS says,
@@ -12,7 +12,7 @@ WHERE e.state = 'dead'
   AND ($1::text[] IS NULL OR e.merchant_id = ANY ($1)) AND ($2::text IS NULL OR e.merchant_id = $2)
   AND ($3::text IS NULL OR e.provider = $3) AND ($4::text IS NULL OR e.type = $4) AND ($5::text IS NULL OR e.account = $5)
   AND (e.received_at, e.event_id) > ($6::timestamptz, $7::text)
-  AND ($9::text[] IS NULL OR e.event_id = ANY ($9))
+  AND ($9::text[] IS NULL OR e.event_id = ANY ($9)) AND ($10::text[] IS NULL OR e.event_id <> ALL ($10))
 ORDER BY e.received_at, e.event_id
 LIMIT $8;
 
@@ -21,7 +21,8 @@ SELECT NULL::text AS currency, count(*) AS n, NULL::bigint AS amount
 FROM inbox e
 WHERE e.state = 'dead'
   AND ($1::text[] IS NULL OR e.merchant_id = ANY ($1)) AND ($2::text IS NULL OR e.merchant_id = $2)
-  AND ($3::text IS NULL OR e.provider = $3) AND ($4::text IS NULL OR e.type = $4) AND ($5::text IS NULL OR e.account = $5);
+  AND ($3::text IS NULL OR e.provider = $3) AND ($4::text IS NULL OR e.type = $4) AND ($5::text IS NULL OR e.account = $5)
+  AND ($6::text[] IS NULL OR e.event_id = ANY ($6)) AND ($7::text[] IS NULL OR e.event_id <> ALL ($7));
 
 -- cases: rejected cases that are not resolved, by their time; $5: the owner, empty for nobody
 SELECT c.case_id AS item_id, c.merchant_id, CASE WHEN c.from_stream_id LIKE 'pay%' THEN c.from_stream_id END AS payment_id,
@@ -33,7 +34,7 @@ WHERE c.state <> 'resolved'
   AND ($1::text[] IS NULL OR c.merchant_id = ANY ($1)) AND ($2::text IS NULL OR c.merchant_id = $2)
   AND ($3::text IS NULL OR c.provider = $3) AND ($4::text IS NULL OR c.category = $4) AND ($5::text IS NULL OR coalesce(c.owner, '') = $5)
   AND (c.created_at, c.case_id) > ($6::timestamptz, $7::text)
-  AND ($9::text[] IS NULL OR c.case_id = ANY ($9))
+  AND ($9::text[] IS NULL OR c.case_id = ANY ($9)) AND ($10::text[] IS NULL OR c.case_id <> ALL ($10))
 ORDER BY c.created_at, c.case_id
 LIMIT $8;
 
@@ -42,7 +43,8 @@ SELECT NULL::text AS currency, count(*) AS n, NULL::bigint AS amount
 FROM rejected_case c
 WHERE c.state <> 'resolved'
   AND ($1::text[] IS NULL OR c.merchant_id = ANY ($1)) AND ($2::text IS NULL OR c.merchant_id = $2)
-  AND ($3::text IS NULL OR c.provider = $3) AND ($4::text IS NULL OR c.category = $4) AND ($5::text IS NULL OR coalesce(c.owner, '') = $5);
+  AND ($3::text IS NULL OR c.provider = $3) AND ($4::text IS NULL OR c.category = $4) AND ($5::text IS NULL OR coalesce(c.owner, '') = $5)
+  AND ($6::text[] IS NULL OR c.case_id = ANY ($6)) AND ($7::text[] IS NULL OR c.case_id <> ALL ($7));
 
 -- in_doubt: attempts in doubt, by the time at which recovery gave up; $5: the currency
 SELECT a.attempt_id AS item_id, a.merchant_id, a.payment_id, a.provider, a.operation AS kind, a.state,
@@ -53,7 +55,7 @@ WHERE a.parked_at IS NOT NULL
   AND ($1::text[] IS NULL OR a.merchant_id = ANY ($1)) AND ($2::text IS NULL OR a.merchant_id = $2)
   AND ($3::text IS NULL OR a.provider = $3) AND ($4::text IS NULL OR a.operation = $4) AND ($5::text IS NULL OR a.currency = $5)
   AND (a.parked_at, a.attempt_id) > ($6::timestamptz, $7::text)
-  AND ($9::text[] IS NULL OR a.attempt_id = ANY ($9))
+  AND ($9::text[] IS NULL OR a.attempt_id = ANY ($9)) AND ($10::text[] IS NULL OR a.attempt_id <> ALL ($10))
 ORDER BY a.parked_at, a.attempt_id
 LIMIT $8;
 
@@ -63,6 +65,7 @@ FROM attempt a
 WHERE a.parked_at IS NOT NULL
   AND ($1::text[] IS NULL OR a.merchant_id = ANY ($1)) AND ($2::text IS NULL OR a.merchant_id = $2)
   AND ($3::text IS NULL OR a.provider = $3) AND ($4::text IS NULL OR a.operation = $4) AND ($5::text IS NULL OR a.currency = $5)
+  AND ($6::text[] IS NULL OR a.attempt_id = ANY ($6)) AND ($7::text[] IS NULL OR a.attempt_id <> ALL ($7))
 GROUP BY a.currency ORDER BY a.currency;
 
 -- late_money: payments with late money that nobody has decided on, by id; $5: the currency
@@ -78,7 +81,7 @@ WHERE p.amount_late > 0
   AND ($1::text[] IS NULL OR p.merchant_id = ANY ($1)) AND ($2::text IS NULL OR p.merchant_id = $2)
   AND ($3::text IS NULL OR p.provider = $3) AND ($4::text IS NULL OR p.state = $4) AND ($5::text IS NULL OR p.currency = $5)
   AND p.payment_id > $7::text AND $6::timestamptz IS NOT NULL
-  AND ($9::text[] IS NULL OR p.payment_id = ANY ($9))
+  AND ($9::text[] IS NULL OR p.payment_id = ANY ($9)) AND ($10::text[] IS NULL OR p.payment_id <> ALL ($10))
 ORDER BY p.payment_id
 LIMIT $8;
 
@@ -91,6 +94,7 @@ WHERE p.amount_late > 0
       + coalesce(p.amount_late_returned, 0)
   AND ($1::text[] IS NULL OR p.merchant_id = ANY ($1)) AND ($2::text IS NULL OR p.merchant_id = $2)
   AND ($3::text IS NULL OR p.provider = $3) AND ($4::text IS NULL OR p.state = $4) AND ($5::text IS NULL OR p.currency = $5)
+  AND ($6::text[] IS NULL OR p.payment_id = ANY ($6)) AND ($7::text[] IS NULL OR p.payment_id <> ALL ($7))
 GROUP BY p.currency ORDER BY p.currency;
 
 -- alerts: alerts that are not resolved, by when they opened; they are the platform's and of no merchant or provider; $5: the
@@ -103,7 +107,7 @@ WHERE a.merchant_id = 'operators' AND a.state <> 'resolved'
   AND $1::text[] IS NULL AND $2::text IS NULL AND $3::text IS NULL
   AND ($4::text IS NULL OR a.severity = $4) AND ($5::text IS NULL OR a.name = $5)
   AND (a.opened_at, a.alert_id) > ($6::timestamptz, $7::text)
-  AND ($9::text[] IS NULL OR a.alert_id = ANY ($9))
+  AND ($9::text[] IS NULL OR a.alert_id = ANY ($9)) AND ($10::text[] IS NULL OR a.alert_id <> ALL ($10))
 ORDER BY a.opened_at, a.alert_id
 LIMIT $8;
 
@@ -112,7 +116,8 @@ SELECT NULL::text AS currency, count(*) AS n, NULL::bigint AS amount
 FROM alert a
 WHERE a.merchant_id = 'operators' AND a.state <> 'resolved'
   AND $1::text[] IS NULL AND $2::text IS NULL AND $3::text IS NULL
-  AND ($4::text IS NULL OR a.severity = $4) AND ($5::text IS NULL OR a.name = $5);
+  AND ($4::text IS NULL OR a.severity = $4) AND ($5::text IS NULL OR a.name = $5)
+  AND ($6::text[] IS NULL OR a.alert_id = ANY ($6)) AND ($7::text[] IS NULL OR a.alert_id <> ALL ($7));
 
 -- amounts: what these payments are over, for work that has no amount of its own ($1: merchants, $2: their payments)
 SELECT p.payment_id, p.amount, p.currency

@@ -1,0 +1,99 @@
+"""What a settlement row came to: the values that were compared, and where its money goes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from msgspec import Struct
+
+from tallystick.decisions.provider_fees import FeeCheck
+from tallystick.domain.settlement import PART_OF_KIND, Part
+from tallystick.domain.settlement_evidence import Candidate, CoveredPosting, Reason, Stage, Status
+from tallystick.domain.settlement_row import RowKind, SettlementRow
+
+#: Where a row goes by its type alone. A row of a cost has no gross amount.
+_PART_BY_TYPE: Final[dict[RowKind, Part]] = {
+    "reserve": "reserve",
+    "payout": "paid_out",
+    "payout_reversal": "paid_out",
+    "carry": "carried",
+    "external": "external",
+}
+
+#: What is charged for a row, were this its gross amount.
+FeesOf = Callable[[int], FeeCheck]
+
+
+class Match(Struct, frozen=True, kw_only=True):
+    """What a row came to. ``of``: the posting or subject that it is about; ``further``: more postings of the same
+    payment. ``covers``, ``part``, ``tolerance`` and ``rounding``: as in ``Evidence``. ``fee_in_amount``: how much of
+    the row's amount is its fee."""
+
+    row: SettlementRow
+    fee: FeeCheck
+    status: Status
+    reason: Reason
+    stage: Stage
+    of: Candidate | None = None
+    covers: int = 0
+    part: Part
+    tolerance: int = 0
+    rounding: int = 0
+    fee_in_amount: int = 0
+    further: tuple[CoveredPosting, ...] | None = None
+
+    @property
+    def difference(self) -> int:
+        """What the row adds to the difference between the provider's balance and ours."""
+        return self.row.net - self.covers
+
+    @property
+    def compared(self) -> dict[str, Any]:
+        """The values that were compared, each as (row, record)."""
+        found: dict[str, Any] = {"fee": (self.fee.charged, self.fee.expected)}
+        if self.of is not None:
+            amount, currency = paid(self.row)
+            found |= {
+                "amount": (amount, self.of.amount),
+                "currency": (currency, self.of.currency),
+                "reference": (self.row.reference, self.of.provider_reference),
+                "kind": (self.row.kind, self.of.kind),
+                "state": (None, self.of.state),
+            }
+        return found
+
+
+def paid(row: SettlementRow) -> tuple[int, str]:
+    """What the payer paid or got, by the row: in the payer's currency where the file has it."""
+    if row.payer_amount is not None and row.payer_currency is not None:
+        return row.payer_amount, row.payer_currency
+    return row.gross, row.currency
+
+
+def agreeing(row: SettlementRow, fee: FeeCheck, stage: Stage, of: Candidate, covers: int | None = None) -> Match:
+    """What was paid agrees. Whose the money is is known, whether or not the fee is right."""
+    amount = paid(row)[0] if covers is None else covers
+    converted = of.currency != row.currency
+    status: Status = "mismatched" if fee.is_wrong else "matched"
+    reason: Reason = "fee" if fee.is_wrong else ("conversion" if converted else "same")
+    return Match(
+        row=row,
+        fee=fee,
+        status=status,
+        reason=reason,
+        stage=stage,
+        of=of,
+        covers=0 if converted else amount,
+        part="unexplained" if converted else "late" if of.late else PART_OF_KIND[row.kind],
+    )
+
+
+def not_agreeing(
+    row: SettlementRow, fee: FeeCheck, status: Status, reason: Reason, stage: Stage, of: Candidate | None = None
+) -> Match:
+    """What does not agree: nothing of it goes to a merchant. Of another amount the posting is accounted for, so that
+    the difference is what is too much or too little."""
+    covers = of.amount if reason == "amount" and of is not None and of.amount is not None else 0
+    part: Part = _PART_BY_TYPE.get(row.kind, "unexplained")
+    return Match(row=row, fee=fee, status=status, reason=reason, stage=stage, of=of, covers=covers, part=part)

@@ -1,0 +1,134 @@
+"""Settlement rows that a person resolves: matched by hand with a posting of ours, or written off.
+
+The person's word is the row's next evidence, written with the act in one transaction. What it moves is posted as the
+next version of the batch and of the merchant's part, and a worker goes on where a process dies in between.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import asyncpg
+from msgspec.structs import replace
+
+from tallystick.decisions.rows_by_hand import NotResolvable, difference_of, matched_by_hand, written_off
+from tallystick.decisions.settlements import BatchName
+from tallystick.domain.errors import Overloaded
+from tallystick.domain.operator_act import AskedAct, OperatorAct
+from tallystick.domain.settlement_evidence import Evidence
+from tallystick.flows.compliance.amounts import require_second_person
+from tallystick.flows.reconciliation.posting import post_batch
+from tallystick.flows.runtime import Runtime
+from tallystick.kit.ids import derived_id
+from tallystick.kit.logs import get_logger
+from tallystick.record.postgres.settlement_evidence import EvidenceSet, digest_input
+from tallystick.record.postgres.settlement_rows_by_hand import RowByHand, RowsByHand, rows_by_hand
+
+#: An act that loses so many races in a row is about a row that others work on: nothing was written.
+_RACES: Final = 20
+
+log = get_logger("tallystick.flows.reconciliation.by_hand")
+
+
+class NoSuchRow(NotResolvable):
+    """There is no such row, or it was not compared yet."""
+
+
+def target_of(file_id: str, position: int) -> str:
+    """What an act about a row names."""
+    return f"{file_id}/{position}"
+
+
+async def look(runtime: Runtime, target: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The row and what would become of it, in minor units: what a second person is shown. Raises NotResolvable."""
+    async with rows_by_hand(runtime.pool) as rows:
+        row, after = await _decided(rows, target, arguments)
+    before = row.evidence
+    return {
+        "row": target,
+        "line": before.line,
+        "comparison": before.version,
+        "provider": row.provider,
+        "batch": before.batch,
+        "reason": f"{before.status}: {before.reason}",
+        "merchant": after.merchant_id,
+        "payment": after.payment_id,
+        "to the merchant": after.covers,
+        "written off": after.written_off,
+        "currency": before.currency,
+        "amount": abs(before.gross),
+    }
+
+
+async def resolve(runtime: Runtime, asked: AskedAct, /) -> OperatorAct:
+    """Do what was asked of the row ``asked.target``. ``asked.arguments``: ``subject``, the payment, refund or dispute
+    that it is, and ``writes_off_difference``; without a subject the row is written off. Raises NotResolvable,
+    NeedsSecondPerson and Overloaded."""
+    shown = await look(runtime, asked.target, asked.arguments)
+    await require_second_person(runtime, asked, asked.target, shown["currency"], shown["amount"])
+    for _ in range(_RACES):
+        try:
+            async with rows_by_hand(runtime.pool) as rows:
+                row, after = await _decided(rows, asked.target, asked.arguments)
+                if row.evidence.version != shown["comparison"]:
+                    raise NotResolvable("somebody else has resolved the row meanwhile")
+                act = await _written(runtime, rows, row, after, asked)
+        except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
+            continue
+        except asyncpg.UniqueViolationError:
+            raise NotResolvable("somebody else has resolved the row meanwhile") from None
+        await _posted(runtime, row, asked.operator)
+        return act
+    raise Overloaded("the row is resolved by too many others")
+
+
+async def _decided(rows: RowsByHand, target: str, arguments: Mapping[str, Any]) -> tuple[RowByHand, Evidence]:
+    file_id, _, position = target.rpartition("/")
+    row = await rows.newest(file_id, int(position))
+    if row is None:
+        raise NoSuchRow(f"there is no compared row {position} of the file {file_id}")
+    subject = arguments.get("subject")
+    if subject is None:
+        return row, written_off(row.evidence)
+    found = await rows.postings(row, subject)
+    off = bool(arguments.get("writes_off_difference"))
+    return row, matched_by_hand(row.evidence, found, writes_off_difference=off)
+
+
+async def _written(runtime: Runtime, rows: RowsByHand, row: RowByHand, after: Evidence, asked: AskedAct) -> OperatorAct:
+    at, before = runtime.clock.now(), row.evidence
+    after = replace(after, actor=asked.operator, compared_at=at, counted_in=derived_id("rsl", asked.act_id))
+    digest = hashlib.sha256(digest_input(after)).digest()
+    counted = EvidenceSet(
+        batch=after.batch,
+        currency=after.currency,
+        rows=1,
+        net=after.net,
+        root=hashlib.sha256(digest).hexdigest(),
+        sums=difference_of(before, after),
+    )
+    result = {
+        "settlement_file": after.file_id,
+        "position": after.position,
+        "line": after.line,
+        "evidence_version": after.version,
+        "status": after.status,
+        "subject_id": after.subject_id,
+        "to_merchant": after.covers,
+        "written_off": after.written_off,
+        "currency": after.currency,
+    }
+    act = asked.done(result, at, merchant_id=after.merchant_id, payment_id=after.payment_id)
+    await rows.write(row, after, counted, act)
+    return act
+
+
+async def _posted(runtime: Runtime, row: RowByHand, actor: str) -> None:
+    of = row.evidence
+    name = BatchName(provider=row.provider, account=row.account, batch=of.batch, currency=of.currency)
+    try:
+        await post_batch(runtime, name, actor)
+    except Overloaded:
+        log.info("a worker posts what a person said of a row", file_id=of.file_id, position=of.position)

@@ -1,0 +1,199 @@
+"""Rows that a person resolves, on a real database: matched by hand, or written off. Sums are worked out by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tallystick.access.key_store import OPERATORS
+from tallystick.decisions.rows_by_hand import NotResolvable
+from tallystick.decisions.settlements import BatchName
+from tallystick.domain.operator_act import ActKeyReused, OperatorAct
+from tallystick.domain.settlement import SettledBatch
+from tallystick.flows.operations.acts import once
+from tallystick.flows.reconciliation.by_hand import NoSuchRow, resolve, target_of
+from tallystick.flows.reconciliation.posting import batch_id_of, post_batch
+from tallystick.flows.runtime import Runtime
+from tallystick.kit.ids import new_id
+from tests.guarantees.second_opinion.comparison import disagreements
+from tests.guarantees.second_opinion.exported import history, stored_books
+from tests.guarantees.second_opinion.interpreter import read as second_opinion
+from tests.support.acts import INES, KIM, asked
+from tests.support.database import Database
+from tests.support.inbox import assert_invariants
+from tests.support.runtime import BookedProvider, runtime_of
+from tests.support.settlement_days import Acquirer, balances, paid, posted_of, refunded, settled
+
+
+async def done(runtime: Runtime, file_id: str, position: int, key: str | None = None, **said: Any) -> OperatorAct:
+    act = "settlement_row.match" if "subject" in said else "settlement_row.write_off"
+    wanted = asked(act, target_of(file_id, position), key, **said)  # type: ignore[arg-type]
+    return (await once(runtime.stores.acts, wanted, lambda: resolve(runtime, wanted)))[0]
+
+
+async def now(runtime: Runtime, batch: SettledBatch) -> SettledBatch:
+    found = await runtime.stores.evidence.batch(batch.batch_id)
+    assert found is not None and found.state == "posted"
+    return found
+
+
+async def books_hold(database: Database, merchant_id: str) -> None:
+    with psycopg.connect(database.owner_url, autocommit=True) as owner:
+        for each in (merchant_id, OPERATORS):
+            opinion = second_opinion(history(owner, each))
+            assert opinion.seen and disagreements(opinion, stored_books(owner, each)) == []
+    await assert_invariants(database, merchant_id)
+
+
+async def test_a_person_matches_and_writes_off(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
+    """A capture of 1,000 reported as 1,001 with a fee of 30, and 77 that nobody knows."""
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        payment = await paid(runtime, fresh_merchant)
+        file = Acquirer()
+        file.of(payment, "charge", 1_001, 30)
+        file.row("riddle", 77)
+        file_id, _, batch = await settled(runtime, file.text(), tmp_path)
+        assert (batch.merchants, batch.unexplained, batch.net) == (0, 1_078, 1_048)
+        with pytest.raises(NotResolvable, match="the difference is not written off"):
+            await done(runtime, file_id, 1, subject=payment["id"])
+        act = await done(runtime, file_id, 1, subject=payment["id"], writes_off_difference=True)
+        assert (act.payment_id, act.merchant_id, act.result["to_merchant"], act.result["written_off"]) == (
+            payment["id"],
+            fresh_merchant,
+            1_000,
+            1,
+        )
+        batch = await now(runtime, batch)
+        assert (batch.merchants, batch.unexplained, batch.written_off, batch.net, batch.rows) == (
+            1_000,
+            77,
+            1,
+            1_048,
+            2,
+        )
+        assert await balances(runtime, fresh_merchant) == {"merchant_available": -1_000, "settled:simulator": 1_000}
+        await done(runtime, file_id, 2)
+        batch = await now(runtime, batch)
+        assert (batch.unexplained, batch.written_off, batch.fees, batch.net) == (0, 78, 30, 1_048)
+        assert await posted_of(runtime, batch) == {
+            "settled:simulator": -1_000,
+            "fees:provider": 30,
+            "write_off": -78,
+            "provider_balance:simulator": 1_048,
+        }
+        kept = await runtime.stores.evidence.of_payment(fresh_merchant, payment["id"])
+        assert [(each.version, each.status, each.supersedes, each.actor) for each in kept[1:]] == [
+            (2, "explained", 1, KIM)
+        ], "the first comparison stays as it was"
+        assert (kept[0].reason, kept[1].stage, kept[1].covers) == ("amount", "person", 1_000)
+        again = await done(runtime, file_id, 2)
+        assert again.result["evidence_version"] == 3, "a person's word may be followed by another one"
+        assert (await now(runtime, batch)).written_off == 78, "and moves nothing where it says the same"
+    await books_hold(database, fresh_merchant)
+
+
+async def test_a_wrong_word_is_taken_back_by_the_next(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
+    """A correction of 400 is matched with the wrong payment, then with the right one."""
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        wrong, right = await paid(runtime, fresh_merchant, 400), await paid(runtime, fresh_merchant, 400)
+        file = Acquirer()
+        file.row("riddle", 400)
+        file.row("riddle", 400)
+        file_id, _, batch = await settled(runtime, file.text(), tmp_path)
+        await done(runtime, file_id, 1, subject=wrong["id"])
+        with pytest.raises(NotResolvable, match="no free posting"):
+            await done(runtime, file_id, 2, subject=wrong["id"])
+        await done(runtime, file_id, 1, subject=right["id"])
+        await done(runtime, file_id, 2, subject=wrong["id"])
+        batch = await now(runtime, batch)
+        assert (batch.merchants, batch.unexplained, batch.rows) == (800, 0, 2)
+        assert await balances(runtime, fresh_merchant) == {"merchant_available": -800, "settled:simulator": 800}
+    await books_hold(database, fresh_merchant)
+
+
+async def test_only_what_waits_and_fits_is_resolved(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        first, second = await paid(runtime, fresh_merchant), await paid(runtime, fresh_merchant)
+        back = await refunded(runtime, second, 400)
+        file = Acquirer()
+        file.of(first, "charge", 1_000)
+        file.row("riddle", -400)
+        file.row("fee", -5)
+        file_id, _, _ = await settled(runtime, file.text(), tmp_path)
+        for position, said in ((1, {}), (1, {"subject": second["id"]}), (3, {}), (2, {"subject": second["id"]})):
+            with pytest.raises(NotResolvable):
+                await done(runtime, file_id, position, **said)
+        with pytest.raises(NoSuchRow):
+            await done(runtime, file_id, 9)
+        with pytest.raises(NoSuchRow):
+            await done(runtime, new_id("stl"), 1)
+        await done(runtime, file_id, 2, subject=back["refund_id"])
+        assert await balances(runtime, fresh_merchant) == {
+            "provider:simulator": 1_000,
+            "merchant": -1_000,
+            "merchant_available": -600,
+            "settled:simulator": 600,
+        }
+    await books_hold(database, fresh_merchant)
+
+
+async def test_many_at_once_are_one(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
+    """The same act under one key is done once; of different ones about one row, or about one posting, one is done."""
+    async with (
+        runtime_of(database.app_url, BookedProvider()) as one,
+        runtime_of(database.app_url, BookedProvider()) as other,
+    ):
+        payment = await paid(one, fresh_merchant, 400)
+        file = Acquirer()
+        for _ in range(3):
+            file.row("riddle", 400)
+        file_id, _, batch = await settled(one, file.text(), tmp_path)
+        key = new_id("req")
+        same = await asyncio.gather(*(done(each, file_id, 1, key) for each in (one, other, one, other)))
+        assert len({each.act_id for each in same}) == 1
+        with pytest.raises(ActKeyReused):
+            await done(one, file_id, 2, key)
+        tried = await asyncio.gather(
+            *(
+                done(each, file_id, position, subject=payment["id"])
+                for each, position in ((one, 2), (other, 3), (one, 3), (other, 2))
+            ),
+            return_exceptions=True,
+        )
+        assert [each for each in tried if not isinstance(each, OperatorAct | NotResolvable)] == []
+        assert len({each.target for each in tried if isinstance(each, OperatorAct)}) == 1
+        batch = await now(one, batch)
+        assert (batch.merchants, batch.written_off, batch.unexplained) == (400, 400, 400)
+        assert await balances(one, fresh_merchant) == {"merchant_available": -400, "settled:simulator": 400}
+    await books_hold(database, fresh_merchant)
+
+
+async def test_what_a_dead_process_left_is_posted_once(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
+    """The act is recorded, and nothing of it is posted yet: a worker goes on."""
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        await paid(runtime, fresh_merchant)
+        file = Acquirer()
+        file.row("riddle", 77)
+        file_id, _, batch = await settled(runtime, file.text(), tmp_path)
+        name = BatchName(provider="simulator", account="main", batch=file.batch, currency="EUR")
+        before = await runtime.stores.evidence.batches_to_post()
+        assert name not in before and batch_id_of(name) == batch.batch_id
+        wanted = asked("settlement_row.write_off", target_of(file_id, 1), operator=INES)
+        with pytest.MonkeyPatch.context() as patched:
+
+            async def dies(*_: object) -> None:
+                raise SystemError("the process dies here")
+
+            patched.setattr("tallystick.flows.reconciliation.by_hand.post_batch", dies)
+            with pytest.raises(SystemError):
+                await resolve(runtime, wanted)
+        assert name in await runtime.stores.evidence.batches_to_post()
+        act, repeated = await once(runtime.stores.acts, wanted, lambda: resolve(runtime, wanted))
+        assert repeated and act.result["written_off"] == 77
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        assert (await post_batch(runtime, name, "service:reconciliation")).written_off == 77
+    await books_hold(database, fresh_merchant)

@@ -208,8 +208,8 @@ async def test_a_foreign_page_shows_and_sends_nothing(new_database: NewDatabase,
             "the browser sent the session's cookie"
         )
         await ada.go("/console/dead-letters")
-        shown = await ada.text()
-        assert all(each in shown for each in ids)
+        listed = await ada.text()
+        assert all(each in listed for each in ids)
 
 
 async def test_what_people_write_is_letters(new_database: NewDatabase, browser: Launch) -> None:

@@ -6,7 +6,9 @@ What only some suites need is imported where it is needed: every worker loads th
 from __future__ import annotations
 
 import gc
+import os
 import shutil
+import ssl
 import tempfile
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -138,6 +140,25 @@ def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     ):
         patch.setattr(tempfile, "tempdir", path)
         patch.setenv("TMPDIR", path)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def authorities() -> Iterator[None]:
+    """Trusted authorities are read once from each place where they are: each HTTP client and each worker that sends
+    messages reads them, which takes 50 ms. Nobody changes a client's context once it is made."""
+    read, contexts = ssl.create_default_context, dict[object, ssl.SSLContext]()
+
+    def context(purpose: ssl.Purpose = ssl.Purpose.SERVER_AUTH, **given: Any) -> ssl.SSLContext:
+        places = (*sorted(given.items()), *(os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")))
+        if purpose is not ssl.Purpose.SERVER_AUTH:
+            return read(purpose, **given)
+        if places not in contexts:
+            contexts[places] = read(purpose, **given)
+        return contexts[places]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", context)
         yield
 
 

@@ -22,7 +22,6 @@ from tests.support.settlement_files import expected_of, golden_file, golden_name
 Command = Callable[..., Ran]
 
 
-@pytest.mark.fast
 @pytest.mark.parametrize("name", golden_names())
 def test_rows_are_as_the_published_schema_says(name: str) -> None:
     validator = jsonschema_rs.validator_for(row_schema())
@@ -34,7 +33,6 @@ def test_rows_are_as_the_published_schema_says(name: str) -> None:
             assert validator.is_valid(document), [str(each) for each in validator.iter_errors(document)]
 
 
-@pytest.mark.fast
 def test_the_schema_refuses_what_is_no_row() -> None:
     validator = jsonschema_rs.validator_for(row_schema())
     item = next(iter(read_bytes(golden_file("simulator").read_bytes())))

@@ -21,8 +21,6 @@ from tallystick.domain.fee_schedule import (
 )
 from tallystick.domain.settlement_row import SettlementRow
 
-pytestmark = pytest.mark.fast
-
 DAY = date(2026, 3, 2)
 AT = datetime(2026, 3, 2, 10, tzinfo=UTC)
 

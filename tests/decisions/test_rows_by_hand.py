@@ -10,8 +10,6 @@ import pytest
 from tallystick.decisions.rows_by_hand import NotResolvable, difference_of, matched_by_hand, written_off
 from tallystick.domain.settlement_evidence import Candidate, Evidence
 
-pytestmark = pytest.mark.fast
-
 
 def evidence(**fields: Any) -> Evidence:
     given: dict[str, Any] = {

@@ -15,8 +15,6 @@ from tallystick.decisions.settlement_matching import FileMatcher
 from tallystick.domain.settlement_evidence import Candidate
 from tallystick.domain.settlement_row import RowKind, SettlementRow
 
-pytestmark = pytest.mark.fast
-
 
 def row(number: int = 1, kind: RowKind = "charge", gross: int = 1_000, fee: int = 30, **fields: Any) -> SettlementRow:
     given: dict[str, Any] = {

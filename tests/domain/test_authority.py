@@ -10,8 +10,6 @@ from tallystick.contract.authority import render_authority
 from tallystick.domain.authority import AUTHORITIES, KEPT, MEANINGS, PAIRS, SOURCES, authority
 from tallystick.domain.settlement_evidence import authority_of
 
-pytestmark = pytest.mark.fast
-
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "authority.md"
 
 

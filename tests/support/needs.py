@@ -53,6 +53,13 @@ _SPLIT: Final = frozenset(
     }
 )
 
+#: Files that share what takes long to make are one group.
+_TOGETHER: Final = {
+    "tests/guarantees/second_opinion/test_demo.py": "demonstration",
+    "tests/guarantees/trace/test_demo.py": "demonstration",
+    "tests/guarantees/trace/test_ways.py": "demonstration",
+}
+
 #: A group that takes long must not begin last.
 _FIRST: Final = ("tests/guarantees/processes", "tests/guarantees", "tests/flows", "tests/interfaces")
 
@@ -83,9 +90,12 @@ def suite_of(path: str) -> str:
 
 
 def group_of(nodeid: str) -> str:
-    """Tests of one group share fixtures on one worker: a file's, or of a split suite one parameter's."""
+    """Tests of one group share fixtures on one worker: a file's, those of some files, or of a split suite one
+    parameter's."""
     path, _, name = nodeid.partition("::")
-    return f"{path}[{name.partition('[')[2].partition('-')[0].rstrip(']')}]" if path in _SPLIT else path
+    if path in _SPLIT:
+        return f"{path}[{name.partition('[')[2].partition('-')[0].rstrip(']')}]"
+    return _TOGETHER.get(path, path)
 
 
 def place_of(item: pytest.Item) -> int:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import psycopg
@@ -13,17 +11,10 @@ import pytest
 from psycopg.errors import InsufficientPrivilege
 
 from tallystick.lab.demo.stories import STORIES
-from tallystick.record.postgres.embedded.server import EmbeddedPostgres
 from tests.guarantees.second_opinion.comparison import disagreements
 from tests.guarantees.second_opinion.exported import SUBJECTS, history, stored_books
 from tests.guarantees.second_opinion.interpreter import LIFECYCLES, Opinion, read
-from tests.support.commands import run_process
-from tests.support.database import DEEP
-
-PAYMENTS: Final = 10_000 if DEEP else 1_000
-
-#: However busy the machine is, the demonstration ends by then.
-WITHIN_S: Final = 3_600 if DEEP else 300
+from tests.support.demonstration import PAYMENTS, WITHIN_S, Demonstration
 
 #: Edges by name that the stories lead to. Some more happen by chance, such as ``not_sent``.
 EDGES: Final = 40
@@ -43,22 +34,16 @@ class Demonstrated(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def demonstrated() -> Iterator[Demonstrated]:
+def demonstrated(demonstration: Demonstration) -> Iterator[Demonstrated]:
     """The record that a demonstration leaves behind."""
-    with tempfile.TemporaryDirectory(prefix="tally-", ignore_cleanup_errors=True) as own:
-        data_dir = Path(own) / "data"
-        ran = run_process(
-            *("demo", "--once", "--payments", str(PAYMENTS), "--data-dir", str(data_dir)), timeout_s=WITHIN_S
-        )
-        with EmbeddedPostgres(data_dir) as postgres:
-            url = postgres.urls().owner_url
-            with psycopg.connect(postgres.superuser_url("tallystick"), autocommit=True) as superuser:
-                superuser.execute(f"CREATE ROLE {READER}")
-                superuser.execute(f"GRANT USAGE ON SCHEMA public TO {READER}")
-                superuser.execute(f"GRANT SELECT ON history TO {READER}")
-                with psycopg.connect(url, autocommit=True) as owner:
-                    superuser.execute(f"SET ROLE {READER}")
-                    yield Demonstrated(owner, superuser, ran.out + ran.err)
+    postgres = demonstration.postgres
+    with psycopg.connect(postgres.superuser_url("tallystick"), autocommit=True) as superuser:
+        superuser.execute(f"CREATE ROLE {READER}")
+        superuser.execute(f"GRANT USAGE ON SCHEMA public TO {READER}")
+        superuser.execute(f"GRANT SELECT ON history TO {READER}")
+        with psycopg.connect(postgres.urls().owner_url, autocommit=True) as owner:
+            superuser.execute(f"SET ROLE {READER}")
+            yield Demonstrated(owner, superuser, demonstration.said)
 
 
 @pytest.fixture(scope="module")

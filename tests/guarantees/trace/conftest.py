@@ -1,11 +1,10 @@
-"""One demonstration with faults for all tests here: its record, and the books of the test acquirer."""
+"""The demonstration with faults, for all tests here: its record, and the books of the test acquirer."""
 
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -14,14 +13,8 @@ import pytest
 import pytest_asyncio
 
 from tallystick.record.postgres.connections import FIND_BY_KEY
-from tallystick.record.postgres.embedded.server import DatabaseUrls, EmbeddedPostgres
-from tests.support.commands import run_process
-from tests.support.database import DEEP
-
-PAYMENTS: Final = 10_000 if DEEP else 300
-
-#: However busy the machine is, the demonstration ends by then.
-WITHIN_S: Final = 3_600 if DEEP else 600
+from tallystick.record.postgres.embedded.server import DatabaseUrls
+from tests.support.demonstration import Demonstration
 
 #: The demonstration's merchant.
 MERCHANT: Final = "demo"
@@ -51,15 +44,9 @@ class Demonstrated(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def demonstrated() -> Iterator[Demonstrated]:
+def demonstrated(demonstration: Demonstration) -> Demonstrated:
     """The record, open, and the acquirer's books by payment."""
-    with tempfile.TemporaryDirectory(prefix="trace-", ignore_cleanup_errors=True) as own:
-        data_dir = Path(own) / "data"
-        ran = run_process(
-            *("demo", "--once", "--payments", str(PAYMENTS), "--data-dir", str(data_dir)), timeout_s=WITHIN_S
-        )
-        with EmbeddedPostgres(data_dir) as postgres:
-            yield Demonstrated(postgres.urls(), ran.out + ran.err, _books(data_dir / "acquirer.sqlite"))
+    return Demonstrated(demonstration.postgres.urls(), demonstration.said, _books(demonstration.books))
 
 
 def _books(file: Path) -> dict[str, AtTheAcquirer]:

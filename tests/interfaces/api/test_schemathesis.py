@@ -21,7 +21,7 @@ from tests.support.api import Merchant, Stack
 from tests.support.database import DEEP
 
 #: Requests for each operation, beside those that walk its parameters and limits one by one.
-EXAMPLES = 1_000 if DEEP else 10
+EXAMPLES = 1_000 if DEEP else 5
 
 #: Business rules are no schema: a payment method, a provider or a state may refuse what the document allows.
 NOT_CHECKED = [schemathesis.checks.positive_data_acceptance]

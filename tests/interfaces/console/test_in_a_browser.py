@@ -8,10 +8,11 @@ from itertools import product
 from typing import Final
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from tallystick.access.roles import Role
-from tests.support.browser import PATIENCE_MS, THEMES, WIDTHS, Desk, Theme, desk, launched, over_http
+from tests.support.browser import PATIENCE_MS, THEMES, WIDTHS, Desk, Theme, desk, launched, over_http, shared
 from tests.support.console import inside_console
 from tests.support.console_pictures import pages_of
 from tests.support.console_scene import Scene, scene
@@ -19,7 +20,7 @@ from tests.support.database import DEEP, NewDatabase
 from tests.support.runtime import BookedProvider
 
 #: Some twenty pages a test, each looked at by axe-core, on a machine that others use too.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.asyncio(loop_scope="module")]
 
 #: Each width and each theme; at full depth each width in each theme.
 LOOKS: Final = [*product(WIDTHS, THEMES)] if DEEP else [*zip(WIDTHS, reversed(THEMES), strict=True)]
@@ -27,10 +28,11 @@ LOOKS: Final = [*product(WIDTHS, THEMES)] if DEEP else [*zip(WIDTHS, reversed(TH
 Launch = Callable[[], AbstractAsyncContextManager[Browser]]
 
 
-@pytest.fixture
-def browser() -> Launch:
-    """Starts one. A fixture, so that the test is known to need it."""
-    return launched
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Launch]:
+    """Lends the one of all tests here. A fixture, so that the test is known to need it."""
+    async with launched() as started:
+        yield lambda: shared(started)
 
 
 @asynccontextmanager

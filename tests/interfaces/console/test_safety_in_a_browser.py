@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, NamedTuple
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, ConsoleMessage, expect
 
 from tallystick.access.accounts import Granted, reset_credential, secret_hash
@@ -17,7 +18,7 @@ from tallystick.flows.compliance import four_eyes
 from tallystick.flows.operations import operators
 from tallystick.interfaces.console.app import SESSION_COOKIE
 from tallystick.interfaces.console.work_list import digest_of
-from tests.support.browser import PATIENCE_MS, Desk, launched, over_http
+from tests.support.browser import PATIENCE_MS, Desk, launched, over_http, shared
 from tests.support.console import InsideConsole, inside_console
 from tests.support.console_scene import HOSTILE, Scene, scene
 from tests.support.database import NewDatabase
@@ -25,7 +26,7 @@ from tests.support.ports import free_port
 from tests.support.runtime import BookedProvider
 
 #: Several people a test, each in a browser of their own, on a machine that others use too.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.asyncio(loop_scope="module")]
 
 Launch = Callable[[], AbstractAsyncContextManager[Browser]]
 
@@ -33,10 +34,11 @@ Launch = Callable[[], AbstractAsyncContextManager[Browser]]
 _REFUSED = "Failed to load resource: the server responded with a status of 4"
 
 
-@pytest.fixture
-def browser() -> Launch:
-    """Starts one. A fixture, so that the test is known to need it."""
-    return launched
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Launch]:
+    """Lends the one of all tests here. A fixture, so that the test is known to need it."""
+    async with launched() as started:
+        yield lambda: shared(started)
 
 
 class Office(NamedTuple):
@@ -206,8 +208,8 @@ async def test_a_foreign_page_shows_and_sends_nothing(new_database: NewDatabase,
             "the browser sent the session's cookie"
         )
         await ada.go("/console/dead-letters")
-        text = await ada.text()
-        assert all(each in text for each in ids)
+        listed = await ada.text()
+        assert all(each in listed for each in ids)
 
 
 async def test_what_people_write_is_letters(new_database: NewDatabase, browser: Launch) -> None:

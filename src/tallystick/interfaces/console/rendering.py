@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -35,8 +36,10 @@ STATIC: Final[Mapping[str, StaticFile]] = {
 }
 
 
+@functools.cache  # to compile the templates takes longer than to show them
 def environment() -> Environment:
-    """Templates by name. Whatever they show is escaped, and a name that is missing is an error."""
+    """Templates by name, the same for all consoles of a process. Whatever they show is escaped, and a name that is
+    missing is an error."""
     made = Environment(
         loader=PackageLoader("tallystick.interfaces.console"),
         autoescape=True,

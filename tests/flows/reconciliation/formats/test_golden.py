@@ -23,8 +23,6 @@ from tests.support.settlement_files import (
     shown_all,
 )
 
-pytestmark = pytest.mark.fast
-
 NAMES = golden_names()
 
 #: Those of delimited text with a header line.

@@ -1,0 +1,41 @@
+"""One demonstration with faults for all tests that look at what such a one leaves behind: it takes half a minute."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+
+from tallystick.record.postgres.embedded.server import EmbeddedPostgres
+from tests.support.commands import run_process
+from tests.support.database import DEEP
+
+#: Enough for each story some times, and for what comes of chance.
+PAYMENTS: Final = 10_000 if DEEP else 300
+
+#: However busy the machine is, the demonstration ends by then.
+WITHIN_S: Final = 3_600 if DEEP else 600
+
+
+class Demonstration(NamedTuple):
+    """What it leaves behind: its record, open, the acquirer's books, and what it said. A test puts back what it
+    breaks."""
+
+    postgres: EmbeddedPostgres
+    books: Path
+    said: str
+
+
+@pytest.fixture(scope="session")
+def demonstration() -> Iterator[Demonstration]:
+    """Made once a session: ``tests/support/needs.py`` keeps the tests that use it on one worker."""
+    with tempfile.TemporaryDirectory(prefix="tally-", ignore_cleanup_errors=True) as own:
+        data_dir = Path(own) / "data"
+        ran = run_process(
+            *("demo", "--once", "--payments", str(PAYMENTS), "--data-dir", str(data_dir)), timeout_s=WITHIN_S
+        )
+        with EmbeddedPostgres(data_dir) as postgres:
+            yield Demonstration(postgres, data_dir / "acquirer.sqlite", ran.out + ran.err)

@@ -38,6 +38,8 @@ WELL_FORMED = {
     "group": "1",
     "head": "1",
     "schedule": __file__,
+    "row": "1",
+    "subject": new_id("pay"),
 }
 
 #: Words that are not required one by one, but of which a command needs some.

@@ -113,7 +113,7 @@ DEFAULTS: dict[str, dict[str, Any]] = json.loads("""{
                 "next_action": null, "failure": null, "description": null, "metadata": {}},
     "refund": {"amount_late": 0, "provider_reference": null, "reason": null, "failure": null},
     "dispute": {"reason": null, "funds_withdrawn": false, "movements": [], "contested": false, "kind": "chargeback"},
-    "settled_batch": {}, "settlement": {}, "bank_statement": {},
+    "settled_batch": {"rounding": 0, "written_off": 0}, "settlement": {}, "bank_statement": {},
     "alert": {"openings": 1, "acknowledged_by": null, "resolved_by": null},
     "rejected_case": {"provider": null, "event_id": null, "owner": null, "escalations": 0, "reprocessings": 0,
                       "resolution": null, "closed_by": null},

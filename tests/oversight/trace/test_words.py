@@ -50,7 +50,8 @@ def test_every_posting_and_every_account_has_words() -> None:
     calls = [node for node in ast.walk(ast.parse(inspect.getsource(postings))) if isinstance(node, ast.Call)]
     kinds = {str(ast.literal_eval(node.args[0])) for node in calls if ast.unparse(node.func) == "Posting"}
     assert len(kinds) > 15 and kinds <= words.TRANSFERS.keys()
-    named = [make("acme") for name, make in inspect.getmembers(accounts, inspect.isfunction)]
+    makers = [make for _, make in inspect.getmembers(accounts, inspect.isfunction)]
+    named = [make(*["acme"] * len(inspect.signature(make).parameters)) for make in makers]
     for account in (*named, accounts.MERCHANT, accounts.DISPUTE_RESERVE):
         assert account.partition(":")[0] in words.ACCOUNTS
         assert "{}" not in words.account(account)

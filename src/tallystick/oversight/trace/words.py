@@ -277,6 +277,7 @@ ACCOUNTS: Final[Mapping[str, str]] = {
     "tax": "taxes charged by {}",
     "bank_in_transit": "on its way from {} to the bank",
     "unexplained": "unexplained at {}",
+    "bank": "the bank account {}",
     "rounding": "rounding at {}",
     "write_off": "written off",
 }

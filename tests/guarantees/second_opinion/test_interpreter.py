@@ -22,6 +22,14 @@ CONTRACT: Final = (Path(__file__).parents[3] / "docs/reference/contract.md").rea
 LINES_LIMIT: Final = 370
 
 
+#: What ``Opinion.bank`` moves, between accounts of which each is named by the statement.
+OF_A_BANK: Final = (
+    ("bank_arrived", "bank:<account>", "bank_in_transit:"),
+    ("bank_charged", "fees:bank", "bank:<account>"),
+    ("bank_unexplained", "bank:<account>", "unexplained:bank:<account>"),
+)
+
+
 def line(subject_id: str = "pay_1", **row: Any) -> str:
     """A line of history; by default a payment's first."""
     created = {"amount": 700, "currency": "EUR", "provider": "bank", "amount_refunded": 0, "amount_refund_pending": 0}
@@ -69,7 +77,8 @@ def test_its_postings_are_those_of_the_contract() -> None:
         published.add((edge, transfer, debit.replace("<p>", ""), credit.replace("<p>", "")))
     rows = {(edge, row.transfer, row.debit, row.credit) for edge, rows in interpreter.POSTINGS.items() for row in rows}
     late = {("dispute.late_movement", *row[:3]) for row in (interpreter.LATE_OUT, interpreter.LATE_BACK)}
-    assert rows | late == published
+    bank = {(f"bank_statement.{event}", *row) for event in ("posted", "compared_again") for row in OF_A_BANK}
+    assert rows | late | bank == published
 
 
 @pytest.mark.parametrize("kind", interpreter.LIFECYCLES)

@@ -143,7 +143,7 @@ async def prepared(database: Database, payments: int) -> AsyncIterator[None]:
     await copy_chunk(database.owner_url, 0, payments)
     with pytest.MonkeyPatch.context() as patch:
         set_host_clock(patch, -60_000)
-        async with watched(database.app_url, settings=WATCHED) as runtime:
+        async with watched(database.app_url, None, "clocks", settings=WATCHED) as runtime:
             await alert_of(runtime, "clocks_apart")
     await _release(database)
     await _open_refund(database)

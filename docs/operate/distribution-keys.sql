@@ -48,6 +48,8 @@ SELECT create_distributed_table('contract_drift', 'provider', colocate_with => '
 SELECT create_distributed_table('provider_pause', 'provider', colocate_with => 'none');
 -- What each process says of its circuits: a row for each account and process.
 SELECT create_distributed_table('provider_circuit', 'provider', colocate_with => 'none');
+-- Whose turn it is to compare rows with postings: a row for each provider.
+SELECT create_distributed_table('provider_comparison', 'provider', colocate_with => 'none');
 -- What each process says of its clocks: a row for each clock and process.
 SELECT create_distributed_table('process_clock', 'clock', colocate_with => 'none');
 

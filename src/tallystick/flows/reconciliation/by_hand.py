@@ -75,6 +75,7 @@ async def resolve(runtime: Runtime, asked: AskedAct, /) -> OperatorAct:
                 row, after = await _decided(rows, asked.target, asked.arguments)
                 if row.evidence.version != shown["comparison"]:
                     raise NotResolvable("somebody else has resolved the row meanwhile")
+                await rows.take_turn(row)
                 act = await _written(runtime, rows, row, after, asked)
         except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
             continue

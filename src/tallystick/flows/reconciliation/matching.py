@@ -58,6 +58,7 @@ async def compare_file(runtime: Runtime, file_id: str, actor: str) -> Compared:
         async with runtime.stores.evidence.comparing(file_id) as comparing:
             if not await comparing.is_held():
                 raise NotComparable(f"the rows of {file_id} are not posted: it is {file.state}, to {file.purpose}")
+            await comparing.take_turn(file.provider)
             writer = _Writer(comparing, file, actor, runtime.clock.now())
             return await writer.write(schedules)
     except UniqueViolationError:

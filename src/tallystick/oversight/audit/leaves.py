@@ -148,6 +148,7 @@ NOT_SEALED: Final[Mapping[str, str]] = {
     "operator_pause": "changes in place; the acts about it are sealed",
     "provider_circuit": "what processes say of themselves",
     "process_clock": "what processes say of themselves",
+    "provider_comparison": "whose turn it is",
     "settlement_report": "a schedule; its state changes in place",
     "webhook_refusal": "counts",
     "contract_drift": "counts",

@@ -153,6 +153,11 @@ class Comparing:
         """Whether the file is one whose rows are posted; it stays so until this transaction ends."""
         return await self._connection.fetchval(STATEMENTS["hold_file"], self._file_id) is not None
 
+    async def take_turn(self, provider: str) -> None:
+        """Wait until nobody else compares rows with postings of this provider: two that do not see each other's
+        evidence would both take one posting."""
+        await self._connection.execute(STATEMENTS["take_turn"], provider, timeout=_LONG_S)
+
     async def batches(self) -> Sequence[tuple[str, str]]:
         """The batches that add up and have no evidence yet, each with its currency."""
         found = await self._connection.fetch(STATEMENTS["balanced_batches"], self._file_id)

@@ -32,7 +32,8 @@ class RowByHand(Struct, frozen=True, kw_only=True):
 
 
 class RowsByHand:
-    """One transaction: two at once about one row, or about one posting, do not both commit."""
+    """One transaction: two at once about one row, or about one posting, do not both commit. Nor do a person and a file
+    that is compared: a posting is said to be a row's in turns, by provider."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -60,6 +61,11 @@ class RowsByHand:
             timeout=_LONG_S,
         )
         return [_posting(each) for each in found]
+
+    async def take_turn(self, row: RowByHand) -> None:
+        """Wait while rows of the provider are compared by others. SerializationError where that was so since this
+        transaction began: what it read may be old."""
+        await Comparing(self._connection, row.evidence.file_id).take_turn(row.provider)
 
     async def write(self, row: RowByHand, evidence: Evidence, counted: EvidenceSet, act: OperatorAct) -> None:
         """The next evidence, the set that it counts in, and the act. UniqueViolationError where another one is its

@@ -3,6 +3,10 @@ UPDATE settlement_file SET state = state
 WHERE file_id = $1 AND state = 'imported' AND purpose = 'post'
 RETURNING file_id;
 
+-- take_turn: until this transaction ends nobody else says which row has which posting of the provider $1
+INSERT INTO provider_comparison (provider, turns) VALUES ($1, 1)
+ON CONFLICT (provider) DO UPDATE SET turns = provider_comparison.turns + 1;
+
 -- balanced_batches: the batches of the file $1 that are what their total says, by this file or by a later one, and have no
 -- evidence of it yet
 SELECT b.batch, b.currency

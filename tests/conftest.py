@@ -21,11 +21,11 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tallystick.kit.ids import new_id
 from tallystick.kit.logs import configure_logging
 from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.settings.load import secret_names
 from tests.support.database import DEEP, Database, NewDatabase
+from tests.support.letters import new_letters
 from tests.support.needs import MARKERS, forbid_programs, markers_of, place_of
 from tests.support.summary import Summary
 
@@ -215,4 +215,4 @@ def database(new_database: NewDatabase) -> Database:
 @pytest.fixture
 def fresh_merchant() -> str:
     """A merchant that no other test knows."""
-    return "m" + new_id("ins")[-12:]
+    return "m" + new_letters()

@@ -9,15 +9,15 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tallystick.kit.ids import new_id
 from tallystick.oversight.audit.heads import public_text
 from tallystick.record.postgres.connections import open_pool
 from tests.support.audit import KEY, KEY_TEXT, SETTINGS, copy_heads, seal_all
 from tests.support.commands import Ran, run_here
 from tests.support.database import NewDatabase
+from tests.support.letters import new_letters
 from tests.support.runtime import BookedProvider, Client, read, runtime_of
 
-MERCHANT = "m" + new_id("ins")[-12:]
+MERCHANT = "m" + new_letters()
 
 
 async def _sealed(app_url: str, heads: Path) -> str:

@@ -22,6 +22,7 @@ from tallystick.providers.stripe.setup import StripeSettings
 from tallystick.settings.load import Settings
 from tests.support.adyen.fake_adyen import API_KEY, HMAC_KEY, MERCHANT_ACCOUNT, delivery
 from tests.support.card_numbers import WRITTEN
+from tests.support.letters import new_letters
 from tests.support.provider_doubles import hmac_hex
 from tests.support.stripe.events import EVENTS
 
@@ -326,7 +327,7 @@ def _adyen_events(ours: Ours, talk: Talk) -> Iterator[Event]:
     odd += [("CAPTURE", True, {"amount": {"value": 1, "currency": talk("EUR")}})]
     for code, success, more in [*((code, success, {}) for code, success in _ADYEN_CODES), *odd]:
         item = talk.all_over(about, fixed) | more
-        item |= {"eventCode": code, "success": str(success).lower(), "pspReference": new_id("evt")[-16:].upper()}
+        item |= {"eventCode": code, "success": str(success).lower(), "pspReference": new_letters(16).upper()}
         yield Event("/v1/webhooks/adyen/main", delivery([item]), {})
 
 

@@ -15,11 +15,11 @@ from tallystick.access.key_store import OPERATORS
 from tallystick.flows.reconciliation.matching import compare_file
 from tallystick.flows.reconciliation.posting import post_batch
 from tallystick.flows.runtime import Runtime
-from tallystick.kit.ids import new_id
 from tallystick.record.journal import Journal
 from tallystick.record.postgres.settlement_evidence import EvidenceBook
 from tests.support.database import Database
 from tests.support.inbox import assert_invariants
+from tests.support.letters import new_letters
 from tests.support.runtime import BookedProvider, runtime_of
 from tests.support.settlement_days import ACTOR, Acquirer, balances, paid
 from tests.support.settlement_imports import Died, DyingPool, imported
@@ -61,7 +61,7 @@ async def test_a_process_dies_anywhere(database: Database, tmp_path: Path, after
     """Two merchants in one batch, and a file that adds a row to it later."""
     async with runtime_of(database.app_url, BookedProvider()) as runtime:
         for at in count(1):
-            merchants = ["m" + new_id("ins")[-12:] for _ in range(2)]
+            merchants = ["m" + new_letters() for _ in range(2)]
             payments = [await paid(runtime, merchant) for merchant in merchants]
             file = Acquirer()
             file.of(payments[0], "charge", 1_000, 30)

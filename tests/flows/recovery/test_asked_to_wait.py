@@ -21,6 +21,7 @@ from tallystick.lab.bench.providers import CONNECTORS
 from tallystick.settings.load import Settings
 from tests.support.asking_bank import A_DAY, AskingBank, asking_bank
 from tests.support.database import NewDatabase
+from tests.support.letters import new_letters
 from tests.support.polling import eventually_async
 from tests.support.runtime import SETTINGS, Client, read
 
@@ -45,7 +46,7 @@ class Site:
         self._url = url
         self.bank = bank
         self.name = name
-        self.merchant_id = f"m{new_id('ins')[-16:]}"
+        self.merchant_id = f"m{new_letters(16)}"
 
     async def process(self, settings: Settings) -> Runtime:
         """A new one."""

@@ -16,13 +16,13 @@ from tallystick.flows.assembly import open_runtime
 from tallystick.flows.recovery.worker import RecoveryWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.app import create_app
-from tallystick.kit.ids import new_id
 from tallystick.providers.port import Provider
 from tallystick.settings.load import Settings
 from tests.guarantees.fault_table.stands import METHODS, Delivery, Stands
 from tests.support.api import SEALING_KEY
 from tests.support.database import Database
 from tests.support.inbox import drain
+from tests.support.letters import new_letters
 from tests.support.polling import eventually_async
 
 #: Nothing times out on a busy machine, and recovery's rounds follow each other at once. Its look-ups are few; a look-up
@@ -94,7 +94,7 @@ class ApiProcess:
 
     async def stranger_pays(self, provider: str) -> str:
         """What the payment of a merchant whom nobody knows yet comes to, at once."""
-        [api_key] = await self.keys_of([f"s{new_id('ins')[-16:]}"])
+        [api_key] = await self.keys_of([f"s{new_letters(16)}"])
         answer = await self.pay(api_key, provider, "strangers-key")
         return f"{answer.status_code} {answer.json().get('state') or answer.json()['code']}"
 

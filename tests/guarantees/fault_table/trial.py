@@ -10,10 +10,10 @@ import httpx
 
 from tallystick.contract.fault_table import Answer
 from tallystick.domain.provider_keys import provider_key
-from tallystick.kit.ids import new_id
 from tests.guarantees.fault_table.process import ApiProcess
 from tests.guarantees.fault_table.stands import METHODS
 from tests.support.faulty_proxy import Passage
+from tests.support.letters import new_letters
 
 #: The client's key of every instruction under test.
 KEY: Final = "the-key"
@@ -45,7 +45,7 @@ class Trial:
     currency: str = "EUR"
     amount: int = 1_000
     part: int | None = None  # of a capture or refund; None: all of it
-    merchant_id: str = field(default_factory=lambda: f"c{new_id('ins')[-16:]}")
+    merchant_id: str = field(default_factory=lambda: f"c{new_letters(16)}")
     api_key: str = ""
     payment_id: str | None = None
     reference: str | None = None

@@ -15,12 +15,12 @@ import pytest_asyncio
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.payments.idempotency import Reply
 from tallystick.flows.runtime import Runtime
-from tallystick.kit.ids import new_id
 from tallystick.lab.acquirer.scripts import METHODS
 from tallystick.providers.simulator.setup import SimulatorSettings
 from tests.support.acquirer import AcquirerProcess, acquirer
 from tests.support.database import Database
 from tests.support.dump import dump
+from tests.support.letters import new_letters
 from tests.support.polling import eventually_async
 from tests.support.runtime import HURRIED, Client, is_final, read
 from tests.support.work import working
@@ -236,7 +236,7 @@ async def begun(database: Database, running: AcquirerProcess) -> AsyncIterator[d
         runtime_at(database, running, HURRIED_MS) as hurried,
         working(hurried, "recovery"),
     ):
-        scenes = {name: Scene(patient, hurried, database, running, "m" + new_id("ins")[-12:]) for name in LIVES}
+        scenes = {name: Scene(patient, hurried, database, running, "m" + new_letters()) for name in LIVES}
         tasks = {name: asyncio.create_task(live(scenes[name])) for name, live in LIVES.items()}
         yield tasks
         await asyncio.gather(*tasks.values(), return_exceptions=True)

@@ -14,7 +14,6 @@ from hypothesis.stateful import RuleBasedStateMachine
 from tallystick.domain.views import payment_view
 from tallystick.flows.payments.idempotency import Reply
 from tallystick.flows.runtime import Runtime
-from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants import verify
 from tallystick.settings.load import Settings
 from tests.guarantees.model.life import PATIENCE_S, Life
@@ -22,6 +21,7 @@ from tests.guarantees.model.provider import PROMPT, STATUS, STORIES, Instruction
 from tests.support.crash.process import Process
 from tests.support.crash.provider import Bank, Charge
 from tests.support.crash.scenario import SETTINGS, Time
+from tests.support.letters import new_letters
 from tests.support.polling import eventually_async
 from tests.support.runtime import Client, read
 
@@ -46,7 +46,7 @@ class Driver(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self._merchant_id = "m" + new_id("ins")[-16:]
+        self._merchant_id = "m" + new_letters(16)
         self._keys = count(1)
         self._time = Time()
         self._shop = Shop()

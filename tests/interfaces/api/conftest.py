@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tallystick.kit.ids import new_id
 from tests.support.api import Merchant, Stack, stack
+from tests.support.letters import new_letters
 
 __all__ = ["merchant", "other_merchant", "stack"]
 
@@ -23,6 +23,6 @@ def merchant(stack: Stack, fresh_merchant: str) -> Iterator[Merchant]:
 @pytest.fixture
 def other_merchant(stack: Stack) -> Iterator[Merchant]:
     """Another one."""
-    someone = Merchant(stack, "o" + new_id("ins")[-12:])
+    someone = Merchant(stack, "o" + new_letters())
     yield someone
     someone.client.close()

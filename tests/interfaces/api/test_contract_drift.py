@@ -29,6 +29,7 @@ from tests.support.commands import run_here
 from tests.support.connector_suite import Letters
 from tests.support.database import Database, closed_to_all
 from tests.support.inbox import WEBHOOK_SETTINGS, drain
+from tests.support.letters import new_letters
 from tests.support.polling import eventually_async
 from tests.support.provider_doubles import LETTERS
 from tests.support.runtime import BookedProvider
@@ -49,7 +50,7 @@ async def counts(database: Database, field: str) -> list[tuple[str, str, int]]:
 async def test_an_unlisted_code_is_kept_counted_and_for_a_person(
     database: Database, fresh_merchant: str, letters: Letters
 ) -> None:
-    code = f"NEW_{new_id('req')[-6:].upper()}"
+    code = f"NEW_{new_letters(6).upper()}"
     name = "eventCode" if letters.name == "adyen" else "type"
     event = copy.deepcopy(letters.event(1)) | {name: code, "pspReference": new_id("req"), "nonce": new_id("req")}
     if letters.name == "stripe":  # without our mark it is certainly other software's

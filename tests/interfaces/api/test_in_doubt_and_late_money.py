@@ -17,6 +17,7 @@ from tests.interfaces.api.test_rejections import bank, desk_of
 from tests.support.api import assert_problem, inside
 from tests.support.database import Database, NewDatabase
 from tests.support.in_doubt import PATIENT
+from tests.support.letters import new_letters
 from tests.support.runtime import BookedProvider, Client, read, timed_out
 
 
@@ -162,7 +163,7 @@ async def test_a_key_asks_for_late_money_above_the_amount(new_database: NewDatab
 async def approver(runtime: Runtime) -> Viewer:
     """An operator who may approve, as if signed in."""
     version = OperatorVersion(
-        operator_id=f"op-{new_id('opa')[-12:]}",
+        operator_id=f"op-{new_letters()}",
         version=1,
         state="active",
         roles=["operator"],

@@ -22,6 +22,7 @@ from tallystick.kit.ids import new_id
 from tallystick.settings.load import Settings
 from tests.support.api import SEALING_KEY, SERVE, Merchant, Stack, wait_for
 from tests.support.database import Database
+from tests.support.letters import new_letters
 from tests.support.polling import eventually_async
 from tests.support.ports import free_port
 from tests.support.provider_webhooks import PATH as WEBHOOK
@@ -181,7 +182,7 @@ class Timed(NamedTuple):
 @pytest.fixture(scope="module")
 def timed(edge: Edge, database: Database) -> Timed:
     """Nobody else sends anything meanwhile."""
-    merchant_id = "m" + new_id("ins")[-12:]
+    merchant_id = "m" + new_letters()
     key = asyncio.run(create_key(database.app_url, merchant_id))
     before = count(database, "delivery")
 

@@ -10,11 +10,11 @@ import pytest
 import pytest_asyncio
 
 from tallystick.access.key_store import create_key
-from tallystick.kit.ids import new_id
 from tallystick.oversight.audit.anchors import Anchor, read_anchors
 from tallystick.record.postgres.connections import open_pool
 from tests.support.audit import SETTINGS, copy_heads, seal_all
 from tests.support.database import Database, NewDatabase
+from tests.support.letters import new_letters
 from tests.support.runtime import BookedProvider, Client, runtime_of
 from tests.support.sample import Sample, make_sample
 
@@ -28,9 +28,9 @@ def database(new_database: NewDatabase) -> Database:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def sample(database: Database) -> Sample:
     """One merchant's payments; beside it another merchant's, and a key."""
-    sample = await make_sample(database.app_url, "m" + new_id("ins")[-12:])
+    sample = await make_sample(database.app_url, "m" + new_letters())
     async with runtime_of(database.app_url, BookedProvider()) as runtime:
-        await Client(runtime, "n" + new_id("ins")[-12:]).create("other")
+        await Client(runtime, "n" + new_letters()).create("other")
     await create_key(database.app_url, sample.merchant)
     return sample
 

@@ -10,7 +10,6 @@ from typing import Any, cast
 import asyncpg
 import pytest
 
-from tallystick.kit.ids import new_id
 from tallystick.oversight.audit import seal
 from tallystick.oversight.audit.heads import group_of
 from tallystick.oversight.audit.leaves import COLUMNS, LEFT_OUT, NOT_SEALED, hash_of, leaf_bytes
@@ -19,6 +18,7 @@ from tallystick.record.postgres.audit_rows import AuditRows, Thing
 from tallystick.record.postgres.connections import open_pool
 from tests.support.audit import SETTINGS, compare, named, seal_all, sealer_of
 from tests.support.database import Database, NewDatabase
+from tests.support.letters import new_letters
 from tests.support.runtime import BookedProvider, Client, runtime_of
 
 _ANSWER = (
@@ -56,7 +56,7 @@ async def _holds(database: Database) -> Any:
 
 async def _payments(database: Database, number: int) -> None:
     async with runtime_of(database.app_url, BookedProvider()) as runtime:
-        client = Client(runtime, "m" + new_id("ins")[-12:])
+        client = Client(runtime, "m" + new_letters())
         await asyncio.gather(*(client.create(f"k{each}", description="a private word") for each in range(number)))
 
 

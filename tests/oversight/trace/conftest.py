@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from tallystick.kit.ids import new_id
 from tallystick.record.postgres.connections import connect
 from tests.support.database import Database, NewDatabase
+from tests.support.letters import new_letters
 from tests.support.sample import Sample, make_sample
 
 
@@ -21,7 +21,7 @@ def database(new_database: NewDatabase) -> Database:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def sample(database: Database) -> Sample:
-    return await make_sample(database.app_url, "m" + new_id("ins")[-12:])
+    return await make_sample(database.app_url, "m" + new_letters())
 
 
 @pytest.fixture

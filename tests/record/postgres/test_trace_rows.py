@@ -22,6 +22,7 @@ from tallystick.record.postgres.trace_find import find_payments
 from tallystick.record.postgres.trace_rows import piped_trace_rows, trace_rows
 from tallystick.settings.load import Settings
 from tests.support.database import Database, NewDatabase
+from tests.support.letters import new_letters
 from tests.support.sample import Sample, make_sample
 
 ACCOUNTS = [("simulator", "main"), ("stripe", "main")]
@@ -37,7 +38,7 @@ def own_database(new_database: NewDatabase) -> Database:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def sample(own_database: Database) -> Sample:
-    merchant = "m" + new_id("ins")[-12:]
+    merchant = "m" + new_letters()
     await create_key(own_database.app_url, merchant, "simulator")
     return await make_sample(own_database.app_url, merchant)
 

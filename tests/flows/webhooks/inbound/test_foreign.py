@@ -31,6 +31,7 @@ from tallystick.providers.port import ProviderCall
 from tallystick.record.postgres.connections import connect_journal
 from tests.support.database import Database
 from tests.support.inbox import WEBHOOK_SETTINGS, accept, assert_invariants, envelope, inbox_worker_of, lease_due
+from tests.support.letters import new_letters
 from tests.support.polling import eventually_async
 from tests.support.runtime import BookedProvider, Client, read, timed_out
 
@@ -58,7 +59,7 @@ class Asked(BookedProvider):
 
 @pytest.fixture
 def account() -> str:
-    return new_id("req")[-12:]
+    return new_letters()
 
 
 @pytest.fixture

@@ -189,11 +189,12 @@ PATHS = sorted({filled(each.path) for each in ENDPOINTS} | {"/healthz", "/openap
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "get", "post", "PURGE"]
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("part", range(4))
 @pytest.mark.parametrize("method", METHODS)
-async def test_every_method_on_every_path(method: str, path: str) -> None:
-    for key in (KEY.text, OPERATORS_KEY.text, "wrong"):
-        await both(Asked(method, path, authorized(JSON_TYPE, key=key), (b"{}",)))
+async def test_every_method_on_every_path(method: str, part: int) -> None:
+    for path in PATHS[part::4]:
+        for key in (KEY.text, OPERATORS_KEY.text, "wrong"):
+            await both(Asked(method, path, authorized(JSON_TYPE, key=key), (b"{}",)))
 
 
 async def test_every_endpoint_is_reached_without_the_framework(monkeypatch: pytest.MonkeyPatch) -> None:

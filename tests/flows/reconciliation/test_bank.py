@@ -132,7 +132,7 @@ async def test_the_entry_comes_before_its_file(database: Database, fresh_merchan
 
 
 async def test_a_statement_counts_once(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
-    """Sent twice in the same bytes, in another format, and under another id: posted once. A supplement adds a row."""
+    """Sent twice in the same bytes, in another format, and under another id: posted once."""
     account = new_id("req")
     async with runtime_of(database.app_url, BookedProvider()) as runtime:
         [name] = await paid_out(runtime, fresh_merchant, tmp_path, 900)

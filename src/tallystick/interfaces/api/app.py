@@ -77,10 +77,10 @@ class Application(Litestar):
     """Refuses requests that are not well-formed, and hands others to their handlers. The framework has the rest:
     startup and shutdown, OPTIONS, and what to answer where no route has the path or the method."""
 
-    def __init__(self, routes: Sequence[Route], lifespan: Lifespan, options: Sequence[HTTPRouteHandler]) -> None:
+    def __init__(self, routes: Sequence[Route], lifespan: Lifespan, options: Sequence[Route]) -> None:
         self.dispatcher = Dispatcher(routes)
         super().__init__(
-            [*options, *map(_framework_handler, routes)],  # with OPTIONS later, Litestar would have made its own
+            _framework_handlers([*options, *routes]),
             lifespan=[lifespan],
             exception_handlers={Exception: on_framework_error},
             openapi_config=None,  # the document is made from our own table
@@ -335,28 +335,39 @@ def _published(versions: tuple[ApiVersion, ...]) -> tuple[Mapping[ApiVersion, by
     return documents, reference_page(documents[versions[-1]])
 
 
-def _options(server: ApiServer, routes: Sequence[Route]) -> list[HTTPRouteHandler]:
+def _options(server: ApiServer, routes: Sequence[Route]) -> list[Route]:
     """OPTIONS for every path, naming all of its methods; Litestar's own names those of one handler."""
     methods: dict[str, set[str]] = {}
     for route in routes:
         methods.setdefault(route.path, {"OPTIONS"}).update(route.methods)
-    return [_options_handler(server, path, ", ".join(sorted(allowed))) for path, allowed in methods.items()]
+    return [_options_route(server, path, ", ".join(sorted(allowed))) for path, allowed in methods.items()]
 
 
-def _options_handler(server: ApiServer, path: str, allow: str) -> HTTPRouteHandler:
+def _options_route(server: ApiServer, path: str, allow: str) -> Route:
     async def handle(scope: Scope, receive: Receive) -> HttpResponse:
         headers = server.request(scope, receive).response_headers
         return HttpResponse(204, b"", headers=(*headers, (b"allow", allow.encode())))
 
-    return _framework_handler(Route("OPTIONS", path, handle))
+    return Route("OPTIONS", path, handle)
 
 
-def _framework_handler(each: Route) -> HTTPRouteHandler:
-    """A route as Litestar has it. It needs all of them, to know which paths and methods there are."""
+def _framework_handlers(routes: Sequence[Route]) -> list[HTTPRouteHandler]:
+    """The routes as Litestar has them. It needs all of them, to know which paths and methods there are; paths that have
+    the same methods share one of its handlers, because to make a handler takes a millisecond."""
+    handlers = {(method, route.path): route.handle for route in routes for method in route.methods}
 
     async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
-        return await each.handle(request.scope, request.receive)
+        route_handle = handlers[request.scope["method"], request.scope["path_template"]]
+        return await route_handle(request.scope, request.receive)
 
+    methods: dict[str, list[str]] = {}
+    for method, path in handlers:
+        methods.setdefault(path, []).append(method)
+    paths: dict[tuple[str, ...], list[str]] = {}
+    for path, names in methods.items():
+        paths.setdefault(tuple(sorted(names)), []).append(re.sub(r"{(\w+)}", r"{\1:str}", path))
     # The response has its own status; Litestar's default for DELETE would forbid it a body.
-    path = re.sub(r"{(\w+)}", r"{\1:str}", each.path)
-    return framework_route(path, http_method=[HttpMethod(method) for method in each.methods], status_code=200)(handle)
+    return [
+        framework_route(of_these, http_method=[HttpMethod(name) for name in names], status_code=200)(handle)
+        for names, of_these in paths.items()
+    ]

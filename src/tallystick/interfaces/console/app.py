@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -10,7 +11,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
-from litestar import Litestar, Request
+from litestar import HttpMethod, Litestar, Request
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.handlers import route as framework_route
@@ -53,6 +54,9 @@ FORM_COOKIE: Final = "__Host-tallystick-form"
 FORM_COOKIE_BYTES: Final = 32
 
 HTML: Final = "text/html; charset=utf-8"
+
+#: A part of an address that varies, as pages name it.
+_PARAMETER: Final = re.compile(r"{(\w+):\w+}")
 
 
 class _Visit(NamedTuple):
@@ -176,7 +180,7 @@ class ConsoleApplication(Litestar):
             return console.error(status, says.get(status, "The request cannot be answered."))
 
         super().__init__(
-            [_handler(console, page) for page in console.pages],
+            _handlers(console),
             lifespan=[lifespan],
             exception_handlers={Exception: on_error},
             openapi_config=None,
@@ -251,8 +255,23 @@ def _cookie(name: str, value: str) -> str:
     return f"{name}={value}; Path=/; Secure; HttpOnly; SameSite=Strict" + ("" if value else "; Max-Age=0")
 
 
-def _handler(console: Console, page: Page) -> HTTPRouteHandler:
-    async def handle(request: Request[Any, Any, Any]) -> Response[Any]:
-        return await console.respond(page, request)
+def _handlers(console: Console) -> list[HTTPRouteHandler]:
+    """The pages as Litestar has them. Addresses that have the same methods share one of its handlers, because to make a
+    handler takes a millisecond."""
+    pages = {(page.method, _PARAMETER.sub(r"{\1}", page.path)): page for page in console.pages}
+    allowed: dict[str, tuple[HttpMethod, ...]] = {}
+    for page in console.pages:
+        allowed[page.path] = (*allowed.get(page.path, ()), HttpMethod(page.method))
 
-    return framework_route(page.path, http_method=page.method, name=page.name, include_in_schema=False)(handle)
+    def handler(methods: tuple[HttpMethod, ...]) -> HTTPRouteHandler:
+        names = sorted((*methods, HttpMethod.OPTIONS))
+
+        async def handle(request: Request[Any, Any, Any]) -> Response[Any]:
+            if request.method == HttpMethod.OPTIONS:  # Litestar would make one more handler an address for it
+                return Response(b"", status_code=204, headers={"allow": ", ".join(names)}, media_type="text/plain")
+            return await console.respond(pages[request.method, request.scope["path_template"]], request)
+
+        paths = [path for path, of_path in allowed.items() if of_path == methods]
+        return framework_route(paths, http_method=names, status_code=200, include_in_schema=False)(handle)
+
+    return [handler(methods) for methods in dict.fromkeys(allowed.values())]

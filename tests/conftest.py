@@ -21,6 +21,7 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tallystick.access import passwords
 from tallystick.kit.logs import configure_logging
 from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.settings.load import secret_names
@@ -159,6 +160,18 @@ def authorities() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ssl, "create_default_context", context)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_passwords() -> Iterator[None]:
+    """Passwords that tests make in this process protect nothing: their hashes take no 46 MiB and 60 ms each. Programs
+    that tests start hash at full cost."""
+    cost = "$argon2id$v=19$m=64,t=1,p=1$"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_NOBODY", passwords._NOBODY.replace(passwords._COST, cost))
+        patch.setattr(passwords, "_COST", cost)
+        patch.setattr(passwords, "MEMORY_KIB", 64)
         yield
 
 

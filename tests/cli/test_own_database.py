@@ -12,7 +12,7 @@ import pytest
 
 from tallystick.record.postgres.embedded.server import DATABASE, OWNER_ROLE, EmbeddedPostgres
 from tests.support.commands import Ran, run_here
-from tests.support.database import Database, NewDatabase
+from tests.support.database import DEEP, Database, NewDatabase
 
 Run = Callable[..., Ran]
 
@@ -103,7 +103,8 @@ def test_a_benchmark_runs_in_an_empty_database_and_again_where_its_name_is_repea
     with psycopg.connect(database.owner_url) as connection:
         assert connection.execute("SELECT count(*) > 0 FROM payment").fetchone() == (True,)
     assert run(*JOURNAL, **urls(database)).code == 2
-    assert run(*JOURNAL, "--into", name_of(database), **urls(database)).code == 0
+    if DEEP:  # that the name opens a database that is not empty is what the demonstration is tried with below
+        assert run(*JOURNAL, "--into", name_of(database), **urls(database)).code == 0
 
 
 @pytest.mark.parametrize("repeated", [False, True])

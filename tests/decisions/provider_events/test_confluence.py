@@ -15,6 +15,7 @@ from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.domain.subjects import DisputeState, Operation
 from tallystick.domain.verdicts import Approved, Declined, Effect, Pending, RequiresAction, Reversed, Verdict
+from tests.support.database import DEEP
 from tests.support.paper_invariants import broken
 from tests.support.paper_record import AMOUNT, CURRENCY, PaperRecord, approval
 
@@ -329,7 +330,7 @@ def shape(record: PaperRecord) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=2_000 if DEEP else 150, deadline=None)
 @given(life=lives(), data=st.data())
 def test_any_order_and_multiplicity_ends_the_same(life: Life, data: st.DataObject) -> None:
     in_order = shape(delivered(life, list(life.arrivals)))

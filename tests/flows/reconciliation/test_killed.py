@@ -11,12 +11,15 @@ from typing import Any
 import asyncpg
 
 from tests.support.commands import clean_environment, run_process
-from tests.support.database import NewDatabase
+from tests.support.database import DEEP, NewDatabase
 from tests.support.polling import START_S, eventually_async
 from tests.support.settlement_imports import everything, stripe_payout, stripe_rows
 
-#: A dozen pieces: the process is looked at a hundred times while it stores them.
-ROWS = 60_000
+#: A dozen pieces, or eight: the process is looked at a hundred times while it stores them.
+ROWS = 60_000 if DEEP else 40_000
+
+#: How often it is killed.
+KILLS = 2 if DEEP else 1
 
 
 async def test_an_import_that_is_killed_goes_on(new_database: NewDatabase, tmp_path: Path) -> None:
@@ -29,7 +32,7 @@ async def test_an_import_that_is_killed_goes_on(new_database: NewDatabase, tmp_p
     command = [sys.executable, "-m", "tallystick", "settlements", "import", str(path)]
     watching = await asyncpg.connect(database.owner_url)
     try:
-        for _ in range(2):
+        for _ in range(KILLS):
             before = await watching.fetchval("SELECT coalesce(max(rows), 0) FROM settlement_file")
 
             async def has_stored_more(before: int = before) -> bool:

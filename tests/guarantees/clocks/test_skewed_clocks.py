@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from tallystick.flows.payments.idempotency import Reply
 from tallystick.flows.runtime import Runtime
 from tallystick.providers.stripe.setup import StripeSettings
-from tests.support.database import Database
+from tests.support.database import DEEP, Database
 from tests.support.host_clock import set_host_clock
 from tests.support.pairs import pairs
 from tests.support.polling import eventually_async
@@ -44,6 +44,10 @@ ENDS = {
     "cancel": ("canceled", {"canceled": 0}),
     "refund": ("succeeded", {"succeeded": 1_000}),
 }
+
+
+#: What never happened is waited for until nobody looks any more, which takes seconds: without depth one of each clock.
+NO_EVIDENCE = tuple(SKEWS) if DEEP else ("host_behind", "provider_ahead")
 
 
 @pytest.fixture(params=SKEWS)
@@ -133,7 +137,7 @@ async def test_a_lost_answer_is_found(
             assert "not_found" not in await events_of(runtime, payment_id)
 
 
-@pytest.mark.parametrize(("skew", "deduplicates"), pairs(tuple(SKEWS), {"forgets_keys": False, "deduplicates": True}))
+@pytest.mark.parametrize(("skew", "deduplicates"), pairs(NO_EVIDENCE, {"forgets_keys": False, "deduplicates": True}))
 async def test_what_never_happened_is_no_evidence(
     database: Database,
     fresh_merchant: str,

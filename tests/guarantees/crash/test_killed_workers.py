@@ -43,8 +43,8 @@ from tests.support.screen import SCREEN
 
 #: Without depth. The webhook worker and recovery are killed at more of their statements in the suites beside this one,
 #: where a death is one of sockets alone; the outgoing worker is killed here alone.
-STRIDE: Final = 9
-STRIDE_OUTGOING: Final = 5
+STRIDE: Final = 15
+STRIDE_OUTGOING: Final = 9
 
 RECEIVER: Final = SimulatorReceiver("main", [WEBHOOK_SECRET])
 

@@ -50,14 +50,13 @@ EVERY: Final = [
     (name, story, forgetful, 1) for forgetful in (False, True) for name in NOT_EXECUTED for story in STORIES
 ]
 
-#: Without depth: one story at every point, the others at every ninth or eleventh.
+#: Without depth: one story at every point, the others at every so many-th.
 CHOSEN: Final = [
     ("create", "charged", False, 1),
-    ("create", "not charged, then charged", False, 9),
-    ("create", "not charged, then charged", True, 11),
-    ("create", "never charged", False, 11),
-    ("capture", "not charged, then charged", False, 11),
-    ("refund", "not charged, then charged", True, 11),
+    ("create", "not charged, then charged", False, 15),
+    ("create", "never charged", False, 25),
+    ("capture", "not charged, then charged", False, 15),
+    ("refund", "not charged, then charged", True, 15),
 ]
 
 

@@ -23,7 +23,7 @@ from tests.support.runtime import read
 POINTS: Final = {"an unknown charge": 30, "a late failure": 30, "a dispute": 30, "nothing new": 20}
 
 #: Without depth. An unknown charge is told at every point all the same.
-STRIDE: Final = 7
+STRIDE: Final = 11
 
 STORIES: Final = {
     "an unknown charge": ("create", True, "captured"),

@@ -14,12 +14,16 @@ import pytest
 from tallystick.lab.demo.stories import STORIES
 from tallystick.record.postgres.embedded.server import EmbeddedPostgres
 from tests.support.commands import Up
+from tests.support.database import DEEP
+from tests.support.demonstration import demonstration_holds
 from tests.support.polling import eventually
 from tests.support.provider_webhooks import PATH, signature
 from tests.support.reader import ENVIRONMENT, ROOT, Reader, commands_of
 
 #: Commands of the README that are not run here, and why.
 NOT_RUN: Final = {"make test": "it is what runs this test"}
+if not DEEP:
+    NOT_RUN["make demo"] = "tests/guarantees/second_opinion/test_demo.py looks at a demonstration without `make`"
 
 #: Commands that are run in another way than they are written, and why.
 RUN_AS: Final = {
@@ -38,11 +42,6 @@ SETTINGS: Final = {
     "simulator_late_ms": "200",
     "api_processes": "1",  # enough for one reader, and up sooner
 }
-
-
-def _demonstration_holds(out: str) -> None:
-    assert "0 duplicates in" in out
-    assert "✗" not in out and out.count("✓") == 10
 
 
 def _dead_letter(up: Up) -> None:
@@ -86,4 +85,4 @@ def test_every_command_of_the_readme_runs(reader: Reader) -> None:
             _dead_letter(reader.up)
         out = reader.run(command)
         if command == "make demo":
-            _demonstration_holds(out)
+            demonstration_holds(out)

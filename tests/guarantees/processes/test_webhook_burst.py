@@ -30,11 +30,11 @@ SETTINGS = {
 }
 
 #: Events that tell an outcome that nobody knows yet, and payments of which two events tell what a call of ours has
-#: learnt already: with depth 7,640 events, and with 30 % duplicates and 1 % forged ones 10,008 deliveries; a tenth of
-#: them without. Connections and batches are full either way.
-WAITING = 3_000 if DEEP else 300
-KNOWN = 2_320 if DEEP else 232
-DELIVERIES = 10_000 if DEEP else 1_000
+#: learnt already: with depth 7,640 events, and with 30 % duplicates and 1 % forged ones 10,008 deliveries; a
+#: twentieth of them without. Connections and batches are full either way.
+WAITING = 3_000 if DEEP else 150
+KNOWN = 2_320 if DEEP else 116
+DELIVERIES = 10_000 if DEEP else 500
 
 CLIENTS = 48
 

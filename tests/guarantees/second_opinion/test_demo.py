@@ -14,7 +14,7 @@ from tallystick.lab.demo.stories import STORIES
 from tests.guarantees.second_opinion.comparison import disagreements
 from tests.guarantees.second_opinion.exported import SUBJECTS, history, stored_books
 from tests.guarantees.second_opinion.interpreter import LIFECYCLES, Opinion, read
-from tests.support.demonstration import PAYMENTS, WITHIN_S, Demonstration
+from tests.support.demonstration import PAYMENTS, WITHIN_S, Demonstration, demonstration_holds
 
 #: Edges by name that the stories lead to. Some more happen by chance, such as ``not_sent``.
 EDGES: Final = 40
@@ -54,6 +54,10 @@ def opinion(demonstrated: Demonstrated) -> Opinion:
 
 def test_the_second_opinion_agrees_with_the_books(demonstrated: Demonstrated, opinion: Opinion) -> None:
     assert disagreements(opinion, stored_books(demonstrated.owner)) == [], demonstrated.said
+
+
+def test_the_demonstration_says_that_it_holds(demonstrated: Demonstrated) -> None:
+    demonstration_holds(demonstrated.said)
 
 
 def test_it_has_seen_what_there_is(demonstrated: Demonstrated, opinion: Opinion) -> None:

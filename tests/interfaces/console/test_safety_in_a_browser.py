@@ -21,7 +21,7 @@ from tallystick.interfaces.console.work_list import digest_of
 from tests.support.browser import PATIENCE_MS, Desk, launched, over_http, shared
 from tests.support.console import InsideConsole, inside_console
 from tests.support.console_scene import HOSTILE, Scene, scene
-from tests.support.database import NewDatabase
+from tests.support.database import DEEP, NewDatabase
 from tests.support.ports import free_port
 from tests.support.runtime import BookedProvider
 
@@ -137,7 +137,11 @@ async def test_each_role_is_refused_what_it_lacks(new_database: NewDatabase, bro
         assert "needs the right “money”" in await admin.text(), "who gives roles moves no money"
 
 
-@pytest.mark.parametrize("ending", ["signed out", "disabled", "reset"])
+#: Without a browser each of these is tried in ``tests/access/test_sessions.py``.
+ENDINGS: Final = ("signed out", "disabled", "reset") if DEEP else ("signed out",)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
 async def test_a_copied_cookie_opens_nothing_after(new_database: NewDatabase, browser: Launch, ending: str) -> None:
     async with office(new_database, browser) as here:
         ada = await here.seat("operator", operator_id="ada")

@@ -108,6 +108,7 @@ async def test_filled_payments_hold_all_invariants(bench_database: Database) -> 
     assert report.holds, report.violations[:5]
 
 
+@pytest.mark.skipif(not DEEP, reason="deep: an API and its load are started, for each line that is measured")
 def test_payments_over_http(bench_database: Database) -> None:
     plan = Plan(
         rounds=1,

@@ -6,13 +6,17 @@ import random
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
+
 from tallystick.lab.bench.stage import open_database
 from tallystick.lab.bench.trace import measure_trace
 from tallystick.settings.load import Settings
+from tests.support.database import DEEP
 
 NAMES = 3
 
 
+@pytest.mark.skipif(not DEEP, reason="deep: a database is made, an acquirer, an API and a worker are started")
 def test_each_kind_of_name_is_traced() -> None:
     with open_database(None) as database, TemporaryDirectory(prefix="tsg-") as logs:
         settings = Settings(simulator="on", api_processes=1)

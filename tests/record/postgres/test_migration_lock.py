@@ -105,10 +105,10 @@ def killed_before(statement: int, url: str) -> bool:
 
 @pytest.mark.timeout(1_800 if DEEP else 120)
 def test_a_migration_that_is_killed_at_any_statement_is_run_again(server: Server) -> None:
-    """The first revisions at each of their statements, and the others, which are alike, at every ninth. Deep, each kill
+    """The first revisions at each of their statements, and the others, which are alike, at every 29th. Deep, each kill
     on a database of its own, and then a whole run."""
     url, statement = server.empty(), 0
-    while killed_before(statement := statement + (1 if DEEP or statement < EACH else 9), url):
+    while killed_before(statement := statement + (1 if DEEP or statement < EACH else 29), url):
         if DEEP:
             migrate(url)
             assert form(url) == form(server.migrated), statement

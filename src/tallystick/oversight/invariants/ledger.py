@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from tallystick.domain.dispute_position import DECIDED, suspended
@@ -39,12 +39,13 @@ LATE_MOVEMENTS: Final = frozenset({"late_effect", "late_movement", "contested"})
 _NOTHING: Final[list[Posting]] = []
 
 
-def captured_within_authorized(record: PaymentRecord) -> Iterator[Finding]:
+def captured_within_authorized(record: PaymentRecord) -> Iterable[Finding]:
     """No more is captured than was held, and no more is held than was requested."""
     payment = record.payment
-    if not 0 <= payment.amount_captured <= payment.amount_authorized <= payment.amount:
-        amounts = f"captured {payment.amount_captured}, authorized {payment.amount_authorized}"
-        yield Finding(payment.payment_id, f"{amounts}, asked for {payment.amount}")
+    if 0 <= payment.amount_captured <= payment.amount_authorized <= payment.amount:
+        return ()
+    amounts = f"captured {payment.amount_captured}, authorized {payment.amount_authorized}"
+    return (Finding(payment.payment_id, f"{amounts}, asked for {payment.amount}"),)
 
 
 def refunds_within_captured(record: PaymentRecord) -> Iterator[Finding]:
@@ -56,9 +57,9 @@ def refunds_within_captured(record: PaymentRecord) -> Iterator[Finding]:
     if payment.amount_refunded + payment.amount_refund_pending > captured:
         amounts = f"refunded {payment.amount_refunded}, pending {payment.amount_refund_pending}"
         yield Finding(payment.payment_id, f"{amounts}, captured {captured}")
-    succeeded = sum(refund.amount for refund in record.refunds if refund.state == "succeeded")
-    pending = sum(refund.amount for refund in record.refunds if refund.state in IN_FLIGHT)
-    if (succeeded, pending) != (payment.amount_refunded, payment.amount_refund_pending):
+    succeeded = sum([refund.amount for refund in record.refunds if refund.state == "succeeded"])
+    pending = sum([refund.amount for refund in record.refunds if refund.state in IN_FLIGHT])
+    if succeeded != payment.amount_refunded or pending != payment.amount_refund_pending:
         ours = f"refunded {payment.amount_refunded} and pending {payment.amount_refund_pending}"
         yield Finding(payment.payment_id, f"{ours}, its refunds add up to {succeeded} and {pending}")
 
@@ -66,13 +67,14 @@ def refunds_within_captured(record: PaymentRecord) -> Iterator[Finding]:
 def one_currency_per_payment(record: PaymentRecord) -> Iterator[Finding]:
     """Refunds, attempts and ledger rows are in the payment's currency and at its provider."""
     payment = record.payment
+    currency, provider = payment.currency, payment.provider
     subject: Any
     for subject_id, subject in record.subjects:
-        if (subject.currency, subject.provider) != (payment.currency, payment.provider):
+        if subject.currency != currency or subject.provider != provider:
             theirs = f"{subject.currency} at {subject.provider}"
             yield Finding(subject_id, f"is in {theirs}, its payment in {payment.currency} at {payment.provider}")
     for transfer in record.transfers:
-        if transfer.currency != payment.currency:
+        if transfer.currency != currency:
             where = f"version {transfer.version}, leg {transfer.leg}"
             yield Finding(transfer.subject_id, f"{where} is in {transfer.currency}, its payment in {payment.currency}")
 
@@ -95,6 +97,15 @@ def postings_follow_the_chart(record: StreamRecord) -> Iterator[Finding]:
                 yield Finding(subject_id, f"{what} posted {_listed(found)}, the edge says {_listed(due)}")
 
 
+def transfers_have_transitions(record: StreamRecord) -> Iterable[Finding]:
+    """Each ledger row belongs to a step of history, as the database finds it."""
+    return [
+        Finding(row.subject_id, f"version {row.version}, leg {row.leg}: {row.kind}")
+        for row in record.transfers
+        if not row.has_step
+    ]
+
+
 def _due(record: StreamRecord, step: HistoryStep, before: Subject | None, after: Subject) -> Sequence[Posting]:
     edge = recorded_edge(step.subject, step.from_state, step.event)
     if edge is None or (edge.posts is None and not edge.retired):
@@ -109,22 +120,24 @@ def _as_named_once(leg: Posting) -> Posting:
     return leg._replace(kind="late_effect") if leg.kind in LATE_KINDS else leg
 
 
-def holds_match(record: PaymentRecord) -> Iterator[Finding]:
+def holds_match(record: PaymentRecord) -> Iterable[Finding]:
     """The ledger holds what the provider holds for us: the authorization while it is open, and nothing after it."""
     payment = record.payment
     due = payment.amount_authorized if payment.state in HOLDING else 0
     held = _debit(record, accounts.authorized_account(payment.provider))
     against = -_debit(record, accounts.contra_account(payment.provider))
-    if not held == against == due:
-        yield Finding(payment.payment_id, f"is {payment.state}: must hold {due}, holds {held} against {against}")
+    if held == against == due:
+        return ()
+    return (Finding(payment.payment_id, f"is {payment.state}: must hold {due}, holds {held} against {against}"),)
 
 
-def refunds_in_flight_match(record: PaymentRecord) -> Iterator[Finding]:
+def refunds_in_flight_match(record: PaymentRecord) -> Iterable[Finding]:
     """The clearing account of refunds holds exactly the refunds that are sent and not confirmed."""
     payment = record.payment
     in_flight = -_debit(record, accounts.refunds_account(payment.provider))
-    if in_flight != payment.amount_refund_pending:
-        yield Finding(payment.payment_id, f"has {in_flight} in flight, {payment.amount_refund_pending} pending")
+    if in_flight == payment.amount_refund_pending:
+        return ()
+    return (Finding(payment.payment_id, f"has {in_flight} in flight, {payment.amount_refund_pending} pending"),)
 
 
 def captured_money_is_owed(record: PaymentRecord) -> Iterator[Finding]:
@@ -135,12 +148,12 @@ def captured_money_is_owed(record: PaymentRecord) -> Iterator[Finding]:
     came = payment.amount_captured + payment.amount_late_accepted
     kept = came - payment.amount_reversed - payment.amount_refunded
     owed = -_debit(record, accounts.MERCHANT)
-    reserved = sum(each.amount for each in record.disputes if each.state != "won" or each.contested)
+    reserved = sum([each.amount for each in record.disputes if each.state != "won" or each.contested])
     due = kept - payment.amount_refund_pending - reserved
     if owed != due:
         yield Finding(payment.payment_id, f"owes {owed} to the merchant, must {due}")
     suspended = -_debit(record, accounts.suspense_account(payment.provider))
-    withdrawn = sum(dispute.amount for dispute in record.disputes if _is_withdrawn(dispute))
+    withdrawn = sum([dispute.amount for dispute in record.disputes if _is_withdrawn(dispute)])
     receivable = _debit(record, accounts.provider_account(payment.provider))
     if receivable != kept + suspended - withdrawn:
         yield Finding(
@@ -154,10 +167,10 @@ def disputes_are_reserved(record: PaymentRecord) -> Iterator[Finding]:
     payment = record.payment
     undecided = [dispute for dispute in record.disputes if dispute.state not in DECIDED]
     reserve = -_debit(record, accounts.DISPUTE_RESERVE)
-    if reserve != (due := sum(dispute.amount for dispute in undecided)):
+    if reserve != (due := sum([dispute.amount for dispute in undecided])):
         yield Finding(payment.payment_id, f"has {reserve} in reserve, open disputes are over {due}")
     cleared = _debit(record, accounts.disputes_account(payment.provider))
-    if cleared != (due := sum(dispute.amount for dispute in undecided if dispute.funds_withdrawn)):
+    if cleared != (due := sum([dispute.amount for dispute in undecided if dispute.funds_withdrawn])):
         yield Finding(payment.payment_id, f"has {cleared} withdrawn for disputes, must have {due}")
 
 
@@ -171,9 +184,9 @@ def suspense_is_explained(record: PaymentRecord) -> Iterator[Finding]:
     """Money in suspense has a late effect in history, and each late effect has its rejection and alert. For a dispute
     it is the money that its course does not account for."""
     suspense = accounts.suspense_account(record.payment.provider)
-    rows = [row for row in record.transfers if suspense in (row.debit, row.credit)]
-    if not (rows or record.refunds or record.disputes or _has_late_money(record)):
+    if not (suspense in record.debits or record.refunds or record.disputes or _has_late_money(record)):
         return
+    rows = [row for row in record.transfers if suspense in (row.debit, row.credit)]
     for transfer in rows:
         if not _is_late(record, transfer):
             yield Finding(transfer.subject_id, f"version {transfer.version} posted to suspense without a late effect")
@@ -247,7 +260,7 @@ def _has_late_money(record: PaymentRecord) -> bool:
         or payment.amount_late_returning
         or payment.amount_late_returned
         or payment.late_movements
-        or any(each.attempt.late_effect or each.attempt.purpose == "late_return" for each in record.attempts)
+        or [each for each in record.attempts if each.attempt.late_effect or each.attempt.purpose == "late_return"]
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from tallystick.domain.dispute_position import DECIDED, suspended
@@ -39,13 +39,12 @@ LATE_MOVEMENTS: Final = frozenset({"late_effect", "late_movement", "contested"})
 _NOTHING: Final[list[Posting]] = []
 
 
-def captured_within_authorized(record: PaymentRecord) -> Iterable[Finding]:
+def captured_within_authorized(record: PaymentRecord) -> Iterator[Finding]:
     """No more is captured than was held, and no more is held than was requested."""
     payment = record.payment
-    if 0 <= payment.amount_captured <= payment.amount_authorized <= payment.amount:
-        return ()
-    amounts = f"captured {payment.amount_captured}, authorized {payment.amount_authorized}"
-    return (Finding(payment.payment_id, f"{amounts}, asked for {payment.amount}"),)
+    if not 0 <= payment.amount_captured <= payment.amount_authorized <= payment.amount:
+        amounts = f"captured {payment.amount_captured}, authorized {payment.amount_authorized}"
+        yield Finding(payment.payment_id, f"{amounts}, asked for {payment.amount}")
 
 
 def refunds_within_captured(record: PaymentRecord) -> Iterator[Finding]:
@@ -97,13 +96,11 @@ def postings_follow_the_chart(record: StreamRecord) -> Iterator[Finding]:
                 yield Finding(subject_id, f"{what} posted {_listed(found)}, the edge says {_listed(due)}")
 
 
-def transfers_have_transitions(record: StreamRecord) -> Iterable[Finding]:
+def transfers_have_transitions(record: StreamRecord) -> Iterator[Finding]:
     """Each ledger row belongs to a step of history, as the database finds it."""
-    return [
-        Finding(row.subject_id, f"version {row.version}, leg {row.leg}: {row.kind}")
-        for row in record.transfers
-        if not row.has_step
-    ]
+    for row in record.transfers:
+        if not row.has_step:
+            yield Finding(row.subject_id, f"version {row.version}, leg {row.leg}: {row.kind}")
 
 
 def _due(record: StreamRecord, step: HistoryStep, before: Subject | None, after: Subject) -> Sequence[Posting]:
@@ -120,24 +117,22 @@ def _as_named_once(leg: Posting) -> Posting:
     return leg._replace(kind="late_effect") if leg.kind in LATE_KINDS else leg
 
 
-def holds_match(record: PaymentRecord) -> Iterable[Finding]:
+def holds_match(record: PaymentRecord) -> Iterator[Finding]:
     """The ledger holds what the provider holds for us: the authorization while it is open, and nothing after it."""
     payment = record.payment
     due = payment.amount_authorized if payment.state in HOLDING else 0
     held = _debit(record, accounts.authorized_account(payment.provider))
     against = -_debit(record, accounts.contra_account(payment.provider))
-    if held == against == due:
-        return ()
-    return (Finding(payment.payment_id, f"is {payment.state}: must hold {due}, holds {held} against {against}"),)
+    if not held == against == due:
+        yield Finding(payment.payment_id, f"is {payment.state}: must hold {due}, holds {held} against {against}")
 
 
-def refunds_in_flight_match(record: PaymentRecord) -> Iterable[Finding]:
+def refunds_in_flight_match(record: PaymentRecord) -> Iterator[Finding]:
     """The clearing account of refunds holds exactly the refunds that are sent and not confirmed."""
     payment = record.payment
     in_flight = -_debit(record, accounts.refunds_account(payment.provider))
-    if in_flight == payment.amount_refund_pending:
-        return ()
-    return (Finding(payment.payment_id, f"has {in_flight} in flight, {payment.amount_refund_pending} pending"),)
+    if in_flight != payment.amount_refund_pending:
+        yield Finding(payment.payment_id, f"has {in_flight} in flight, {payment.amount_refund_pending} pending")
 
 
 def captured_money_is_owed(record: PaymentRecord) -> Iterator[Finding]:

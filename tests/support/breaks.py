@@ -64,6 +64,16 @@ BREAKS = (
         "a version of nobody's",
         f"UPDATE transfer SET version = version + 7 {_OF} stream_id = '{{captured}}'",
     ),
+    Break(
+        "transfers_have_transitions",
+        "of another stream",
+        f"UPDATE transfer SET stream_id = '{{declined}}' {_OF} stream_id = '{{captured}}'",
+    ),
+    Break(
+        "transfers_have_transitions",
+        "of no stream",
+        f"UPDATE transfer SET stream_id = 'pay_nobody' {_OF} stream_id = '{{captured}}'",
+    ),
     Break("postings_follow_the_chart", "amount", f"UPDATE transfer SET amount = 999 {_OF} stream_id = '{{captured}}'"),
     Break("postings_follow_the_chart", "kind", f"UPDATE transfer SET kind = 'gift' {_OF} stream_id = '{{captured}}'"),
     Break(
@@ -537,6 +547,11 @@ BREAKS = (
         "nothing_is_orphaned",
         "reference",
         "INSERT INTO provider_reference VALUES ('simulator', 'main', 'ch_nobody', '{merchant}', 'pay_nobody')",
+    ),
+    Break(
+        "nothing_is_orphaned",
+        "history in no stream",
+        f"UPDATE transition SET stream_id = 'pay_nobody' {_OF} stream_id = '{{captured}}'",
     ),
     Break("nothing_is_orphaned", "payment", f"DELETE FROM payment {_OF} payment_id = '{{declined}}'"),
     Break("nothing_is_orphaned", "refund", f"DELETE FROM refund {_OF} refund_id = '{{refund}}'"),

@@ -44,6 +44,7 @@ class StoredTransfer(Struct, frozen=True, kw_only=True, gc=False):
     credit: str
     amount: int
     currency: str
+    has_step: bool = True  # whether history has the step that it belongs to, in its stream
 
 
 class StoredRejection(Struct, frozen=True, kw_only=True, gc=False):
@@ -134,7 +135,7 @@ class StreamRecord(Struct, frozen=True, kw_only=True, dict=True):
     @computed_once
     def subjects(self) -> Sequence[tuple[str, Subject]]:
         """Each stored subject, by its id."""
-        return [(kind_of(subject).id_of(subject), subject) for subject in (self.head, *self.others)]
+        return subjects_in(self.head, self.others)
 
     @computed_once
     def debits(self) -> Mapping[str, int]:
@@ -162,14 +163,10 @@ class StreamRows(Struct, frozen=True, kw_only=True):
     messages: Mapping[str, Sequence[StoredMessage]]
     answers: Mapping[str, RecordedAnswer]
 
-    def histories_in(self, head: Subject, others: Iterable[Subject]) -> dict[str, Sequence[HistoryStep]]:
-        """The histories of a stream's subjects, by subject."""
-        found: dict[str, Sequence[HistoryStep]] = {}
-        for subject in (head, *others):
-            subject_id = kind_of(subject).id_of(subject)
-            if (steps := self.histories.get(subject_id)) is not None:
-                found[subject_id] = steps
-        return found
+    def histories_in(self, subjects: Sequence[tuple[str, Subject]]) -> dict[str, Sequence[HistoryStep]]:
+        """The histories of these subjects, by subject."""
+        all_ = self.histories
+        return {subject_id: all_[subject_id] for subject_id, _ in subjects if subject_id in all_}
 
 
 async def stream_records(
@@ -197,10 +194,15 @@ async def stream_records(
         last = ids[-1]
 
 
+def subjects_in(head: Subject, others: Iterable[Subject]) -> list[tuple[str, Subject]]:
+    """A stream's subjects, each by its id."""
+    return [(kind_of(subject).id_of(subject), subject) for subject in (head, *others)]
+
+
 def assembled(head: Subject, others: Sequence[Subject], rows: StreamRows) -> StreamRecord:
     """One stream's record out of the rows of several."""
     stream_id = kind_of(head).id_of(head)
-    histories = rows.histories_in(head, others)
+    histories = rows.histories_in(subjects_in(head, others))
     return StreamRecord(
         head=head,
         others=others,

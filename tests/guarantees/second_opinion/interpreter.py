@@ -46,6 +46,7 @@ LIFECYCLES = {
         captured: capture_added, capture_reversed
         canceled: captured_and_refunded
         captured declined failed canceled expired: refund_opened, refund_succeeded, refund_failed, refund_resubmitted
+        captured declined failed canceled expired: settled
         captured declined failed canceled expired: dispute_opened, dispute_updated, late_money_accepted
         captured declined failed canceled expired: late_return_opened, late_return_failed, late_money_returned
         captured declined failed canceled expired: late_money_came_back, late_capture, late_hold, late_release
@@ -97,6 +98,9 @@ LIFECYCLES = {
         new: posted > posted
         posted: compared_again
         """),
+    "reconciliation": _edges("""
+        new: settled > settled, exception > exception
+        """),
     "rejected_case": _edges("""
         new: reject > open
         open acknowledged: acknowledge > acknowledged, escalate > acknowledged, rejected_again
@@ -114,6 +118,7 @@ DEFAULTS: dict[str, dict[str, Any]] = json.loads("""{
     "refund": {"amount_late": 0, "provider_reference": null, "reason": null, "failure": null},
     "dispute": {"reason": null, "funds_withdrawn": false, "movements": [], "contested": false, "kind": "chargeback"},
     "settled_batch": {"rounding": 0, "written_off": 0}, "settlement": {}, "bank_statement": {},
+    "reconciliation": {},
     "alert": {"openings": 1, "acknowledged_by": null, "resolved_by": null},
     "rejected_case": {"provider": null, "event_id": null, "owner": null, "escalations": 0, "reprocessings": 0,
                       "resolution": null, "closed_by": null},
@@ -125,6 +130,7 @@ DEFAULTS: dict[str, dict[str, Any]] = json.loads("""{
 #: Kinds with a time of their first step, which that step leaves out where it is its own.
 DATED = frozenset(
     {"payment", "refund", "dispute", "rejected_case", "alert", "settled_batch", "settlement", "bank_statement"}
+    | {"reconciliation"}
 )
 
 #: The ledger's table: edge, transfer, debit, credit, amount, and when, if not always. An account that ends in ``:`` is

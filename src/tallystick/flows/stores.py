@@ -35,6 +35,7 @@ from tallystick.record.postgres.replays import ReplayBook
 from tallystick.record.postgres.settlement_evidence import EvidenceBook
 from tallystick.record.postgres.settlement_files import SettlementFiles
 from tallystick.record.postgres.settlement_reports import ReportBook
+from tallystick.record.postgres.settlement_waiting import WaitingBook
 from tallystick.record.postgres.trends import TrendBook
 from tallystick.record.postgres.version_use import VersionUseCounts
 from tallystick.record.postgres.webhook_endpoints import EndpointStore
@@ -51,7 +52,8 @@ class Stores(Struct, frozen=True, kw_only=True):
     the points of releases and configurations, ``event_results`` the counts of what tries at events came to,
     ``trends`` what the console shows over time, ``work_owners`` who has what waits for a person, ``accounts`` the
     operators who sign in, ``approvals`` what needs a second person of them, ``fee_schedules`` what providers
-    agreed to charge, ``bank`` statements beside payouts, and ``told`` what merchants were told of settlements."""
+    agreed to charge, ``bank`` statements beside payouts, ``told`` what merchants were told of settlements, and
+    ``waiting`` rows that came before what they are about."""
 
     accounts: Accounts
     approvals: ApprovalBook
@@ -82,6 +84,7 @@ class Stores(Struct, frozen=True, kw_only=True):
     evidence: EvidenceBook
     bank: BankBook
     told: ToldBook
+    waiting: WaitingBook
 
 
 def stores_on(
@@ -124,4 +127,5 @@ def stores_on(
         evidence=EvidenceBook(pool, OPERATORS),
         bank=BankBook(pool, OPERATORS),
         told=ToldBook(pool, OPERATORS),
+        waiting=WaitingBook(pool),
     )

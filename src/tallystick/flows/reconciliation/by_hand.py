@@ -13,8 +13,9 @@ from typing import Any, Final
 import asyncpg
 from msgspec.structs import replace
 
-from tallystick.decisions.rows_by_hand import NotResolvable, difference_of, matched_by_hand, written_off
+from tallystick.decisions.rows_by_hand import NotResolvable, matched_by_hand, written_off
 from tallystick.decisions.settlements import BatchName
+from tallystick.decisions.superseding import difference_of
 from tallystick.domain.bank_statement import STATEMENT_FORMATS
 from tallystick.domain.errors import Overloaded
 from tallystick.domain.operator_act import AskedAct, OperatorAct

@@ -23,7 +23,7 @@ _STATEMENTS: Final = sql.load("reconciliation_told.sql")
 PAGE: Final = 500
 
 #: How the ids of sets of later evidence begin, a person's or a comparison's: they are of no file.
-_OF_LATER: Final = ("rsl_",)
+_OF_LATER: Final = ("rsl_", "rcm_")
 
 #: What looking for sets may take.
 _LONG_S: Final = 60.0

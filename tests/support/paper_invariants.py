@@ -150,6 +150,7 @@ def _of_a_statement(at: datetime) -> list[Change]:
             arrivals=[Arrived("simulator", arrived)],
             fees=number,
             unexplained=1_400 - arrived,
+            written_off=-number,
         )
         change = statement_posted(statement, "operators", statement_id, name, sums, cause)
         assert change is not None

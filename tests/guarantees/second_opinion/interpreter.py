@@ -117,7 +117,8 @@ DEFAULTS: dict[str, dict[str, Any]] = json.loads("""{
                 "next_action": null, "failure": null, "description": null, "metadata": {}},
     "refund": {"amount_late": 0, "provider_reference": null, "reason": null, "failure": null},
     "dispute": {"reason": null, "funds_withdrawn": false, "movements": [], "contested": false, "kind": "chargeback"},
-    "settled_batch": {"rounding": 0, "written_off": 0}, "settlement": {}, "bank_statement": {},
+    "settled_batch": {"rounding": 0, "written_off": 0}, "settlement": {},
+    "bank_statement": {"written_off": 0},
     "reconciliation": {},
     "alert": {"openings": 1, "acknowledged_by": null, "resolved_by": null},
     "rejected_case": {"provider": null, "event_id": null, "owner": null, "escalations": 0, "reprocessings": 0,
@@ -307,9 +308,12 @@ class Opinion:
                 arrived[each["provider"]] += sign * int(each["amount"])
         for provider in sorted(arrived):
             self._move(subject, "bank_arrived", f"bank:{at}", f"bank_in_transit:{provider}", arrived[provider])
-        fees, rest = (int(after[name]) - int(before.get(name, 0)) for name in ("fees", "unexplained"))
+        fees, rest, off = (
+            int(after[name]) - int(before.get(name, 0)) for name in ("fees", "unexplained", "written_off")
+        )
         self._move(subject, "bank_charged", "fees:bank", f"bank:{at}", fees)
         self._move(subject, "bank_unexplained", f"bank:{at}", f"unexplained:bank:{at}", rest)
+        self._move(subject, "bank_written_off", f"bank:{at}", "write_off", off)
 
     def _post(self, subject: Subject, posting: Posting, amount: int) -> None:
         provider = subject.fields["provider"]

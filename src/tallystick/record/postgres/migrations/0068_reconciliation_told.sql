@@ -1,4 +1,4 @@
--- What merchants were told of rows of settlement files, once each.
+-- What merchants were told of rows of settlement files, once each; and what people write off of a bank's entries.
 -- depends: 0062_comparisons_in_turns
 
 -- A stream of its own: its steps are in the history. Its id is made from the movement, or from the row.
@@ -37,6 +37,10 @@ CREATE TABLE reconciliation_told (
 
 -- Few rows: evidence that counts in a set of its own.
 CREATE INDEX settlement_evidence_counted_in ON settlement_evidence (counted_in) WHERE counted_in IS NOT NULL;
+
+ALTER TABLE bank_statement ADD COLUMN written_off bigint NOT NULL DEFAULT 0;
+ALTER TABLE bank_statement DROP CONSTRAINT bank_statement_check;
+ALTER TABLE bank_statement ADD CONSTRAINT bank_statement_adds_up CHECK (net = arrived + unexplained + written_off - fees);
 
 GRANT SELECT, INSERT, UPDATE ON reconciliation TO tallystick_app;
 GRANT SELECT, INSERT ON reconciliation_told TO tallystick_app;

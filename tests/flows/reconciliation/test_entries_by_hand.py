@@ -40,6 +40,7 @@ async def payout_row(runtime: Runtime, name: str) -> str:
     row = await runtime.pool.fetchrow(
         "SELECT file_id, position FROM settlement_row WHERE kind = 'payout' AND reference = $1", name
     )
+    assert row is not None
     return f"{row['file_id']}/{row['position']}"
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from tallystick.domain.settlement_report import SettlementReport
 from tallystick.flows.reconciliation.fetching import ReportFetcher, Wanted, fetch_now
@@ -32,7 +33,10 @@ from tests.support.adyen.fake_adyen import REPORT_API_KEY
 from tests.support.adyen.process import FakeAdyen, fake_adyen
 from tests.support.card_bank import signed
 from tests.support.database import DEEP, Database
+from tests.support.letters import new_letters
+from tests.support.log_lines import lines_said
 from tests.support.polling import eventually_async
+from tests.support.ports import free_port
 from tests.support.settlement_imports import Died, DyingPool
 from tests.support.settling_providers import SECRET, AtAdyen, AtStripe
 from tests.support.stripe.client import PATIENT as STRIPE_SETTINGS
@@ -130,6 +134,32 @@ async def test_a_report_that_adyen_offers_is_fetched_once(
             "SELECT state FROM settled_batch WHERE batch = $1", str(made["batch"])
         )
         assert posted["state"] == "posted"
+
+
+async def test_no_key_of_a_fetch_is_in_the_log(
+    database: Database, fresh_merchant: str, running_bank: FakeAdyen, tmp_path: Path
+) -> None:
+    """Not of a fetch that succeeds, of one whose key is refused, and of one that nobody answers."""
+    wrong = f"AQE{new_letters()}"
+    with lines_said() as said, capture_logs() as logged:
+        async with at_adyen(database, fresh_merchant, running_bank, tmp_path) as place:
+            await place.pay(1_000)
+            made = await running_bank.close()
+            await place.runtime.stores.settlement_reports.add("adyen", "main", made["name"], None, "test")
+            assert (await fetched(place.runtime, "adyen", made["name"])).state == "fetched"
+            for url in (running_bank.url, f"http://127.0.0.1:{free_port()}"):
+                name = f"{new_letters()}.csv"
+                settings = place.runtime.settings.with_connector(AdyenSettings, report_api_key=wrong, reports_url=url)
+                runtime = msgspec.structs.replace(place.runtime, settings=settings)
+                await runtime.stores.settlement_reports.add("adyen", "main", name, None, "test")
+                sources = report_sources(settings)
+                await ReportFetcher(runtime, sources, first_wait_ms=2).fetch("adyen", "main", name)
+                await sources["adyen", "main"].close()
+                left = await runtime.stores.settlement_reports.find("adyen", "main", name)
+                assert left is not None and left.state != "fetched" and wrong not in str(left)
+    text = f"{said.lines}{logged}"  # before anything is redacted
+    assert made["name"] in text, "the fetch is in the log"
+    assert wrong not in text and REPORT_API_KEY not in text
 
 
 async def test_an_address_elsewhere_is_not_asked(

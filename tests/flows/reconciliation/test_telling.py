@@ -22,7 +22,6 @@ from tallystick.flows.reconciliation.telling import SettlementTeller
 from tallystick.flows.runtime import Runtime
 from tallystick.record.journal import Journal
 from tallystick.record.postgres.reconciliation_told import ToldBook
-from tests.flows.reconciliation.test_deaths import DyingJournal
 from tests.guarantees.second_opinion.comparison import disagreements
 from tests.guarantees.second_opinion.exported import history, stored_books
 from tests.guarantees.second_opinion.interpreter import read as second_opinion
@@ -32,7 +31,7 @@ from tests.support.inbox import assert_invariants
 from tests.support.letters import new_letters
 from tests.support.runtime import BookedProvider, runtime_of
 from tests.support.settlement_days import ACTOR, Acquirer, paid, refunded, settled
-from tests.support.settlement_imports import Died, DyingPool, imported
+from tests.support.settlement_imports import Died, DyingJournal, DyingPool, imported
 
 #: Points that there are at least, of one merchant with both messages. Fewer mean that some are not seen.
 POINTS = 5

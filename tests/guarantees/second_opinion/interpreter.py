@@ -90,17 +90,9 @@ LIFECYCLES = {
         posting: supplemented, completed > posted
         posted: supplemented > posting
         """),
-    "settlement": _edges("""
-        new: posted > posted
-        posted: supplemented
-        """),
-    "bank_statement": _edges("""
-        new: posted > posted
-        posted: compared_again
-        """),
-    "reconciliation": _edges("""
-        new: settled > settled, exception > exception
-        """),
+    "settlement": _edges("new: posted > posted\nposted: supplemented"),
+    "bank_statement": _edges("new: posted > posted\nposted: compared_again"),
+    "reconciliation": _edges("new: settled > settled, exception > exception"),
     "rejected_case": _edges("""
         new: reject > open
         open acknowledged: acknowledge > acknowledged, escalate > acknowledged, rejected_again

@@ -90,13 +90,13 @@ async def told(database: Database, runtime: Runtime, payment: Payment, notice: A
     return (await states(runtime, payment.merchant_id))[name]
 
 
-def looking_up(provider: BookedProvider, verdict: Verdict) -> None:
-    """The provider answers this when it is asked what became of a call."""
+class Asked(BookedProvider):
+    """A provider that answers ``says`` when it is asked what became of a call; by default what it did."""
 
-    async def fetch(_: ProviderCall) -> Verdict:
-        return verdict
+    says: Verdict | None = None
 
-    provider.fetch = fetch  # type: ignore[method-assign]
+    async def fetch(self, call: ProviderCall) -> Verdict:
+        return self.says or await super().fetch(call)
 
 
 def _taken(amount: int) -> Approved:
@@ -105,19 +105,19 @@ def _taken(amount: int) -> Approved:
 
 async def words(database: Database, merchant_id: str, where: Path) -> None:
     """What a provider says in three ways, and what the ledger has."""
-    provider = BookedProvider()
+    provider = Asked()
     async with runtime_of(database.app_url, provider, settings=WEBHOOK_SETTINGS) as runtime:
         # A payment of 1,000; a webhook has 999, and the look-up says so too: a case, and no money moves.
         made = await paid(runtime, merchant_id)
         payment = await stored(runtime, merchant_id, made["id"])
-        looking_up(provider, _taken(999))
+        provider.says = _taken(999)
         assert await told(database, runtime, payment, ChargeNotice(verdict=_taken(999))) == "conflict"
         assert await cases(runtime, made["id"]) == 1
         assert await money(runtime, merchant_id, made["id"]) == {"provider:simulator": 1_000, "merchant": -1_000}
         # A webhook has 999, and the look-up what the record has: the webhook was wrong.
         made = await paid(runtime, merchant_id)
         payment = await stored(runtime, merchant_id, made["id"])
-        looking_up(provider, _taken(1_000))
+        provider.says = _taken(1_000)
         assert await told(database, runtime, payment, ChargeNotice(verdict=_taken(999))) in (
             "stale",
             "duplicate_effect",
@@ -132,7 +132,7 @@ async def words(database: Database, merchant_id: str, where: Path) -> None:
         provider.after = declined
         made = read(await Client(runtime, merchant_id).create(new_letters()))
         assert made["state"] == "declined"
-        looking_up(provider, _taken(1_000))
+        provider.says = _taken(1_000)
         payment = await stored(runtime, merchant_id, made["id"])
         assert await told(database, runtime, payment, ChargeNotice(verdict=_taken(1_000))) == "applied"
         assert await money(runtime, merchant_id, made["id"]) == {
@@ -142,7 +142,7 @@ async def words(database: Database, merchant_id: str, where: Path) -> None:
         assert await cases(runtime, made["id"]) == 1
         # The answer was no, a webhook says yes, and the look-up says no: nothing moves.
         made = read(await Client(runtime, merchant_id).create(new_letters()))
-        looking_up(provider, no)
+        provider.says = no
         payment = await stored(runtime, merchant_id, made["id"])
         assert await told(database, runtime, payment, ChargeNotice(verdict=_taken(1_000))) == "stale"
         assert await money(runtime, merchant_id, made["id"]) == {}
@@ -285,7 +285,7 @@ async def report(database: Database, merchant_id: str, where: Path) -> None:
         after = await runtime.pool.fetchval("SELECT count(*) FROM transition WHERE merchant_id = $1", OPERATORS)
         assert after == steps
     for source in ("record", "answer", "webhook", "look_up", "settlement_row", "bank_entry", "ledger_balance"):
-        assert authority(source, "report").settles != "report"  # type: ignore[arg-type]
+        assert authority(source, "report").settles != "report"
 
 
 Story = Callable[[Database, str, Path], Awaitable[None]]

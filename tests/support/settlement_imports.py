@@ -99,6 +99,10 @@ class DyingPool:
         async with self.acquire() as connection:
             return await connection.fetch(*args, **how)
 
+    async def execute(self, *args: Any) -> Any:
+        async with self.acquire() as connection:
+            return await connection.execute(*args)
+
     async def fetchrow(self, *args: Any) -> Any:
         async with self.acquire() as connection:
             return await connection.fetchrow(*args)

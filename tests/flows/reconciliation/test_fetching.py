@@ -4,6 +4,8 @@ somebody asks. Each is imported once, whatever comes twice or dies."""
 from __future__ import annotations
 
 import json
+import logging
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -14,6 +16,7 @@ from typing import Any, Final, cast
 
 import msgspec
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from tallystick.domain.settlement_report import SettlementReport
@@ -21,6 +24,7 @@ from tallystick.flows.reconciliation.fetching import ReportFetcher, Wanted, fetc
 from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
+from tallystick.kit.logs import get_logger
 from tallystick.providers.adyen.setup import AdyenSettings
 from tallystick.providers.assembly import report_sources
 from tallystick.providers.reports import ReportRefused
@@ -136,12 +140,27 @@ async def test_a_report_that_adyen_offers_is_fetched_once(
         assert posted["state"] == "posted"
 
 
+@pytest.fixture
+def every_line(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """What every module of ours logs, of every level, before anything is redacted."""
+    before = structlog.get_config()
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG), cache_logger_on_first_use=False
+    )
+    for name, module in [*sys.modules.items()]:
+        if name.startswith("tallystick.") and hasattr(module, "log"):
+            monkeypatch.setattr(module, "log", get_logger(name))  # the module's own may know its level already
+    with capture_logs() as logged:
+        yield cast(list[Any], logged)
+    structlog.configure(**before)
+
+
 async def test_no_key_of_a_fetch_is_in_the_log(
-    database: Database, fresh_merchant: str, running_bank: FakeAdyen, tmp_path: Path
+    database: Database, fresh_merchant: str, running_bank: FakeAdyen, tmp_path: Path, every_line: list[Any]
 ) -> None:
     """Not of a fetch that succeeds, of one whose key is refused, and of one that nobody answers."""
     wrong = f"AQE{new_letters()}"
-    with lines_said() as said, capture_logs() as logged:
+    with lines_said() as said:
         async with at_adyen(database, fresh_merchant, running_bank, tmp_path) as place:
             await place.pay(1_000)
             made = await running_bank.close()
@@ -157,7 +176,7 @@ async def test_no_key_of_a_fetch_is_in_the_log(
                 await sources["adyen", "main"].close()
                 left = await runtime.stores.settlement_reports.find("adyen", "main", name)
                 assert left is not None and left.state != "fetched" and wrong not in str(left)
-    text = f"{said.lines}{logged}"  # before anything is redacted
+    text = f"{said.lines}{every_line}"
     assert made["name"] in text, "the fetch is in the log"
     assert wrong not in text and REPORT_API_KEY not in text
 

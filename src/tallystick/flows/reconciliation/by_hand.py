@@ -26,7 +26,7 @@ from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.domain.settlement_evidence import Evidence
 from tallystick.flows.compliance.amounts import require_second_person
 from tallystick.flows.reconciliation.bank import post_statement
-from tallystick.flows.reconciliation.entries_by_hand import entry_decided, statement_of, write_entry
+from tallystick.flows.reconciliation.entries_by_hand import entry_decided, statement_of, write_entry, writes_off
 from tallystick.flows.reconciliation.posting import post_batch
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import derived_id
@@ -116,7 +116,7 @@ async def _decided(rows: RowsByHand, target: str, arguments: Mapping[str, Any]) 
     if subject is None:
         return _Said(row, written_off(row.evidence))
     found = await rows.postings(row, subject)
-    off = bool(arguments.get("writes_off_difference"))
+    off = writes_off(arguments)
     return _Said(row, matched_by_hand(row.evidence, found, writes_off_difference=off))
 
 

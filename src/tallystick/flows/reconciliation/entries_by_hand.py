@@ -23,6 +23,11 @@ def statement_of(row: RowByHand) -> StatementName:
     return StatementName(provider=row.provider, account=row.account, batch=of.batch, currency=of.currency)
 
 
+def writes_off(arguments: Mapping[str, Any]) -> bool:
+    """Whether what a row has more or less is written off: a form says it in words."""
+    return arguments.get("writes_off_difference") in (True, "yes")
+
+
 async def entry_decided(
     entries: ComparingEntries, row: RowByHand, arguments: Mapping[str, Any]
 ) -> tuple[EntryByHand, Payout | None]:
@@ -34,7 +39,7 @@ async def entry_decided(
         payout = None if not decided.arrives else await _payout_of(entries, row.evidence)
         return decided, payout
     payout = _named(await entries.payouts(), subject)
-    off = bool(arguments.get("writes_off_difference"))
+    off = writes_off(arguments)
     return entry_matched(row.evidence, payout, writes_off_difference=off), payout
 
 

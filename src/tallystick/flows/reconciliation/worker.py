@@ -34,7 +34,7 @@ class ReconciliationWorker:
 
     async def round(self) -> int:
         """Compare and post everything that there is. Returns how many files and batches that were."""
-        book, done = self._runtime.stores.evidence, 0
+        book, done = self._runtime.stores.evidence, await self._waiting()
         for file_id in await book.files_to_compare():
             try:
                 compared = await compare_file(self._runtime, file_id, self._actor)
@@ -43,7 +43,6 @@ class ReconciliationWorker:
             self.compared.append((file_id, compared))
             log.info("settlement file compared", file_id=file_id, rows=compared.rows)
             done += 1
-        done += await self._waiting()
         for name in await book.batches_to_post():
             try:
                 batch = await post_batch(self._runtime, name, self._actor)
@@ -54,7 +53,8 @@ class ReconciliationWorker:
         return done + await self._bank()
 
     async def _waiting(self) -> int:
-        """Rows that came before what they are about are compared again, in the first round and then at times."""
+        """Rows that came before what they are about are compared again, in the first round and then at times; not those
+        of files that this round compares."""
         if self._waiting_at_ms is not None and monotonic_ms() < self._waiting_at_ms:
             return 0
         self._waiting_at_ms = monotonic_ms() + WAITING_EVERY_MS

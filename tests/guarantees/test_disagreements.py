@@ -28,7 +28,7 @@ from tallystick.providers.port import ProviderCall
 from tests.flows.reconciliation.test_bank import at_bank, evidence_of, paid_out, rounds
 from tests.support.bank_statements import camt053
 from tests.support.database import Database
-from tests.support.inbox import WEBHOOK_SETTINGS, accept, drain, envelope, states
+from tests.support.inbox import PATIENT_WEBHOOKS, WEBHOOK_SETTINGS, accept, drain, envelope, states
 from tests.support.letters import new_letters
 from tests.support.runtime import BookedProvider, Client, read, runtime_of, timed_out
 from tests.support.settlement_days import Acquirer, paid, settled
@@ -106,7 +106,7 @@ def _taken(amount: int) -> Approved:
 async def words(database: Database, merchant_id: str, where: Path) -> None:
     """What a provider says in three ways, and what the ledger has."""
     provider = Asked()
-    async with runtime_of(database.app_url, provider, settings=WEBHOOK_SETTINGS) as runtime:
+    async with runtime_of(database.app_url, provider, settings=PATIENT_WEBHOOKS) as runtime:
         # A payment of 1,000; a webhook has 999, and the look-up says so too: a case, and no money moves.
         made = await paid(runtime, merchant_id)
         payment = await stored(runtime, merchant_id, made["id"])
@@ -183,7 +183,7 @@ async def ledger(database: Database, merchant_id: str, where: Path) -> None:
 async def rows(database: Database, merchant_id: str, where: Path) -> None:
     """Rows against a record, a declined call, a webhook and a look-up; and the sums of both."""
     provider = BookedProvider()
-    async with runtime_of(database.app_url, provider, settings=WEBHOOK_SETTINGS) as runtime:
+    async with runtime_of(database.app_url, provider, settings=PATIENT_WEBHOOKS) as runtime:
         off, refund_of = await paid(runtime, merchant_id), await paid(runtime, merchant_id)
         name = new_letters()
         notice = RefundNotice(reference=name, amount=400, currency="EUR")

@@ -22,7 +22,7 @@ from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tests.support.acquirer_days import causes
 from tests.support.database import Database
-from tests.support.inbox import WEBHOOK_SETTINGS, accept, assert_invariants, drain, envelope
+from tests.support.inbox import PATIENT_WEBHOOKS, accept, assert_invariants, drain, envelope
 from tests.support.letters import new_letters
 from tests.support.runtime import BookedProvider, Client, read, runtime_of
 from tests.support.settlement_days import ACTOR, Acquirer, balances, paid, refunded, settled
@@ -145,7 +145,7 @@ async def posted(runtime: Runtime, movements: list[Moved]) -> dict[str, list[int
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_one_posting_of_each_movement(database: Database, fresh_merchant: str, tmp_path: Path, way: str) -> None:
-    async with runtime_of(database.app_url, BookedProvider(), settings=WEBHOOK_SETTINGS) as runtime:
+    async with runtime_of(database.app_url, BookedProvider(), settings=PATIENT_WEBHOOKS) as runtime:
         movements = await scene(database, runtime, fresh_merchant)
         file, before = file_of(movements), await unexplained(runtime)
         for told in way:
@@ -183,8 +183,8 @@ async def test_a_doubled_row_is_one_posting_when_its_webhook_comes(
 ) -> None:
     """Two processes compare the rows that wait at once: one row has the posting, and the other one is a duplicate."""
     async with (
-        runtime_of(database.app_url, BookedProvider(), settings=WEBHOOK_SETTINGS) as runtime,
-        runtime_of(database.app_url, BookedProvider(), settings=WEBHOOK_SETTINGS) as other,
+        runtime_of(database.app_url, BookedProvider(), settings=PATIENT_WEBHOOKS) as runtime,
+        runtime_of(database.app_url, BookedProvider(), settings=PATIENT_WEBHOOKS) as other,
     ):
         made, name = await paid(runtime, fresh_merchant), f"x{new_letters()}"
         file = Acquirer()

@@ -29,8 +29,14 @@ from tests.support.runtime import SETTINGS, BookedProvider, runtime_of
 from tests.support.settlement_days import Acquirer, balances, paid, settled
 from tests.support.settlement_imports import imported, stripe_rows
 
-#: Part -> where it is killed by default: in the middle, and near its end.
-POINTS: Final = {"import": (8,), "post": (10, 19), "say": (6, 12), "tell": (6,), "fetch": (11,)}
+#: Part -> where it is killed by default, before or after that statement: in the middle, or near its end.
+POINTS: Final = {
+    "import": ((8, True),),
+    "post": ((10, True), (19, False)),
+    "say": ((6, False), (12, True)),
+    "tell": ((6, False),),
+    "fetch": ((11, True),),
+}
 
 #: A lease that a dead process held is over at once.
 IMPATIENT: Final = replace(SETTINGS, settlement_lease_ms=1)
@@ -48,15 +54,20 @@ def processes() -> Iterator[KilledProcesses]:
 async def at_each_point(
     processes: KilledProcesses, part: str, runtime: Runtime, url: str, ready: Callable[[str], Awaitable[Ready]]
 ) -> None:
-    """Before and after each point, until the part is carried out before it."""
-    for after in (False, True):
-        for at in count(1) if DEEP else POINTS[part]:
-            given, check = await ready(f"{at}{'after' if after else 'before'}")
-            was_killed = await processes.killed(part, at, after=after, url=url, settings=runtime.settings, given=given)
-            assert was_killed or DEEP, "the part has fewer points than are tried"
-            await check()
-            if not was_killed:
-                break
+    """At each point, until the part is carried out before it."""
+
+    async def at_point(at: int, after: bool) -> bool:
+        given, check = await ready(f"{at}{'after' if after else 'before'}")
+        was_killed = await processes.killed(part, at, after=after, url=url, settings=runtime.settings, given=given)
+        await check()
+        return was_killed
+
+    for at, after in POINTS[part]:
+        assert await at_point(at, after), "the part has fewer points than are tried"
+    for after in (False, True) if DEEP else ():
+        numbers = count(1)
+        while await at_point(next(numbers), after):
+            pass
 
 
 @asynccontextmanager

@@ -25,7 +25,7 @@ from tests.support.inbox import accept, assert_invariants, drain, envelope
 from tests.support.letters import new_letters
 from tests.support.runtime import Client, read
 
-DAYS: Final = 100 if DEEP else 4
+DAYS: Final = 100 if DEEP else 3
 
 #: The formats that days come in, in turns: other -> how its file's name ends.
 FORMATS: Final = (None, "stripe")

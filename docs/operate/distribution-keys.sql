@@ -104,6 +104,8 @@ SELECT create_distributed_table('settlement_evidence_sum', 'file_id', colocate_w
 SELECT create_distributed_table('settled_batch', 'merchant_id', colocate_with => 'merchant');
 SELECT create_distributed_table('settlement', 'merchant_id', colocate_with => 'merchant');
 SELECT create_distributed_table('bank_statement', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('reconciliation', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('reconciliation_told', 'file_id', colocate_with => 'settlement_file');
 -- Bank statements beside payouts: by the bank, and by the file of the payout.
 SELECT create_distributed_table('bank_statement_name', 'provider', colocate_with => 'settlement_batch');
 SELECT create_distributed_table('bank_comparison', 'provider', colocate_with => 'settlement_batch');

@@ -84,7 +84,7 @@ def test_the_settlements_check_sees_what_was_missed_and_what_nobody_scripted() -
 
 
 def _told(number: int, version: int, state: str = "captured") -> ReceivedMessage:
-    return ReceivedMessage(f"msg_{number}", f"payment.{state}", "pay_1", version, {"state": state})
+    return ReceivedMessage(f"msg_{number}", f"payment.{state}", version, {"state": state}, "pay_1")
 
 
 def _merchant(*told: ReceivedMessage) -> Merchant:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tallystick.decisions.rows_by_hand import NotResolvable, difference_of, matched_by_hand, written_off
+from tallystick.decisions.rows_by_hand import NotResolvable, matched_by_hand, written_off
+from tallystick.decisions.superseding import difference_of
 from tallystick.domain.settlement_evidence import Candidate, Evidence
 
 

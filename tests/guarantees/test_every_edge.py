@@ -13,7 +13,7 @@ import pytest
 
 from tallystick.domain.lifecycles.machines import MACHINES
 from tests.flows.operations import test_alerts
-from tests.flows.reconciliation import test_bank, test_bank_deaths, test_deaths, test_matching
+from tests.flows.reconciliation import test_bank, test_bank_deaths, test_deaths, test_matching, test_telling
 from tests.flows.rejections import test_cases
 from tests.guarantees.crash import (
     test_acts,
@@ -44,6 +44,7 @@ CRASH: Final[dict[str, set[str]]] = {
     "act": {*test_acts.POINTS},
     "settlement": {name.removeprefix("test_") for name in vars(test_deaths)},
     "bank_statement": {name.removeprefix("test_") for name in vars(test_bank_deaths)},
+    "told": {name.removeprefix("test_") for name in vars(test_telling)},
 }
 RACES: Final = {
     name.removeprefix("test_")
@@ -57,6 +58,7 @@ RACES: Final = {
         test_alerts,
         test_matching,
         test_bank,
+        test_telling,
     )
     for name in vars(module)
     if name.startswith("test_")
@@ -85,6 +87,8 @@ SAME_CHANGE: Final = "- one change with its payment's step: whoever races for th
 BY_TIME: Final = "- a deadline's cancel is the same attempt and the same commits as an instruction's cancel"
 NO_EVENTS: Final = "- the model's bank has no such event: the golden lives and the paper record have it in every order"
 ONE_JOURNAL: Final = "- the worker that is killed commits it like the stories that are named: by the same statements"
+NO_SETTLEMENT: Final = "- a settlement is of a file, and nothing of a payment waits for it"
+TOLD: Final = "told: a_process_that_tells_dies_anywhere"
 DISPUTE: Final = "- a later step of a dispute is the same change as its first: a version of the dispute and its payment"
 
 PAYMENT: Final = {
@@ -221,6 +225,7 @@ PAYMENT: Final = {
         CLOSED, "webhook: a dispute", "a_refund_against_the_state_of_a_dispute", NO_EVENTS, "a dispute"
     ),
     "dispute_updated": Row(CLOSED, DISPUTE, DISPUTE, NO_EVENTS, "a dispute"),
+    "settled": Row(CLOSED, TOLD, "several_processes_tell_once", NO_SETTLEMENT, NO_SETTLEMENT),
     "late_capture": Row(
         f"authorized {CLOSED}",
         "late: a declined charge is captured",
@@ -419,7 +424,6 @@ ALERTS: Final = {
     "reopen": Row("resolved", ONE_ROW, "people_and_the_watch_at_once_each_take_a_version", NO_ALERTS, NO_ALERTS),
 }
 
-NO_SETTLEMENT: Final = "- a settlement is of a file, and nothing of a payment waits for it"
 STATEMENTS: Final = "bank_statement: a_process_that_compares_and_posts_a_statement_dies_anywhere"
 PARTS: Final = "settlement: a_process_dies_anywhere"
 
@@ -427,6 +431,11 @@ SETTLED_BATCHES: Final = {
     "counted": Row("new", PARTS, "the_same_again_posts_nothing", NO_SETTLEMENT, NO_SETTLEMENT),
     "supplemented": Row("posting posted", PARTS, "the_same_again_posts_nothing", NO_SETTLEMENT, NO_SETTLEMENT),
     "completed": Row("posting", PARTS, "the_same_again_posts_nothing", NO_SETTLEMENT, NO_SETTLEMENT),
+}
+
+TOLD_ROWS: Final = {
+    "settled": Row("new", TOLD, "several_processes_tell_once", NO_SETTLEMENT, NO_SETTLEMENT),
+    "exception": Row("new", TOLD, "several_processes_tell_once", NO_SETTLEMENT, NO_SETTLEMENT),
 }
 
 SETTLEMENTS: Final = {
@@ -449,6 +458,7 @@ TABLE: Final = {
     "settled_batch": SETTLED_BATCHES,
     "settlement": SETTLEMENTS,
     "bank_statement": BANK_STATEMENTS,
+    "reconciliation": TOLD_ROWS,
 }
 
 CELLS: Final = [(machine, event) for machine, rows in TABLE.items() for event in rows]

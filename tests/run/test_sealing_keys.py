@@ -120,6 +120,7 @@ async def test_without_the_keys_no_round_touches_anything(
                 "audit",
                 "alerts",
                 "reconciliation",
+                "settlement messages",
             }
             assert {each.name for each in rounds} == needing | others
             assert not [each.name for each in rounds if each.name in needing and await each._one()]

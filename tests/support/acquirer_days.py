@@ -58,9 +58,10 @@ async def runtime_at(database: Database, running: AcquirerProcess) -> AsyncItera
         yield runtime
 
 
-async def closed(running: AcquirerProcess, *defects: str) -> dict[str, Any]:
-    """The day as the acquirer closes it."""
-    status, day = await running.acall("POST", "/sim/settlements", {"defects": list(defects)})
+async def closed(running: AcquirerProcess, *defects: str, formats: Sequence[str] = ()) -> dict[str, Any]:
+    """The day as the acquirer closes it, its first file in other formats as well."""
+    asked_for = {"defects": list(defects)} | ({"formats": list(formats)} if formats else {})
+    status, day = await running.acall("POST", "/sim/settlements", asked_for)
     assert status == 200, day
     return day
 

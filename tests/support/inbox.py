@@ -46,6 +46,15 @@ WEBHOOK_SETTINGS = dataclasses.replace(
     send_window_ms=60_000,  # a provider's call may wait here for a worker that is to overtake it
 )
 
+#: The same where every answer comes: whatever the machine is busy with, no lease and no call runs out.
+PATIENT_WEBHOOKS = dataclasses.replace(
+    WEBHOOK_SETTINGS,
+    webhook_lease_ms=60_000,
+    webhook_tries_limit=8,
+    provider_request_timeout_ms=60_000,
+    provider_connect_timeout_ms=60_000,
+)
+
 #: Seals as the runtimes of these tests do.
 SEALER = sealer_of(SETTINGS)
 

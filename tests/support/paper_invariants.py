@@ -13,11 +13,13 @@ from tallystick.decisions import settlements
 from tallystick.decisions.alerts import acknowledge, cleared, raised, resolve
 from tallystick.decisions.bank_statements import StatementName, StatementSums, statement_posted
 from tallystick.decisions.change_builder import Cause
+from tallystick.decisions.reconciliation_messages import disagreed
 from tallystick.domain.alert import Alert, Found
 from tallystick.domain.api_keys import LETTERS
 from tallystick.domain.bank_statement import Arrived, BankStatement
 from tallystick.domain.change import Change
 from tallystick.domain.compiled_replay import replayed
+from tallystick.domain.reconciliation import Reconciliation
 from tallystick.domain.replay import HistoryStep
 from tallystick.domain.settlement import SettledBatch, Settlement
 from tallystick.kit.clock import utc_now
@@ -132,8 +134,36 @@ def histories_of_a_settlement() -> list[Sequence[HistoryStep]]:
         part = change.one(Settlement)
         batch_steps.append(settlements.completed(batch, cause()))
         batch = batch_steps[-1].one(SettledBatch)
-    every = (batch_steps, part_steps, _of_a_statement(at))
+    every = (batch_steps, part_steps, _of_a_statement(at), [_of_a_movement(at)])
     return [[step for change in changes for step in _steps(change)] for changes in every]
+
+
+def _of_a_movement(at: datetime) -> Change:
+    """A row that disagrees with a refund, of which its merchant is told."""
+    cause = Cause(change_id=new_id("chg"), at=at, trigger="settlement", actor="worker")
+    said = Reconciliation(
+        merchant_id="m",
+        reconciliation_id=new_id("rcn"),
+        version=1,
+        state="exception",
+        payment_id=new_id("pay"),
+        subject_id=new_id("re"),
+        kind="refund",
+        reason="amount",
+        provider="simulator",
+        account="main",
+        batch="b",
+        currency="EUR",
+        amount=-401,
+        fee=3,
+        net=-404,
+        file_id=new_id("stl"),
+        position=7,
+        evidence_version=1,
+        created_at=at,
+        updated_at=at,
+    )
+    return disagreed(said, cause)
 
 
 def _of_a_statement(at: datetime) -> list[Change]:
@@ -150,6 +180,7 @@ def _of_a_statement(at: datetime) -> list[Change]:
             arrivals=[Arrived("simulator", arrived)],
             fees=number,
             unexplained=1_400 - arrived,
+            written_off=-number,
         )
         change = statement_posted(statement, "operators", statement_id, name, sums, cause)
         assert change is not None

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from tallystick.domain.settlement_row import SettlementRow
 from tallystick.flows.reconciliation.files import ImportAsked, Imported, Progress, import_file
 from tallystick.flows.runtime import Runtime
+from tallystick.record.journal import Journal
 from tallystick.record.postgres.settlement_files import SettlementFiles
 
 STRIPE_HEADER: Final = (
@@ -98,6 +99,10 @@ class DyingPool:
         async with self.acquire() as connection:
             return await connection.fetch(*args, **how)
 
+    async def execute(self, *args: Any) -> Any:
+        async with self.acquire() as connection:
+            return await connection.execute(*args)
+
     async def fetchrow(self, *args: Any) -> Any:
         async with self.acquire() as connection:
             return await connection.fetchrow(*args)
@@ -182,6 +187,21 @@ class _DyingTransaction:
 
     async def __aexit__(self, kind: object, *_: object) -> None:
         await (self.commit() if kind is None else self.rollback())
+
+
+class _Nothing:
+    def terminate(self) -> None:
+        """A journal's connections are its own."""
+
+
+class DyingJournal:
+    """A journal of a process that dies before or after one of its commits."""
+
+    def __init__(self, journal: Journal, pool: DyingPool) -> None:
+        self._journal, self._pool = journal, pool
+
+    async def commit(self, change: Any) -> Any:
+        return await self._pool.point(_Nothing(), lambda: self._journal.commit(change))
 
 
 @asynccontextmanager

@@ -29,7 +29,7 @@ from tallystick.cli.tables import facts_of
 from tallystick.domain.currencies import EXPONENTS
 from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.payment_filter import PaymentFilter
-from tallystick.domain.payment_reconciliation import ReconciliationView
+from tallystick.domain.payment_reconciliation import PaymentReconciliationView
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund
 from tallystick.domain.views import MAX_MEMBERS, dispute_view, payment_view, refund_view
@@ -64,7 +64,7 @@ class ShownPayment(Struct, frozen=True, kw_only=True):
 
     stored: PaymentSnapshot
     in_doubt: bool
-    reconciliation: ReconciliationView | None
+    reconciliation: PaymentReconciliationView | None
     history: list[HistoryEntry]
     rejected: list[RejectionEntry]
 
@@ -196,7 +196,7 @@ async def _shown(record: OpenRecord, settings: Settings, payment_id: str, mercha
     )
 
 
-def _view(row: ListedPayment, reconciliation: ReconciliationView | UnsetType | None = UNSET) -> dict[str, Any]:
+def _view(row: ListedPayment, reconciliation: PaymentReconciliationView | UnsetType | None = UNSET) -> dict[str, Any]:
     members = row.members
     view = payment_view(
         row.payment,
@@ -227,7 +227,7 @@ def _document(shown: ShownPayment) -> dict[str, Any]:
     }
 
 
-def _reconciled(found: ReconciliationView | None) -> str:
+def _reconciled(found: PaymentReconciliationView | None) -> str:
     if found is None:
         return "nothing to settle"
     due = "" if found.due is None else f"due {shown_time(found.due)} UTC"
@@ -235,7 +235,7 @@ def _reconciled(found: ReconciliationView | None) -> str:
     return ", ".join(part for part in (found.state, due, batch) if part)
 
 
-def _print_payment(payment: Payment, in_doubt: bool, reconciliation: ReconciliationView | None) -> None:
+def _print_payment(payment: Payment, in_doubt: bool, reconciliation: PaymentReconciliationView | None) -> None:
     failure = payment.failure
     facts = (
         ("payment", payment.payment_id),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -31,6 +31,9 @@ RowPosition = Annotated[
     int, typer.Argument(min=1, metavar="ROW", help="Its place among the file's rows, as reconciliation open has it.")
 ]
 Limit = Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="How many at most.")]
+
+#: What a row may be.
+_SUBJECT: Final = "The payment, refund or dispute that the row is; of a bank's entry the payout, as FILE/ROW."
 
 
 @app.command()
@@ -139,7 +142,12 @@ def open_rows(provider: Provider, limit: Limit = 50, as_json: AsJson = False, da
 def match_row(
     file: FileId,
     row: RowPosition,
-    subject: Annotated[str, typer.Argument(metavar="ID", help="The payment, refund or dispute that the row is.")],
+    subject: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help="The payment, refund or dispute that the row is; of a bank's entry the payout, FILE/ROW."
+        ),
+    ],
     reason: Reason,
     write_off_difference: Annotated[
         bool, typer.Option("--write-off-difference", help="What the row has more or less is written off.")
@@ -148,8 +156,8 @@ def match_row(
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Say which payment, refund or dispute a row is: its money becomes the merchant's. Above an amount a second person
-    has to approve it."""
+    """Say which payment, refund or dispute a row is: its money becomes the merchant's. Of a bank's entry: which payout
+    it is. Above an amount a second person has to approve it."""
     said: dict[str, Any] = {"subject": subject, "writes_off_difference": write_off_difference or None}
     asking = _about(file, row, "settlement_row.match", reason, key, said)
     done = act_on(settings_from(data_dir), asking, resolve)

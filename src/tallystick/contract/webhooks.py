@@ -88,7 +88,9 @@ Guarantees for consumers:
    uncommitted step.
 3. **In order, payment by payment.** `version` is the payment's. To one endpoint, a message is first sent after every
    earlier one of its payment was delivered or given up. A resent message can come after newer ones: keep the highest
-   `version` seen, and ignore the state in a lower one. Between payments there is no order.
+   `version` seen, and ignore the state in a lower one. Between payments there is no order. A
+   `reconciliation.exception` is in no payment's order: it has no `payment_id` beside its `version`, which is its own,
+   and its `data` names the payment.
 4. **The state at that version.** `data` shows the subject as that version left it, never a newer or an older one, the
    same bytes at every try. A change of several versions sends only the last message of each subject, so versions have
    gaps, and several subjects may share one version. A message has only the `type` of a payer's `next_action`, because
@@ -111,7 +113,11 @@ Guarantees for consumers:
    rules of addresses and time-outs, also to a disabled endpoint, and its answer says what came of it. Its type is
    `webhook_endpoint.test`, its id begins with `tst_`, and it has neither `payment_id` nor `version`. It is in no list,
    is not sent again, and changes nothing of the endpoint; who asked for it is kept.
-9. New types and members may be added; existing ones keep their meaning.
+9. **Settled once.** `payment.settled` comes once for each movement of a payment that a provider's settlement has and
+   that was posted to the merchant, minutes after the file; `reconciliation` of a read of the payment says which batch,
+   fee and net. `reconciliation.exception` comes once for each row that disagrees with the payment that it names.
+   Neither says how often the file came, or who resolved the row.
+10. New types and members may be added; existing ones keep their meaning.
 """
 
 _RESULTS: Final = (

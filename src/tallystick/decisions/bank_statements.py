@@ -30,6 +30,7 @@ class StatementSums(Struct, frozen=True, kw_only=True):
     arrivals: Sequence[Arrived]
     fees: int
     unexplained: int
+    written_off: int = 0
 
 
 def statement_posted(
@@ -48,11 +49,12 @@ def statement_posted(
         "comparisons": sums.comparisons,
         "root": sums.root,
         "entries": sums.entries,
-        "net": arrived + sums.unexplained - sums.fees,
+        "net": arrived + sums.unexplained + sums.written_off - sums.fees,
         "arrived": arrived,
         "arrivals": tuple(sums.arrivals),
         "fees": sums.fees,
         "unexplained": sums.unexplained,
+        "written_off": sums.written_off,
     }
     builder = ChangeBuilder(merchant_id, statement_id, cause)
     if stored is None:

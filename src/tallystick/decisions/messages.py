@@ -43,7 +43,13 @@ class MessageBody(Struct, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
     version: Annotated[
-        int, described("The payment's version: it orders the payment's messages, with gaps.", 3, minimum=1)
+        int,
+        described(
+            "The payment's version: it orders the payment's messages, with gaps. Without a `payment_id`, the version of"
+            " what `data` shows.",
+            3,
+            minimum=1,
+        ),
     ]
     key_kind: (
         Annotated[

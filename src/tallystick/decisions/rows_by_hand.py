@@ -10,13 +10,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from tallystick.decisions.settlements import PLATFORM, EvidenceSum
 from tallystick.domain.errors import TallystickError
-from tallystick.domain.settlement import PART_OF_KIND, Part
+from tallystick.domain.settlement import PART_OF_KIND
 from tallystick.domain.settlement_evidence import OF_PAYMENTS, Candidate, Evidence
-
-#: Parts that are merchants'.
-_OF_MERCHANTS: Final = frozenset({*PART_OF_KIND.values(), "late"})
 
 #: Rows that may be a movement of a payment, besides those that say so.
 _MAY_BE: Final = frozenset({*OF_PAYMENTS, "unknown", "adjustment", "transfer"})
@@ -95,45 +91,6 @@ def written_off(row: Evidence) -> Evidence:
         subject_version=None,
         leg=None,
     )
-
-
-def difference_of(before: Evidence, after: Evidence) -> list[EvidenceSum]:
-    """What the new evidence moves: the old one taken back, and the new one."""
-    found: dict[tuple[str, Part], list[int]] = {}
-    for evidence, sign in ((before, -1), (after, 1)):
-        part = _part_of(evidence)
-        key = (evidence.merchant_id or PLATFORM if part in _OF_MERCHANTS else PLATFORM, part)
-        sums = found.setdefault(key, [0] * 6)
-        is_tax = evidence.kind == "tax"
-        moved = (
-            1,
-            evidence.gross - evidence.rounding - evidence.written_off,
-            0 if is_tax else evidence.fee,
-            evidence.fee if is_tax else 0,
-            evidence.rounding,
-            evidence.written_off,
-        )
-        for place, value in enumerate(moved):
-            sums[place] += sign * value
-    return [
-        EvidenceSum(
-            merchant_id=merchant_id,
-            part=part,
-            rows=rows,
-            gross=gross,
-            fee=fee,
-            tax=tax,
-            rounding=rounding,
-            written_off=written,
-        )
-        for (merchant_id, part), (rows, gross, fee, tax, rounding, written) in sorted(found.items())
-    ]
-
-
-def _part_of(evidence: Evidence) -> Part:
-    part = evidence.part
-    assert part != "arrived" and part != "bank_fees", "an entry of a bank is not resolved by a person"
-    return part
 
 
 def _next(row: Evidence) -> Evidence:

@@ -30,8 +30,8 @@ class BankStatement(Struct, frozen=True, kw_only=True):
     """One statement in one currency, in the platform's book. ``merchant_id`` is the operators', ``provider`` the bank.
 
     ``comparisons``: how often entries of it were compared; ``root``: the digest of all of that evidence. ``net`` is
-    ``arrived + unexplained - fees``; ``arrivals`` has ``arrived`` by provider. A later comparison makes the next
-    version, which posts the difference.
+    ``arrived + unexplained + written_off - fees``; ``arrivals`` has ``arrived`` by provider. A later comparison makes
+    the next version, which posts the difference.
     """
 
     merchant_id: str
@@ -50,6 +50,7 @@ class BankStatement(Struct, frozen=True, kw_only=True):
     arrivals: tuple[Arrived, ...]
     fees: int
     unexplained: int
+    written_off: int = 0
     created_at: datetime
     updated_at: datetime
 

@@ -21,6 +21,8 @@ ID_PREFIXES: Final[Mapping[str, str]] = {
     "stb": "settled batch of a provider: the platform's side of it",
     "stm": "settlement: a merchant's part of a settled batch",
     "rsl": "what a person said of a settlement row",
+    "rcn": "what a merchant was told of a movement that a settlement file has",
+    "rcm": "later comparison of settlement rows that waited",
     "bst": "bank statement: what its entries moved",
     "stl": "settlement file of a provider, or statement of a bank",
     "req": "request of a client to the API",

@@ -24,12 +24,14 @@ from tallystick.domain.lifecycles.bank_statement import BANK_STATEMENT
 from tallystick.domain.lifecycles.dispute import DISPUTE
 from tallystick.domain.lifecycles.machines import MACHINES
 from tallystick.domain.lifecycles.payment import PAYMENT
+from tallystick.domain.lifecycles.reconciliation import RECONCILIATION
 from tallystick.domain.lifecycles.refund import REFUND
 from tallystick.domain.lifecycles.rejected_case import REJECTED_CASE
 from tallystick.domain.lifecycles.settled_batch import SETTLED_BATCH
 from tallystick.domain.lifecycles.settlement import SETTLEMENT
 from tallystick.domain.lifecycles.table import Machine
 from tallystick.domain.provider_keys import key_of_instruction
+from tallystick.domain.reconciliation import Reconciliation, ReconciliationView, reconciliation_view
 from tallystick.domain.rejected_case import RejectedCase
 from tallystick.domain.settlement import SettledBatch, Settlement
 from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund, Subject
@@ -256,5 +258,19 @@ BANK_STATEMENT_KIND: Final = declare(
         id_prefix="bst",
         stream_field="statement_id",
         table="bank_statement",
+    )
+)
+
+#: A stream of its own, under its merchant: what a row of a settlement file was to one of their payments, told once.
+RECONCILIATION_KIND: Final = declare(
+    SubjectKind(
+        struct=Reconciliation,
+        machine=RECONCILIATION,
+        id_field="reconciliation_id",
+        id_prefix="rcn",
+        stream_field="reconciliation_id",
+        table="reconciliation",
+        view=reconciliation_view,
+        shown_as=ReconciliationView,
     )
 )

@@ -43,7 +43,7 @@ class ReconciledPart(Struct, frozen=True, kw_only=True):
         return self.status in ("matched", "explained") or self.covers != 0
 
 
-class ReconciliationView(Struct, frozen=True, kw_only=True):
+class PaymentReconciliationView(Struct, frozen=True, kw_only=True):
     """What settlement files say of a payment, its refunds and disputes."""
 
     state: Annotated[
@@ -67,9 +67,9 @@ class ReconciliationView(Struct, frozen=True, kw_only=True):
     currency: Annotated[str | None, described("The currency of `fee` and `net`: that of the newest row.", "EUR")]
 
 
-def reconciliation_view(
+def payment_reconciliation_view(
     postings: Sequence[ReconciledPart], rows: Sequence[ReconciledPart], rule: DueRule | None, now: datetime
-) -> ReconciliationView | None:
+) -> PaymentReconciliationView | None:
     """None where there is nothing that a provider could settle."""
     if not postings and not rows:
         return None
@@ -79,7 +79,7 @@ def reconciliation_view(
     newest = max(rows, key=lambda row: row.at) if rows else None
     currency = None if newest is None else newest.currency
     summed = [row for row in rows if row.currency == currency]
-    return ReconciliationView(
+    return PaymentReconciliationView(
         state=_state({row.status for row in rows}, bool(missing), due is not None and due <= now),
         due=due,
         batch=None if newest is None else newest.batch,

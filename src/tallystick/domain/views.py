@@ -26,7 +26,7 @@ from tallystick.domain.lifecycles.dispute import DISPUTE
 from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.lifecycles.refund import REFUND
 from tallystick.domain.next_action import due_action, public_part
-from tallystick.domain.payment_reconciliation import ReconciliationView
+from tallystick.domain.payment_reconciliation import PaymentReconciliationView
 from tallystick.domain.requests.commands import CAPTURE_METHODS
 from tallystick.domain.subjects import Dispute, Failure, Payment, Refund
 
@@ -116,7 +116,7 @@ class PaymentView(Struct, frozen=True, kw_only=True):
     description: Annotated[str | None, described("Yours, as it was sent.", "Order 1042")]
     reconciliation: (
         Annotated[
-            ReconciliationView | None,
+            PaymentReconciliationView | None,
             described(
                 "What settlement files say of it, in a read of this payment alone; null where there is nothing that a"
                 " provider could settle.",
@@ -190,7 +190,7 @@ def payment_view(
     opened: dict[str, Any] | None = None,
     refunds: list[str] | UnsetType = UNSET,
     disputes: list[str] | UnsetType = UNSET,
-    reconciliation: ReconciliationView | UnsetType | None = UNSET,
+    reconciliation: PaymentReconciliationView | UnsetType | None = UNSET,
 ) -> PaymentView:
     """The payment as a client sees it. ``opened``: its complete next action, only for its merchant's own
     request; without it only the action's type is shown. ``refunds`` and ``disputes``: their ids, for a read;

@@ -28,12 +28,14 @@ from tallystick.record.postgres.lists import ListedEvent as ListedEvent
 from tallystick.record.postgres.lists import Lists
 from tallystick.record.postgres.outbox import Outbox
 from tallystick.record.postgres.rates import RateBook
+from tallystick.record.postgres.reconciliation_told import ToldBook
 from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 from tallystick.record.postgres.refused_webhooks import RejectedDeliveryCounts
 from tallystick.record.postgres.replays import ReplayBook
 from tallystick.record.postgres.settlement_evidence import EvidenceBook
 from tallystick.record.postgres.settlement_files import SettlementFiles
 from tallystick.record.postgres.settlement_reports import ReportBook
+from tallystick.record.postgres.settlement_waiting import WaitingBook
 from tallystick.record.postgres.trends import TrendBook
 from tallystick.record.postgres.version_use import VersionUseCounts
 from tallystick.record.postgres.webhook_endpoints import EndpointStore
@@ -50,7 +52,8 @@ class Stores(Struct, frozen=True, kw_only=True):
     the points of releases and configurations, ``event_results`` the counts of what tries at events came to,
     ``trends`` what the console shows over time, ``work_owners`` who has what waits for a person, ``accounts`` the
     operators who sign in, ``approvals`` what needs a second person of them, ``fee_schedules`` what providers
-    agreed to charge, and ``bank`` statements beside payouts."""
+    agreed to charge, ``bank`` statements beside payouts, ``told`` what merchants were told of settlements, and
+    ``waiting`` rows that came before what they are about."""
 
     accounts: Accounts
     approvals: ApprovalBook
@@ -80,6 +83,8 @@ class Stores(Struct, frozen=True, kw_only=True):
     settlement_reports: ReportBook
     evidence: EvidenceBook
     bank: BankBook
+    told: ToldBook
+    waiting: WaitingBook
 
 
 def stores_on(
@@ -121,4 +126,6 @@ def stores_on(
         settlement_reports=ReportBook(pool),
         evidence=EvidenceBook(pool, OPERATORS),
         bank=BankBook(pool, OPERATORS),
+        told=ToldBook(pool, OPERATORS),
+        waiting=WaitingBook(pool),
     )

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import lru_cache
 
 from tallystick.domain.business_days import DueRule
-from tallystick.domain.payment_reconciliation import ReconciliationView, reconciliation_view
+from tallystick.domain.payment_reconciliation import PaymentReconciliationView, payment_reconciliation_view
 from tallystick.domain.subjects import Payment
 from tallystick.record.postgres.settlement_evidence import EvidenceBook, StateSum
 from tallystick.settings.load import Settings
@@ -33,8 +33,8 @@ async def states_of(book: EvidenceBook, settings: Settings, provider: str, now: 
 
 async def reconciliation_of(
     book: EvidenceBook, settings: Settings, payment: Payment, now: datetime
-) -> ReconciliationView | None:
+) -> PaymentReconciliationView | None:
     """None where there is nothing that a provider could settle. Raises what the pool raises."""
     found = await book.parts_of_payment(payment.merchant_id, payment.payment_id, payment.provider)
     rule = None if found.account is None else rule_of(settings, payment.provider, found.account)
-    return reconciliation_view(found.postings, found.rows, rule, now)
+    return payment_reconciliation_view(found.postings, found.rows, rule, now)

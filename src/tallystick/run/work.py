@@ -19,6 +19,8 @@ from tallystick.flows.process_numbers import ProcessNumbers, counted_process
 from tallystick.flows.reconciliation.fetching import EVERY_MS as FETCH_EVERY_MS
 from tallystick.flows.reconciliation.fetching import ReportFetcher
 from tallystick.flows.reconciliation.folder import WatchedFolder
+from tallystick.flows.reconciliation.telling import EVERY_MS as TELL_EVERY_MS
+from tallystick.flows.reconciliation.telling import SettlementTeller
 from tallystick.flows.reconciliation.worker import EVERY_MS as RECONCILE_EVERY_MS
 from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.recovery.worker import LOOK_FOR_WAITING_EVERY_MS, RecoveryWorker
@@ -58,6 +60,7 @@ async def periodic_work(runtime: Runtime, watcher: Watcher | None = None) -> Asy
     clocks = ProcessClocks(runtime.pool, runtime.clocks)
     cases = CaseRounds(runtime)
     reconciliation = ReconciliationWorker(runtime)
+    teller = SettlementTeller(runtime)
     sources = report_sources(settings)
     fetcher = ReportFetcher(runtime, sources)
     watcher = watcher or Watcher(runtime)
@@ -100,6 +103,7 @@ async def periodic_work(runtime: Runtime, watcher: Watcher | None = None) -> Asy
             *watched_folder(runtime),
             Rounds("settlement reports", FETCH_EVERY_MS, with_keys(runtime, fetcher.round), watch=outage),
             Rounds("reconciliation", RECONCILE_EVERY_MS, reconciliation.begin, watch=outage),
+            Rounds("settlement messages", TELL_EVERY_MS, teller.round, watch=outage),
             Rounds("circuits", LOOK_EVERY_MS, circuits.round, finish=circuits.leave),
             Rounds("clocks", LOOK_AT_CLOCKS_EVERY_MS, clocks.round, finish=clocks.leave),
             *watcher.rounds(),

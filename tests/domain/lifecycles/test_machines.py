@@ -12,6 +12,7 @@ from tallystick.domain.lifecycles.attempt import ATTEMPT, ATTEMPT_OPEN
 from tallystick.domain.lifecycles.machines import MACHINES, events, next_state
 from tallystick.domain.lifecycles.table import NEW
 from tallystick.domain.lifecycles.verdict_matrix import VERDICTS, VerdictMeaning, meaning_of
+from tallystick.domain.reconciliation import ReconciliationStep
 from tallystick.domain.rejected_case import CaseState
 from tallystick.domain.settlement import SettledBatchState, SettlementState
 from tallystick.domain.subjects import AttemptState, DisputeState, PaymentState, RefundState
@@ -26,19 +27,19 @@ PAYMENT_MAY = {
     "canceling": "canceled cancel_refused action_still_required captured expired",
     "captured": "capture_added capture_reversed refund_opened refund_succeeded refund_failed refund_resubmitted"
     " dispute_opened dispute_updated late_capture late_hold late_release"
-    " late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
+    " settled late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
     "declined": "refund_opened refund_succeeded refund_failed refund_resubmitted"
     " dispute_opened dispute_updated late_capture late_hold late_release"
-    " late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
+    " settled late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
     "failed": "refund_opened refund_succeeded refund_failed refund_resubmitted"
     " dispute_opened dispute_updated late_capture late_hold late_release"
-    " late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
+    " settled late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
     "canceled": "captured_and_refunded refund_opened refund_succeeded refund_failed refund_resubmitted"
     " dispute_opened dispute_updated late_capture late_hold late_release"
-    " late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
+    " settled late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
     "expired": "refund_opened refund_succeeded refund_failed refund_resubmitted"
     " dispute_opened dispute_updated late_capture late_hold late_release"
-    " late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
+    " settled late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
 }
 ATTEMPT_MAY = {
     "new": "submit",
@@ -81,6 +82,7 @@ ALERT_MAY = {
 }
 SETTLED_BATCH_MAY = {"new": "counted", "posting": "supplemented completed", "posted": "supplemented"}
 BANK_STATEMENT_MAY = {"new": "posted", "posted": "compared_again"}
+RECONCILIATION_MAY = {"new": "settled exception", "settled": "", "exception": ""}
 SETTLEMENT_MAY = {"new": "posted", "posted": "supplemented"}
 MAY = {
     "payment": PAYMENT_MAY,
@@ -92,6 +94,7 @@ MAY = {
     "settled_batch": SETTLED_BATCH_MAY,
     "settlement": SETTLEMENT_MAY,
     "bank_statement": BANK_STATEMENT_MAY,
+    "reconciliation": RECONCILIATION_MAY,
 }
 
 
@@ -113,6 +116,7 @@ def test_tables_name_every_state_once() -> None:
         "settled_batch": SettledBatchState,
         "settlement": SettlementState,
         "bank_statement": BankStatementState,
+        "reconciliation": ReconciliationStep,
     }
     assert set(states_of) == set(MACHINES)
     for machine, states in states_of.items():
@@ -205,6 +209,7 @@ IN_PLACE = {
     ("payment", "captured_and_refunded"),
     ("payment", "dispute_opened"),
     ("payment", "dispute_updated"),
+    ("payment", "settled"),
     ("payment", "late_capture"),
     ("payment", "late_hold"),
     ("payment", "late_release"),

@@ -87,8 +87,8 @@ async def test_payouts_arrive(database: Database, fresh_merchant: str, tmp_path:
         ]
         statement = await imported(runtime, written(entries, 10_000), tmp_path, name="bank", account=account)
         await rounds(runtime)
-        with pytest.raises(NotResolvable, match="by no person yet"):
-            await look(runtime, target_of(statement.file.file_id, 4), {})
+        with pytest.raises(NotResolvable, match="the entry is matched"):
+            await look(runtime, target_of(statement.file.file_id, 1), {})
         assert await evidence_of(runtime, account) == [
             (600, 1, "matched", "same", "alternative_reference", 600, 0),
             (300, 1, "matched", "same", "alternative_reference", 300, 0),

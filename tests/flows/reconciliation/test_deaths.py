@@ -22,25 +22,10 @@ from tests.support.inbox import assert_invariants
 from tests.support.letters import new_letters
 from tests.support.runtime import BookedProvider, runtime_of
 from tests.support.settlement_days import ACTOR, Acquirer, balances, paid
-from tests.support.settlement_imports import Died, DyingPool, imported
+from tests.support.settlement_imports import Died, DyingJournal, DyingPool, imported
 
 #: Points that there are now. Fewer mean that the enumeration lost sight of something.
 POINTS: Final = 20
-
-
-class _Nothing:
-    def terminate(self) -> None:
-        """A journal's connections are its own."""
-
-
-class DyingJournal:
-    """A journal of a process that dies before or after one of its commits."""
-
-    def __init__(self, journal: Journal, pool: DyingPool) -> None:
-        self._journal, self._pool = journal, pool
-
-    async def commit(self, change: Any) -> Any:
-        return await self._pool.point(_Nothing(), lambda: self._journal.commit(change))
 
 
 def dying(runtime: Runtime, at: int, *, after: bool) -> tuple[Runtime, DyingPool]:

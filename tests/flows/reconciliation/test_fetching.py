@@ -4,6 +4,8 @@ somebody asks. Each is imported once, whatever comes twice or dies."""
 from __future__ import annotations
 
 import json
+import logging
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -14,12 +16,15 @@ from typing import Any, Final, cast
 
 import msgspec
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from tallystick.domain.settlement_report import SettlementReport
 from tallystick.flows.reconciliation.fetching import ReportFetcher, Wanted, fetch_now
 from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
+from tallystick.kit.logs import get_logger
 from tallystick.providers.adyen.setup import AdyenSettings
 from tallystick.providers.assembly import report_sources
 from tallystick.providers.reports import ReportRefused
@@ -32,7 +37,10 @@ from tests.support.adyen.fake_adyen import REPORT_API_KEY
 from tests.support.adyen.process import FakeAdyen, fake_adyen
 from tests.support.card_bank import signed
 from tests.support.database import DEEP, Database
+from tests.support.letters import new_letters
+from tests.support.log_lines import lines_said
 from tests.support.polling import eventually_async
+from tests.support.ports import free_port
 from tests.support.settlement_imports import Died, DyingPool
 from tests.support.settling_providers import SECRET, AtAdyen, AtStripe
 from tests.support.stripe.client import PATIENT as STRIPE_SETTINGS
@@ -130,6 +138,47 @@ async def test_a_report_that_adyen_offers_is_fetched_once(
             "SELECT state FROM settled_batch WHERE batch = $1", str(made["batch"])
         )
         assert posted["state"] == "posted"
+
+
+@pytest.fixture
+def every_line(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """What every module of ours logs, of every level, before anything is redacted."""
+    before = structlog.get_config()
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG), cache_logger_on_first_use=False
+    )
+    for name, module in [*sys.modules.items()]:
+        if name.startswith("tallystick.") and hasattr(module, "log"):
+            monkeypatch.setattr(module, "log", get_logger(name))  # the module's own may know its level already
+    with capture_logs() as logged:
+        yield cast(list[Any], logged)
+    structlog.configure(**before)
+
+
+async def test_no_key_of_a_fetch_is_in_the_log(
+    database: Database, fresh_merchant: str, running_bank: FakeAdyen, tmp_path: Path, every_line: list[Any]
+) -> None:
+    """Not of a fetch that succeeds, of one whose key is refused, and of one that nobody answers."""
+    wrong = f"AQE{new_letters()}"
+    with lines_said() as said:
+        async with at_adyen(database, fresh_merchant, running_bank, tmp_path) as place:
+            await place.pay(1_000)
+            made = await running_bank.close()
+            await place.runtime.stores.settlement_reports.add("adyen", "main", made["name"], None, "test")
+            assert (await fetched(place.runtime, "adyen", made["name"])).state == "fetched"
+            for url in (running_bank.url, f"http://127.0.0.1:{free_port()}"):
+                name = f"{new_letters()}.csv"
+                settings = place.runtime.settings.with_connector(AdyenSettings, report_api_key=wrong, reports_url=url)
+                runtime = msgspec.structs.replace(place.runtime, settings=settings)
+                await runtime.stores.settlement_reports.add("adyen", "main", name, None, "test")
+                sources = report_sources(settings)
+                await ReportFetcher(runtime, sources, first_wait_ms=2).fetch("adyen", "main", name)
+                await sources["adyen", "main"].close()
+                left = await runtime.stores.settlement_reports.find("adyen", "main", name)
+                assert left is not None and left.state != "fetched" and wrong not in str(left)
+    text = f"{said.lines}{every_line}"
+    assert made["name"] in text, "the fetch is in the log"
+    assert wrong not in text and REPORT_API_KEY not in text
 
 
 async def test_an_address_elsewhere_is_not_asked(

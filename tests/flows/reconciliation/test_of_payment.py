@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from tallystick.domain.payment_reconciliation import ReconciliationView
+from tallystick.domain.payment_reconciliation import PaymentReconciliationView
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.oversight.payment_reconciliation import reconciliation_of, states_of
@@ -23,7 +23,7 @@ DUE = "simulator/main=weekdays-v1+2"
 
 async def shown(
     runtime: Runtime, merchant_id: str, payment_id: str, days: int = 0, due: str | None = DUE
-) -> ReconciliationView:
+) -> PaymentReconciliationView:
     found = await runtime.reads.payment(merchant_id, payment_id)
     assert found is not None
     settings = Settings(settlement_due=due)

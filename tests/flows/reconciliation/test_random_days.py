@@ -1,5 +1,6 @@
-"""Property: over random payments and defects the explained differences come to the difference of the balances, to the
-unit, and each defect is named as what it is."""
+"""Property: over random payments, disputes and defects the explained differences come to the difference of the
+balances, to the unit, and each defect is named as what it is. Days come in the acquirer's own format and in another
+one."""
 
 from __future__ import annotations
 
@@ -9,16 +10,25 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from msgspec import Struct
 
+from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.notices import AttemptNotice, DisputeNotice, Notice
+from tallystick.domain.verdicts import Reversed
+from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tests.support.acquirer import AcquirerProcess, acquirer
 from tests.support.acquirer_days import Causes, causes, closed, grown, reconciled, runtime_at
 from tests.support.database import DEEP, Database
-from tests.support.inbox import assert_invariants
+from tests.support.inbox import accept, assert_invariants, drain, envelope
+from tests.support.letters import new_letters
 from tests.support.runtime import Client, read
 
-DAYS: Final = 100 if DEEP else 5
+DAYS: Final = 100 if DEEP else 3
+
+#: The formats that days come in, in turns: other -> how its file's name ends.
+FORMATS: Final = (None, "stripe")
 
 _DIFFERS: Final = "rows whose amount differs"
 
@@ -31,6 +41,13 @@ NAMED: Final[dict[str, tuple[str, str, int]]] = {
     "off_by_one": ("mismatched: amount", _DIFFERS, 1),
     "wrong_fee": ("fees: not as agreed", "charged above or below the schedule", -1),
     "unknown_type": ("unexplained: unknown_type", _DIFFERS, 1),
+}
+
+#: What a movement that no webhook told is, by what it is.
+UNTOLD: Final[dict[str, str]] = {
+    "dispute": "unexplained: not_in_record",
+    "dispute_won": "unexplained: not_in_record",
+    "refund_failed": "mismatched: reference",
 }
 
 #: Amounts are multiples of this: then one unit more never moves a fee of 1.4 % over a half.
@@ -60,17 +77,80 @@ def expected(defects: list[dict[str, Any]]) -> Causes:
     return found
 
 
-async def random_day(runtime: Runtime, merchant_id: str, draw: random.Random) -> int:
-    """Payments and refunds; how many payments have no refund."""
-    client, alone = Client(runtime, merchant_id), 0
+class Happened(Struct, frozen=True, kw_only=True):
+    """What happened at the provider besides payments. ``amount``: signed, as a settlement has it. ``told``: by a
+    webhook before the file, after it, or not at all."""
+
+    kind: str
+    currency: str
+    amount: int
+    payment_id: str
+    notice: Notice
+    told: str
+
+
+def _disputed(name: str, amount: int, currency: str, *, won: bool) -> DisputeNotice:
+    moved = [Movement(reference=f"{name}_out", funds="withdrawn", amount=amount, before_verdict=True)]
+    if won:
+        moved.append(Movement(reference=f"{name}_back", funds="returned", amount=amount, before_verdict=False))
+    state = "won" if won else "opened"
+    return DisputeNotice(reference=name, state=state, amount=amount, currency=currency, movements=tuple(moved))  # type: ignore[arg-type]
+
+
+async def random_day(
+    runtime: Runtime, merchant_id: str, running: AcquirerProcess, draw: random.Random
+) -> tuple[int, list[Happened]]:
+    """Payments, refunds, and what became of some of them; how many payments nothing else happened to."""
+    client, alone, found = Client(runtime, merchant_id), 0, list[Happened]()
     for _ in range(draw.randint(4, 12)):
         amount, currency = STEP * draw.randint(1, 2_000), draw.choice(["EUR", "EUR", "USD"])
         payment = read(await client.create(new_id("req"), amount, payment_method="sim_ok", currency=currency))
-        if draw.random() < 0.3:
-            await client.refund(new_id("req"), payment["id"], draw.randint(1, amount))
+        told, fate = draw.choice(["before", "after", "never"]), draw.random()
+        if fate < 0.3:
+            back = draw.randint(1, amount)
+            refund = read(await client.refund(new_id("req"), payment["id"], back))
+            if fate < 0.15:
+                name = refund["provider_reference"]
+                assert (await running.acall("POST", f"/sim/operations/{name}/fail"))[0] == 200
+                failed = Reversed(code="returned", message="It came back.")
+                notice: Notice = AttemptNotice(operation="refund", reference=name, verdict=failed)
+                found.append(_happened("refund_failed", payment, back, notice, told))
+        elif fate < 0.6:
+            found += await _disputed_there(running, payment, told, is_won=fate < 0.4)
         else:
             alone += 1
-    return alone
+    return alone, found
+
+
+async def _disputed_there(
+    running: AcquirerProcess, payment: dict[str, Any], told: str, *, is_won: bool
+) -> list[Happened]:
+    """A chargeback with its fee, and its end where it is won."""
+    charge, amount, currency = payment["provider_reference"], payment["amount"], payment["currency"]
+    name = (await running.acall("POST", f"/sim/charges/{charge}/dispute", {}))[1]["dispute_id"]
+    for step in ("withdraw", "win")[: 1 + is_won]:
+        assert (await running.acall("POST", f"/sim/disputes/{name}/{step}"))[0] == 200
+    found = [_happened("dispute", payment, -amount, _disputed(name, amount, currency, won=False), told)]
+    if is_won:
+        found.append(_happened("dispute_won", payment, amount, _disputed(name, amount, currency, won=True), told))
+    return found
+
+
+def _happened(kind: str, payment: dict[str, Any], amount: int, notice: Notice, told: str) -> Happened:
+    return Happened(
+        kind=kind, currency=payment["currency"], amount=amount, payment_id=payment["id"], notice=notice, told=told
+    )
+
+
+async def tell(database: Database, runtime: Runtime, merchant_id: str, happened: list[Happened]) -> None:
+    """The webhooks of these."""
+    events = []
+    for each in happened:
+        loaded = await runtime.reads.load(merchant_id, each.payment_id)
+        assert loaded is not None
+        events.append(envelope(new_letters(), each.notice, payment=loaded.stored.payment))
+    await accept(database, events)
+    await drain(runtime, merchant_id)
 
 
 async def test_each_defect_is_explained_to_the_unit(
@@ -79,14 +159,24 @@ async def test_each_defect_is_explained_to_the_unit(
     late: list[dict[str, Any]] = []
     async with runtime_at(database, running) as runtime:
         for seed in range(DAYS):
-            draw, before = random.Random(seed), await causes(runtime)
-            alone = await random_day(runtime, fresh_merchant, draw)
+            draw, before, other = random.Random(seed), await causes(runtime), FORMATS[seed % len(FORMATS)]
+            alone, happened = await random_day(runtime, fresh_merchant, running, draw)
             names = draw.choices(list(NAMED), k=draw.randint(0, min(alone, 7)))
-            day = await closed(running, *names)
+            day = await closed(running, *names, formats=[other] if other else [])
             assert [each["defect"] for each in day["defects"]] == names
-            await reconciled(runtime, running, day["files"], tmp_path)
+            await tell(database, runtime, fresh_merchant, [each for each in happened if each.told == "before"])
+            files = [name for name in day["files"] if other is None or name.endswith(f"{other}.csv")]
+            await reconciled(runtime, running, files, tmp_path, **({"provider": "simulator"} if other else {}))
+            await tell(database, runtime, fresh_merchant, [each for each in happened if each.told == "after"])
+            while await ReconciliationWorker(runtime).round():
+                pass
             arrived = expected(late)  # yesterday's late rows are there, and are no difference any more
             wanted = expected(day["defects"])
+            for each in happened:
+                if each.told == "never":
+                    name = (each.currency, UNTOLD[each.kind], _DIFFERS)
+                    was = wanted.get(name, (0, 0))
+                    wanted[name] = (was[0] + each.amount, was[1] + 1)
             for name, (amount, count) in arrived.items():
                 was = wanted.get(name, (0, 0))
                 wanted[name] = (was[0] - amount, was[1] - count)

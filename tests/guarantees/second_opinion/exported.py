@@ -31,6 +31,7 @@ SUBJECTS: Final = {
     "settled_batch": "batch_id",
     "settlement": "settlement_id",
     "bank_statement": "statement_id",
+    "reconciliation": "reconciliation_id",
 }
 
 

@@ -46,6 +46,7 @@ LIFECYCLES = {
         captured: capture_added, capture_reversed
         canceled: captured_and_refunded
         captured declined failed canceled expired: refund_opened, refund_succeeded, refund_failed, refund_resubmitted
+        captured declined failed canceled expired: settled
         captured declined failed canceled expired: dispute_opened, dispute_updated, late_money_accepted
         captured declined failed canceled expired: late_return_opened, late_return_failed, late_money_returned
         captured declined failed canceled expired: late_money_came_back, late_capture, late_hold, late_release
@@ -89,14 +90,9 @@ LIFECYCLES = {
         posting: supplemented, completed > posted
         posted: supplemented > posting
         """),
-    "settlement": _edges("""
-        new: posted > posted
-        posted: supplemented
-        """),
-    "bank_statement": _edges("""
-        new: posted > posted
-        posted: compared_again
-        """),
+    "settlement": _edges("new: posted > posted\nposted: supplemented"),
+    "bank_statement": _edges("new: posted > posted\nposted: compared_again"),
+    "reconciliation": _edges("new: settled > settled, exception > exception"),
     "rejected_case": _edges("""
         new: reject > open
         open acknowledged: acknowledge > acknowledged, escalate > acknowledged, rejected_again
@@ -113,7 +109,9 @@ DEFAULTS: dict[str, dict[str, Any]] = json.loads("""{
                 "next_action": null, "failure": null, "description": null, "metadata": {}},
     "refund": {"amount_late": 0, "provider_reference": null, "reason": null, "failure": null},
     "dispute": {"reason": null, "funds_withdrawn": false, "movements": [], "contested": false, "kind": "chargeback"},
-    "settled_batch": {"rounding": 0, "written_off": 0}, "settlement": {}, "bank_statement": {},
+    "settled_batch": {"rounding": 0, "written_off": 0}, "settlement": {},
+    "bank_statement": {"written_off": 0},
+    "reconciliation": {},
     "alert": {"openings": 1, "acknowledged_by": null, "resolved_by": null},
     "rejected_case": {"provider": null, "event_id": null, "owner": null, "escalations": 0, "reprocessings": 0,
                       "resolution": null, "closed_by": null},
@@ -125,6 +123,7 @@ DEFAULTS: dict[str, dict[str, Any]] = json.loads("""{
 #: Kinds with a time of their first step, which that step leaves out where it is its own.
 DATED = frozenset(
     {"payment", "refund", "dispute", "rejected_case", "alert", "settled_batch", "settlement", "bank_statement"}
+    | {"reconciliation"}
 )
 
 #: The ledger's table: edge, transfer, debit, credit, amount, and when, if not always. An account that ends in ``:`` is
@@ -301,9 +300,12 @@ class Opinion:
                 arrived[each["provider"]] += sign * int(each["amount"])
         for provider in sorted(arrived):
             self._move(subject, "bank_arrived", f"bank:{at}", f"bank_in_transit:{provider}", arrived[provider])
-        fees, rest = (int(after[name]) - int(before.get(name, 0)) for name in ("fees", "unexplained"))
+        fees, rest, off = (
+            int(after[name]) - int(before.get(name, 0)) for name in ("fees", "unexplained", "written_off")
+        )
         self._move(subject, "bank_charged", "fees:bank", f"bank:{at}", fees)
         self._move(subject, "bank_unexplained", f"bank:{at}", f"unexplained:bank:{at}", rest)
+        self._move(subject, "bank_written_off", f"bank:{at}", "write_off", off)
 
     def _post(self, subject: Subject, posting: Posting, amount: int) -> None:
         provider = subject.fields["provider"]

@@ -27,6 +27,7 @@ OF_A_BANK: Final = (
     ("bank_arrived", "bank:<account>", "bank_in_transit:"),
     ("bank_charged", "fees:bank", "bank:<account>"),
     ("bank_unexplained", "bank:<account>", "unexplained:bank:<account>"),
+    ("bank_written_off", "bank:<account>", "write_off"),
 )
 
 

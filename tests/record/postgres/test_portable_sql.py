@@ -39,7 +39,9 @@ STATEMENTS: Final = {
 #: Reconciliation joins files, which have no merchant, with every merchant's rows: on one PostgreSQL. Decision 0143.
 #: Bank statements are compared with other files' payouts, and so is what `verify` says of them.
 ON_ONE_SERVER: Final = frozenset(
-    name for name in STATEMENTS if name.startswith(("reconciliation.sql ", "bank.sql "))
+    name
+    for name in STATEMENTS
+    if name.startswith(("reconciliation.sql ", "reconciliation_told.sql ", "reconciliation_waiting.sql ", "bank.sql "))
 ) | {"invariants.sql statements_without_evidence"}
 
 

@@ -80,6 +80,7 @@ def statement_posted(before: Any, after: Any) -> list[Posting]:
         found += _transfer("bank_arrived", bank, bank_in_transit_account(provider), amount)
     found += _transfer("bank_charged", BANK_FEES, bank, _grown(before, after, "fees"))
     found += _transfer("bank_unexplained", bank, unexplained_account(bank), _grown(before, after, "unexplained"))
+    found += _transfer("bank_written_off", bank, WRITE_OFF, _grown(before, after, "written_off"))
     return found
 
 

@@ -12,6 +12,7 @@ from tallystick.domain.lifecycles.attempt import ATTEMPT
 from tallystick.domain.lifecycles.bank_statement import BANK_STATEMENT
 from tallystick.domain.lifecycles.dispute import DISPUTE
 from tallystick.domain.lifecycles.payment import PAYMENT
+from tallystick.domain.lifecycles.reconciliation import RECONCILIATION
 from tallystick.domain.lifecycles.refund import REFUND
 from tallystick.domain.lifecycles.rejected_case import REJECTED_CASE
 from tallystick.domain.lifecycles.settled_batch import SETTLED_BATCH
@@ -20,7 +21,18 @@ from tallystick.domain.lifecycles.table import Edge, Machine
 
 MACHINES: Final[dict[str, Machine]] = {
     machine.name: machine
-    for machine in (PAYMENT, ATTEMPT, REFUND, DISPUTE, REJECTED_CASE, ALERT, SETTLED_BATCH, SETTLEMENT, BANK_STATEMENT)
+    for machine in (
+        PAYMENT,
+        ATTEMPT,
+        REFUND,
+        DISPUTE,
+        REJECTED_CASE,
+        ALERT,
+        SETTLED_BATCH,
+        SETTLEMENT,
+        BANK_STATEMENT,
+        RECONCILIATION,
+    )
 }
 
 

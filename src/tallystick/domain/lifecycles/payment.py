@@ -82,6 +82,8 @@ def _closed(state: str) -> dict[str, Edge]:
     release move no money. ``late_effect`` was the name of all of them, and had no amount: ``late_money_counted`` gave
     it its own.
 
+    ``settled``: a movement of its money is in the provider's settlement, and was posted to the merchant.
+
     Late money leaves suspense by an operator's act, or because the provider returned it. Money that was accepted for
     the merchant can be refunded and disputed. Refunds and disputes are decided against the payment's version, so each
     of their steps adds a version here, in the same state.
@@ -93,6 +95,7 @@ def _closed(state: str) -> dict[str, Edge]:
         "refund_resubmitted": Edge(state),
         "dispute_opened": Edge(state),
         "dispute_updated": Edge(state),
+        "settled": Edge(state, told="payment.settled"),
         "late_money_accepted": Edge(state, posts=_late_money_accepted, told="payment.late_money_accepted"),
         "late_return_opened": Edge(state),
         "late_return_failed": Edge(state),

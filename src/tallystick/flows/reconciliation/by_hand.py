@@ -1,4 +1,5 @@
-"""Settlement rows that a person resolves: matched by hand with a posting of ours, or written off.
+"""Settlement rows that a person resolves: matched by hand with a posting of ours, or written off. An entry of a bank
+statement is matched with a payout.
 
 The person's word is the row's next evidence, written with the act in one transaction. What it moves is posted as the
 next version of the batch and of the merchant's part, and a worker goes on where a process dies in between.
@@ -11,15 +12,21 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import asyncpg
+from msgspec import Struct
 from msgspec.structs import replace
 
-from tallystick.decisions.rows_by_hand import NotResolvable, difference_of, matched_by_hand, written_off
+from tallystick.decisions.bank_matching import Payout
+from tallystick.decisions.entries_by_hand import EntryByHand
+from tallystick.decisions.rows_by_hand import NotResolvable, matched_by_hand, written_off
 from tallystick.decisions.settlements import BatchName
+from tallystick.decisions.superseding import difference_of
 from tallystick.domain.bank_statement import STATEMENT_FORMATS
 from tallystick.domain.errors import Overloaded
 from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.domain.settlement_evidence import Evidence
 from tallystick.flows.compliance.amounts import require_second_person
+from tallystick.flows.reconciliation.bank import post_statement
+from tallystick.flows.reconciliation.entries_by_hand import entry_decided, statement_of, write_entry, writes_off
 from tallystick.flows.reconciliation.posting import post_batch
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import derived_id
@@ -45,8 +52,8 @@ def target_of(file_id: str, position: int) -> str:
 async def look(runtime: Runtime, target: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The row and what would become of it, in minor units: what a second person is shown. Raises NotResolvable."""
     async with rows_by_hand(runtime.pool) as rows:
-        row, after = await _decided(rows, target, arguments)
-    before = row.evidence
+        said = await _decided(rows, target, arguments)
+    row, after, before = said.row, said.after, said.row.evidence
     return {
         "row": target,
         "line": before.line,
@@ -56,7 +63,8 @@ async def look(runtime: Runtime, target: str, arguments: Mapping[str, Any]) -> d
         "reason": f"{before.status}: {before.reason}",
         "merchant": after.merchant_id,
         "payment": after.payment_id,
-        "to the merchant": after.covers,
+        **({} if said.entry is None else {"payout": arguments.get("subject")}),
+        "to the merchant" if said.entry is None else "arrived": after.covers,
         "written off": after.written_off,
         "currency": before.currency,
         "amount": abs(before.gross),
@@ -72,38 +80,56 @@ async def resolve(runtime: Runtime, asked: AskedAct, /) -> OperatorAct:
     for _ in range(_RACES):
         try:
             async with rows_by_hand(runtime.pool) as rows:
-                row, after = await _decided(rows, asked.target, asked.arguments)
-                if row.evidence.version != shown["comparison"]:
+                said = await _decided(rows, asked.target, asked.arguments)
+                if said.row.evidence.version != shown["comparison"]:
                     raise NotResolvable("somebody else has resolved the row meanwhile")
-                await rows.take_turn(row)
-                act = await _written(runtime, rows, row, after, asked)
+                act = await _written(runtime, rows, said, asked)
         except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
             continue
         except asyncpg.UniqueViolationError:
             raise NotResolvable("somebody else has resolved the row meanwhile") from None
-        await _posted(runtime, row, asked.operator)
+        await _posted(runtime, said.row, asked.operator)
         return act
     raise Overloaded("the row is resolved by too many others")
 
 
-async def _decided(rows: RowsByHand, target: str, arguments: Mapping[str, Any]) -> tuple[RowByHand, Evidence]:
+class _Said(Struct, frozen=True):
+    """A row and its next evidence. ``entry``: it is a bank's, and what of ``payout`` arrives with it."""
+
+    row: RowByHand
+    after: Evidence
+    entry: EntryByHand | None = None
+    payout: Payout | None = None
+
+
+async def _decided(rows: RowsByHand, target: str, arguments: Mapping[str, Any]) -> _Said:
     file_id, _, position = target.rpartition("/")
     row = await rows.newest(file_id, int(position))
     if row is None:
         raise NoSuchRow(f"there is no compared row {position} of the file {file_id}")
     if row.format in STATEMENT_FORMATS:
-        raise NotResolvable("an entry of a bank statement is compared with payouts, and by no person yet")
+        entries = rows.entries()
+        await entries.for_lists()
+        decided, payout = await entry_decided(entries, row, arguments)
+        return _Said(row, decided.after, decided, payout)
     subject = arguments.get("subject")
     if subject is None:
-        return row, written_off(row.evidence)
+        return _Said(row, written_off(row.evidence))
     found = await rows.postings(row, subject)
-    off = bool(arguments.get("writes_off_difference"))
-    return row, matched_by_hand(row.evidence, found, writes_off_difference=off)
+    off = writes_off(arguments)
+    return _Said(row, matched_by_hand(row.evidence, found, writes_off_difference=off))
 
 
-async def _written(runtime: Runtime, rows: RowsByHand, row: RowByHand, after: Evidence, asked: AskedAct) -> OperatorAct:
-    at, before = runtime.clock.now(), row.evidence
-    after = replace(after, actor=asked.operator, compared_at=at, counted_in=derived_id("rsl", asked.act_id))
+async def _written(runtime: Runtime, rows: RowsByHand, said: _Said, asked: AskedAct) -> OperatorAct:
+    at, row, before = runtime.clock.now(), said.row, said.row.evidence
+    after = replace(said.after, actor=asked.operator, compared_at=at)
+    if said.entry is not None:
+        await write_entry(rows.entries(), row, replace(said.entry, after=after), said.payout, at)
+        act = asked.done(_result(after) | {"arrived": said.entry.arrives}, at)
+        await rows.write_act(act)
+        return act
+    await rows.take_turn(row)
+    after = replace(after, counted_in=derived_id("rsl", asked.act_id))
     digest = hashlib.sha256(digest_input(after)).digest()
     counted = EvidenceSet(
         batch=after.batch,
@@ -113,26 +139,29 @@ async def _written(runtime: Runtime, rows: RowsByHand, row: RowByHand, after: Ev
         root=hashlib.sha256(digest).hexdigest(),
         sums=difference_of(before, after),
     )
-    result = {
-        "settlement_file": after.file_id,
-        "position": after.position,
-        "line": after.line,
-        "evidence_version": after.version,
-        "status": after.status,
-        "subject_id": after.subject_id,
-        "to_merchant": after.covers,
-        "written_off": after.written_off,
-        "currency": after.currency,
-    }
+    result = _result(after) | {"subject_id": after.subject_id, "to_merchant": after.covers}
     act = asked.done(result, at, merchant_id=after.merchant_id, payment_id=after.payment_id)
     await rows.write(row, after, counted, act)
     return act
 
 
+def _result(after: Evidence) -> dict[str, Any]:
+    return {
+        "settlement_file": after.file_id,
+        "position": after.position,
+        "line": after.line,
+        "evidence_version": after.version,
+        "status": after.status,
+        "written_off": after.written_off,
+        "currency": after.currency,
+    }
+
+
 async def _posted(runtime: Runtime, row: RowByHand, actor: str) -> None:
     of = row.evidence
+    is_entry = row.format in STATEMENT_FORMATS
     name = BatchName(provider=row.provider, account=row.account, batch=of.batch, currency=of.currency)
     try:
-        await post_batch(runtime, name, actor)
+        await (post_statement(runtime, statement_of(row), actor) if is_entry else post_batch(runtime, name, actor))
     except Overloaded:
         log.info("a worker posts what a person said of a row", file_id=of.file_id, position=of.position)

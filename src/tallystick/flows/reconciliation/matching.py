@@ -65,7 +65,7 @@ async def compare_file(runtime: Runtime, file_id: str, actor: str) -> Compared:
         return Compared()
 
 
-def _fees(row: SettlementRow, schedules: Sequence[FeeSchedule]) -> FeesOf:
+def fees_of(row: SettlementRow, schedules: Sequence[FeeSchedule]) -> FeesOf:
     """The fee of the row, were its gross amount this."""
     return lambda gross: fee_check(row if gross == row.gross else replace(row, gross=gross), schedules)
 
@@ -75,6 +75,7 @@ class _Writer:
 
     def __init__(self, comparing: Comparing, file: SettlementFile, actor: str, at: datetime) -> None:
         self._comparing, self._file, self._actor, self._at = comparing, file, actor, at
+        self._source = (file.file_id, file.format, file.parser_version)
         self._piece: list[Evidence] = []
         self._digests: dict[tuple[str, str], list[tuple[int, bytes]]] = {}
         self._sums: dict[tuple[str, str], _Sums] = {}
@@ -88,7 +89,7 @@ class _Writer:
             return Compared()
         matcher = FileMatcher()
         async for row, found in self._comparing.rows(self._file.provider, self._file.account, batches):
-            match = matcher.add(row, found, _fees(row, schedules))
+            match = matcher.add(row, found, fees_of(row, schedules))
             if match is not None:
                 await self._add(match)
         for match in matcher.rest():
@@ -99,7 +100,7 @@ class _Writer:
         return Compared(rows=sum(each.rows for each in sets), by_reason=self._by_reason)
 
     async def _add(self, match: Match) -> None:
-        evidence = evidence_of(match, self._file, self._actor, self._at)
+        evidence = evidence_of(match, *self._source, self._actor, self._at)
         name = (evidence.batch, evidence.currency)
         self._digests.setdefault(name, []).append((evidence.position, hashlib.sha256(digest_input(evidence)).digest()))
         self._nets[name] = self._nets.get(name, 0) + evidence.net
@@ -144,11 +145,11 @@ def _sum(merchant_id: str, part: Part, sums: Sequence[int]) -> EvidenceSum:
     )
 
 
-def evidence_of(match: Match, file: SettlementFile, actor: str, at: datetime) -> Evidence:
-    """The evidence of a row that was compared for the first time."""
+def evidence_of(match: Match, file_id: str, parser: str, parser_version: int, actor: str, at: datetime) -> Evidence:
+    """The evidence of a row that was compared for the first time. ``parser``: the format that read it."""
     row, of = match.row, match.of
     return Evidence(
-        file_id=file.file_id,
+        file_id=file_id,
         position=row.position,
         line=row.line,
         batch=row.batch,
@@ -181,8 +182,8 @@ def evidence_of(match: Match, file: SettlementFile, actor: str, at: datetime) ->
         fee_expected=match.fee.expected,
         fee_unchecked=match.fee.unchecked,
         fee_schedule_version=match.fee.schedule_version,
-        parser=file.format,
-        parser_version=file.parser_version,
+        parser=parser,
+        parser_version=parser_version,
         actor=actor,
         compared_at=at,
     )

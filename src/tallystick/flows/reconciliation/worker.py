@@ -8,7 +8,10 @@ from tallystick.domain.errors import Overloaded
 from tallystick.flows.reconciliation.bank import compare_again, compare_statements, post_statement
 from tallystick.flows.reconciliation.matching import Compared, NotComparable, compare_file
 from tallystick.flows.reconciliation.posting import post_batch
+from tallystick.flows.reconciliation.waiting import EVERY_MS as WAITING_EVERY_MS
+from tallystick.flows.reconciliation.waiting import compare_waiting
 from tallystick.flows.runtime import Runtime
+from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.logs import get_logger
 
 #: Who compares and posts, in evidence and history.
@@ -26,11 +29,12 @@ class ReconciliationWorker:
     def __init__(self, runtime: Runtime, actor: str = ACTOR) -> None:
         self._runtime, self._actor = runtime, actor
         self.compared: list[tuple[str, Compared]] = []
+        self._waiting_at_ms: int | None = None  # when rows that wait are compared again
         self._payouts = ""  # those with which open entries of statements were compared
 
     async def round(self) -> int:
         """Compare and post everything that there is. Returns how many files and batches that were."""
-        book, done = self._runtime.stores.evidence, 0
+        book, done = self._runtime.stores.evidence, await self._waiting()
         for file_id in await book.files_to_compare():
             try:
                 compared = await compare_file(self._runtime, file_id, self._actor)
@@ -47,6 +51,16 @@ class ReconciliationWorker:
             log.info("settlement batch posted", batch_id=batch.batch_id, rows=batch.rows, version=batch.version)
             done += 1
         return done + await self._bank()
+
+    async def _waiting(self) -> int:
+        """Rows that came before what they are about are compared again, in the first round and then at times; not those
+        of files that this round compares."""
+        if self._waiting_at_ms is not None and monotonic_ms() < self._waiting_at_ms:
+            return 0
+        self._waiting_at_ms = monotonic_ms() + WAITING_EVERY_MS
+        if done := await compare_waiting(self._runtime, self._actor):
+            log.info("settlement rows found what they had waited for", rows=done)
+        return done
 
     async def _bank(self) -> int:
         """Entries of statements are compared with the payouts that are known by now, and posted."""

@@ -23,7 +23,7 @@ from tallystick.interfaces.api.openapi_schemas import (
     reference,
     with_examples,
 )
-from tallystick.interfaces.api.openapi_webhooks import message_schemas, webhooks
+from tallystick.interfaces.api.openapi_webhooks import message_schemas, shown_in_messages, webhooks
 from tallystick.interfaces.api.parameters import IDEMPOTENCY_KEY, TRACEPARENT, Parameter, Schema
 from tallystick.interfaces.api.routes import provider_webhooks
 from tallystick.interfaces.api.table import ENDPOINTS
@@ -91,7 +91,9 @@ def openapi_document(version: ApiVersion | None = None) -> bytes:
         for body in (*endpoint.responses.values(), endpoint.operators_response, endpoint.body_type)
         if body
     }
-    schemas = component_schemas([*bodies, Health, Problem, MessageBody, WebhookEndpointTestMessage])
+    schemas = component_schemas(
+        [*{*bodies, *shown_in_messages()}, Health, Problem, MessageBody, WebhookEndpointTestMessage]
+    )
     schemas |= message_schemas(schemas.pop(MessageBody.__name__), schemas)
     paths: dict[str, Schema] = {}
     for endpoint in ENDPOINTS:

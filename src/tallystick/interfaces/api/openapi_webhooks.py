@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 from tallystick.decisions.messages import TEST_TYPE, WebhookEndpointTestMessage
 from tallystick.domain.json_types import example_id
@@ -53,6 +53,11 @@ def message_schemas(message: Schema, schemas: Mapping[str, Schema]) -> dict[str,
             },
         }
     return messages
+
+
+def shown_in_messages() -> list[type[Any]]:
+    """The types of messages' data: some are in no answer."""
+    return [kind.shown_as for kind, _ in _told() if kind.shown_as is not None]
 
 
 def webhooks() -> dict[str, Schema]:

@@ -23,6 +23,7 @@ from tallystick.interfaces.console.pages import (
     platform,
     providers,
     refused_webhooks,
+    settlement_rows,
     sign_in,
 )
 
@@ -37,6 +38,7 @@ PAGES: Final[tuple[Page, ...]] = (
     *cases.PAGES,
     *dead_letters.PAGES,
     *late_money.PAGES,
+    *settlement_rows.PAGES,
     *alerts.PAGES,
     *notes.PAGES,
     *refused_webhooks.PAGES,

@@ -81,7 +81,7 @@ class WorkPage(Struct, frozen=True, kw_only=True):
     """A list. ``name``: in addresses; ``kind`` and ``own``: what these filters are called; ``choices``: values of one
     filter, where it has few. ``says``: what these rows are, and what to do. ``empty``: what it means that there are
     none. ``leads``: links from one row to what is behind it. ``evidence``: where a row's raw evidence is,
-    by its id."""
+    by its id. ``id_in_path``: path, where ids have a slash."""
 
     name: str
     work: WorkList
@@ -92,6 +92,7 @@ class WorkPage(Struct, frozen=True, kw_only=True):
     kind: str
     own: str
     choices: Mapping[str, tuple[str, ...]] = {}
+    id_in_path: Literal["str", "path"] = "str"
     acts: tuple[ListAct, ...] = ()
     group: Group = "Waiting"
     detail: Callable[[PageRequest, WorkItem], Awaitable[Sequence[tuple[str, str]]]] | None = None
@@ -159,7 +160,7 @@ async def list_page(page: WorkPage, request: PageRequest) -> Answer:
 
 async def item_page(page: WorkPage, request: PageRequest) -> Answer:
     """One row, what was done and noted about it, and what can be done."""
-    item_id, book = request.path["item_id"], reads(request)
+    item_id, book = str(request.path["item_id"]).lstrip("/"), reads(request)
     found = await book.page(page.work, WorkFilter(merchants=request.viewer.merchants), None, 1, ids=[item_id])
     notes = await book.notes(item_id, NOTES) if found or request.viewer.merchants is None else []
     if not found and not notes:

@@ -27,7 +27,7 @@ def _pages(page: WorkPage) -> Iterator[Page]:
         path = f"{page.path}/{act.name}"
         yield _page(page, f"preview_{act.name}", f"{path}/preview", _of(preview, page, act), **more)
         yield _page(page, f"do_{act.name}", path, _of(act_on, page, act), method="POST", fresh=act.fresh, **more)
-    yield _page(page, "row", f"{page.path}/rows/{{item_id:str}}", item_page)
+    yield _page(page, "row", f"{page.path}/rows/{{item_id:{page.id_in_path}}}", item_page)
 
 
 def _page(page: WorkPage, name: str, path: str, handle: Callable[..., Awaitable[Answer]], **more: Any) -> Page:

@@ -33,9 +33,9 @@ class ReceivedMessage(msgspec.Struct, frozen=True):
 
     id: str
     type: str
-    payment_id: str
     version: int
     data: dict[str, Any]
+    payment_id: str | None = None  # none where it is about no payment's own state
 
 
 _MESSAGE: Final = msgspec.json.Decoder(ReceivedMessage)
@@ -104,6 +104,8 @@ class Merchant:
         highest: dict[str, int] = {}
         late = []
         for message in self.received.values():
+            if message.payment_id is None:
+                continue
             if message.version < highest.get(message.payment_id, 0):
                 late.append(message)
             highest[message.payment_id] = max(message.version, highest.get(message.payment_id, 0))

@@ -127,6 +127,8 @@ NOT_SEALED: Final[Mapping[str, str]] = {
     "settled_batch": "folded from history",
     "settlement": "folded from history",
     "bank_statement": "folded from history",
+    "reconciliation": "folded from history",
+    "reconciliation_told": "made from evidence: of which sets merchants were told",
     "bank_statement_name": "made from files: which statement of a name came first",
     "bank_comparison": "its digest is in the history of its statement",
     "bank_arrival": "made from evidence: which payout an entry is",

@@ -143,6 +143,16 @@ class ComparingEntries:
             [tuple(getattr(each, name) for name in ArrivalRow.__struct_fields__) for each in arrivals],
         )
 
+    async def payout_of_entry(self, file_id: str, position: int) -> tuple[str, int]:
+        """The payout row of which an entry has a part."""
+        row = await self._connection.fetchrow(STATEMENTS["payout_of_entry"], file_id, position)
+        return row["payout_file_id"], row["payout_position"]
+
+    async def for_lists(self) -> None:
+        """Lists are joined as lists from now on, in this transaction."""
+        for statement in _FOR_LISTS:
+            await self._connection.execute(statement)
+
     async def newest(self, name: StatementName) -> tuple[int, str]:
         """The number and root of a statement's newest comparison; 0 and "" before the first."""
         row = await self._connection.fetchrow(STATEMENTS["newest_comparison"], *_named(name))
@@ -215,6 +225,7 @@ class BankBook:
             arrivals=structs_of(arrivals, Arrived),
             fees=-gross.get("bank_fees", 0),
             unexplained=gross.get("unexplained", 0),
+            written_off=sum(row["written_off"] for row in parts),
         )
 
     async def statement(self, statement_id: str) -> BankStatement | None:

@@ -28,7 +28,7 @@ from tallystick.record.postgres.subject_reads import reader
 STATEMENTS: Final = sql.load("reconciliation.sql")
 
 #: Whole files are joined with whole tables, which the pool's connections would do row by row.
-_FOR_LISTS: Final = (
+FOR_LISTS: Final = (
     "SET LOCAL enable_hashjoin = on",
     "SET LOCAL enable_seqscan = on",
     "SET LOCAL enable_mergejoin = on",
@@ -195,7 +195,7 @@ class Comparing:
             found: dict[tuple[Any, ...], Candidate] = {}
             while ahead is not None and ahead["position"] <= row["position"]:
                 if ahead["position"] == row["position"]:
-                    each = _candidate(ahead)
+                    each = candidate_of(ahead)
                     found.setdefault((each.found_by, *each.posting), each)
                 ahead = await anext(candidates, None)
             yield SettlementRow(**row), list(found.values())
@@ -228,7 +228,7 @@ class EvidenceBook:
     async def comparing(self, file_id: str) -> AsyncIterator[Comparing]:
         """The transaction in which a file is compared."""
         async with self._pool.acquire() as connection, connection.transaction():
-            for statement in _FOR_LISTS:
+            for statement in FOR_LISTS:
                 await connection.execute(statement)
             yield Comparing(connection, file_id)
 
@@ -275,7 +275,7 @@ class EvidenceBook:
             self._pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
-            for statement in _FOR_LISTS:
+            for statement in FOR_LISTS:
                 await connection.execute(statement)
 
             async def read(name: str, *given: Any) -> Any:
@@ -302,7 +302,7 @@ class EvidenceBook:
             self._pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
-            for statement in _FOR_LISTS:
+            for statement in FOR_LISTS:
                 await connection.execute(statement)
             given = (ledger, provider, list(late), list(late.values()), list(SETTLED_KINDS))
             waiting = await connection.fetch(STATEMENTS["waiting_postings"], *given, timeout=_LONG_S)
@@ -335,7 +335,8 @@ def digest_input(evidence: Evidence) -> bytes:
     return _ENCODER.encode(evidence)
 
 
-def _candidate(row: Any) -> Candidate:
+def candidate_of(row: Any) -> Candidate:
+    """What a row may be about, out of a row of ``candidates``."""
     posted_as = row["posted_as"]
     amount: int = row["amount"] or 0
     return Candidate(

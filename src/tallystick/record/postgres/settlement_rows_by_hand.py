@@ -16,6 +16,7 @@ from tallystick.domain.ledger.settlement_postings import SETTLED_KINDS
 from tallystick.domain.operator_act import OperatorAct
 from tallystick.domain.settlement_evidence import LATE_KINDS, Candidate, Evidence, kind_of_posting
 from tallystick.record.postgres.acts import insert_act
+from tallystick.record.postgres.bank_book import ComparingEntries
 from tallystick.record.postgres.settlement_evidence import STATEMENTS, Comparing, EvidenceSet, evidence_in
 
 #: What looking for the postings of one subject may take.
@@ -61,6 +62,14 @@ class RowsByHand:
             timeout=_LONG_S,
         )
         return [_posting(each) for each in found]
+
+    def entries(self) -> ComparingEntries:
+        """Entries of bank statements, in this transaction."""
+        return ComparingEntries(self._connection)
+
+    async def write_act(self, act: OperatorAct) -> None:
+        """The act. UniqueViolationError where its key was used."""
+        await insert_act(self._connection, act)
 
     async def take_turn(self, row: RowByHand) -> None:
         """Wait while rows of the provider are compared by others. SerializationError where that was so since this

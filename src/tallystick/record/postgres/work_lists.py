@@ -1,4 +1,5 @@
-"""What waits for a person, in one shape: dead letters, rejected cases, attempts in doubt, late money, alerts."""
+"""What waits for a person, in one shape: dead letters, rejected cases, attempts in doubt, late money, rows of
+settlement files, alerts."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from tallystick.record.postgres.work_owners import WorkOwners
 STATEMENTS: Final = sql.load("work_lists.sql")
 
 #: The lists, by the names of their statements.
-WorkList = Literal["in_doubt", "cases", "dead_letters", "late_money", "alerts"]
+WorkList = Literal["in_doubt", "cases", "dead_letters", "late_money", "settlement_rows", "alerts"]
 
 WORK_LISTS: Final[tuple[WorkList, ...]] = get_args(WorkList)
 

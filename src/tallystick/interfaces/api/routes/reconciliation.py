@@ -83,7 +83,7 @@ class ReconciliationReport(Struct, frozen=True, kw_only=True):
 
 _Row = Annotated[int, Meta(ge=1, le=2_147_483_647)]
 _FileId = Annotated[str, Meta(pattern=id_pattern("stl"))]
-_Subject = Annotated[str, Meta(pattern=r"^(pay|re|dp)_[0-9a-f]{32}$")]
+_Subject = Annotated[str, Meta(pattern=r"^((pay|re|dp)_[0-9a-f]{32}|stl_[0-9a-f]{32}/[0-9]{1,10})$")]
 
 
 class WriteOffRowBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -97,7 +97,14 @@ class WriteOffRowBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class MatchRowBody(WriteOffRowBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which row is matched with what, and why."""
 
-    subject_id: Annotated[_Subject, described("The payment, refund or dispute that it is.", example_id("pay"))]
+    subject_id: Annotated[
+        _Subject,
+        described(
+            "The payment, refund or dispute that it is; of a bank's entry the payout's row, as file and position:"
+            " `stl_…/17`.",
+            example_id("pay"),
+        ),
+    ]
     write_off_difference: Annotated[
         bool, described("Whether what the row has more or less than the record is written off.", False)
     ] = False

@@ -82,6 +82,12 @@ WHERE r.kind IN ('payout', 'payout_reversal');
 INSERT INTO bank_arrival (payout_file_id, payout_position, ordinal, file_id, position, version, batch, currency, provider, amount)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
+-- payout_of_entry: the payout of which the entry at the position $2 of the file $1 has a part
+SELECT payout_file_id, payout_position FROM bank_arrival
+WHERE file_id = $1 AND position = $2
+ORDER BY version
+LIMIT 1;
+
 -- newest_comparison: the newest one of a statement
 SELECT number, root FROM bank_comparison
 WHERE provider = $1 AND account = $2 AND batch = $3 AND currency = $4
@@ -106,7 +112,7 @@ HAVING b.comparisons IS NULL OR b.comparisons < max(c.number)
 ORDER BY c.provider, c.account, c.batch, c.currency;
 
 -- parts_of_statement: what the newest evidence of a statement comes to, by part
-SELECT e.part, count(*) AS rows, sum(e.gross)::bigint AS gross
+SELECT e.part, count(*) AS rows, sum(e.gross - e.written_off)::bigint AS gross, sum(e.written_off)::bigint AS written_off
 FROM settlement_evidence_set s
 JOIN settlement_evidence e ON e.file_id = s.file_id AND e.batch = s.batch AND e.currency = s.currency
 WHERE s.provider = $1 AND s.account = $2 AND s.batch = $3 AND s.currency = $4 AND NOT EXISTS (
@@ -126,7 +132,7 @@ ORDER BY a.provider;
 
 -- bank_statement: one statement as it is posted
 SELECT merchant_id, statement_id, version, state, provider, account, statement, currency, comparisons, root, entries, net,
-       arrived, arrivals, fees, unexplained, created_at, updated_at
+       arrived, arrivals, fees, unexplained, written_off, created_at, updated_at
 FROM bank_statement
 WHERE merchant_id = $1 AND statement_id = $2;
 

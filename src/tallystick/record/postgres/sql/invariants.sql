@@ -407,7 +407,7 @@ WITH posted AS MATERIALIZED (
         SELECT max(c.number) FROM bank_comparison c
         WHERE c.provider = b.provider AND c.account = b.account AND c.batch = b.statement AND c.currency = b.currency)
 ), entries AS MATERIALIZED (
-    SELECT b.statement_id, e.part, e.gross
+    SELECT b.statement_id, e.part, e.gross - e.written_off AS gross, e.written_off
     FROM posted b
     JOIN settlement_evidence_set s ON s.provider = b.provider AND s.account = b.account AND s.batch = b.statement
       AND s.currency = b.currency
@@ -431,16 +431,16 @@ WITH posted AS MATERIALIZED (
     FROM transfer t WHERE starts_with(t.debit, 'bank:') OR starts_with(t.credit, 'bank:')
 )
 SELECT m.statement_id AS subject_id,
-       format('posted %s entries, %s arrived, fees of %s and %s unexplained more than its evidence has', sum(m.entries),
-              sum(m.arrived), sum(m.fees), sum(m.unexplained)) AS detail
-FROM (SELECT statement_id, entries, arrived, fees, unexplained FROM posted
+       format('posted %s entries, %s arrived, fees of %s, %s unexplained and %s written off more than its evidence has',
+              sum(m.entries), sum(m.arrived), sum(m.fees), sum(m.unexplained), sum(m.written_off)) AS detail
+FROM (SELECT statement_id, entries, arrived, fees, unexplained, written_off FROM posted
       UNION ALL
       SELECT e.statement_id, -1, CASE WHEN e.part = 'arrived' THEN -e.gross ELSE 0 END,
              CASE WHEN e.part = 'bank_fees' THEN e.gross ELSE 0 END,
-             CASE WHEN e.part = 'unexplained' THEN -e.gross ELSE 0 END
+             CASE WHEN e.part = 'unexplained' THEN -e.gross ELSE 0 END, -e.written_off
       FROM entries e) AS m
 GROUP BY m.statement_id
-HAVING sum(m.entries) <> 0 OR sum(m.arrived) <> 0 OR sum(m.fees) <> 0 OR sum(m.unexplained) <> 0
+HAVING sum(m.entries) <> 0 OR sum(m.arrived) <> 0 OR sum(m.fees) <> 0 OR sum(m.unexplained) <> 0 OR sum(m.written_off) <> 0
 UNION ALL
 SELECT m.statement_id, format('says %s more of %s than what its payouts come to', sum(m.amount), m.provider)
 FROM (SELECT statement_id, provider, amount FROM said
@@ -453,6 +453,8 @@ SELECT m.statement_id, format('says %s more of %s than its transfers moved', sum
 FROM (SELECT statement_id, 'bank_in_transit:' || provider AS other, amount FROM said
       UNION ALL
       SELECT statement_id, 'fees:bank', -fees FROM posted
+      UNION ALL
+      SELECT statement_id, 'write_off', written_off FROM posted
       UNION ALL
       SELECT statement_id, 'unexplained:bank:' || CASE WHEN provider = 'bank' THEN account ELSE provider || '/' || account END,
              unexplained

@@ -97,6 +97,40 @@ WHERE p.amount_late > 0
   AND ($6::text[] IS NULL OR p.payment_id = ANY ($6)) AND ($7::text[] IS NULL OR p.payment_id <> ALL ($7))
 GROUP BY p.currency ORDER BY p.currency;
 
+-- settlement_rows: rows of files, and entries of bank statements, whose newest comparison waits for a person, by file and
+-- place; $5: the currency
+SELECT e.file_id || '/' || e.position AS item_id, e.merchant_id, e.payment_id, f.provider, e.reason AS kind,
+       e.status AS state, e.kind || coalesce(' ' || e.row_reference, '') || ' in ' || f.name AS says, NULL::text AS owner,
+       e.compared_at AS since, e.compared_at AS place, e.gross AS amount, e.currency, 0 AS tries
+FROM settlement_evidence e
+JOIN settlement_file f ON f.file_id = e.file_id
+WHERE e.status IN ('mismatched', 'unexplained')
+  AND ($1::text[] IS NULL OR e.merchant_id = ANY ($1)) AND ($2::text IS NULL OR e.merchant_id = $2)
+  AND ($3::text IS NULL OR f.provider = $3) AND ($4::text IS NULL OR e.reason = $4) AND ($5::text IS NULL OR e.currency = $5)
+  AND (e.file_id, e.position) > (split_part($7::text, '/', 1), coalesce(nullif(split_part($7::text, '/', 2), ''), '0')::integer)
+  AND $6::timestamptz IS NOT NULL
+  AND ($9::text[] IS NULL OR e.file_id || '/' || e.position = ANY ($9))
+  AND ($10::text[] IS NULL OR e.file_id || '/' || e.position <> ALL ($10)) AND NOT EXISTS (
+      SELECT 1 FROM settlement_evidence l
+      WHERE l.file_id = e.file_id AND l.position = e.position AND l.version > e.version
+  )
+ORDER BY e.file_id, e.position
+LIMIT $8;
+
+-- settlement_rows_total: how many, and how much in which currency
+SELECT e.currency AS currency, count(*) AS n, sum(e.gross)::bigint AS amount
+FROM settlement_evidence e
+JOIN settlement_file f ON f.file_id = e.file_id
+WHERE e.status IN ('mismatched', 'unexplained')
+  AND ($1::text[] IS NULL OR e.merchant_id = ANY ($1)) AND ($2::text IS NULL OR e.merchant_id = $2)
+  AND ($3::text IS NULL OR f.provider = $3) AND ($4::text IS NULL OR e.reason = $4) AND ($5::text IS NULL OR e.currency = $5)
+  AND ($6::text[] IS NULL OR e.file_id || '/' || e.position = ANY ($6))
+  AND ($7::text[] IS NULL OR e.file_id || '/' || e.position <> ALL ($7)) AND NOT EXISTS (
+      SELECT 1 FROM settlement_evidence l
+      WHERE l.file_id = e.file_id AND l.position = e.position AND l.version > e.version
+  )
+GROUP BY e.currency ORDER BY e.currency;
+
 -- alerts: alerts that are not resolved, by when they opened; they are the platform's and of no merchant or provider; $5: the
 -- name. There are as many as conditions and what they are about
 SELECT a.alert_id AS item_id, NULL::text AS merchant_id, NULL::text AS payment_id, NULL::text AS provider, a.severity AS kind,

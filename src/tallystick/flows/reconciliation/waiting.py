@@ -1,0 +1,110 @@
+"""Rows that came before what they are about are compared again, and what they come to then is their next evidence.
+
+A file may be there before the webhook, or the look-up, of a movement that it has. Its row waits, apart; once the
+movement is posted, evidence supersedes the earlier one, and the next version of the batch and of the merchant's part
+posts the difference, exactly as after a person's word.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from asyncpg import UniqueViolationError
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tallystick.decisions.settlement_match import FeesOf, Match
+from tallystick.decisions.settlement_matching import FileMatcher
+from tallystick.decisions.superseding import difference_of, together
+from tallystick.domain.settlement_evidence import Candidate, Evidence
+from tallystick.domain.settlement_row import SettlementRow
+from tallystick.flows.reconciliation.matching import evidence_of, fees_of
+from tallystick.flows.runtime import Runtime
+from tallystick.kit.ids import new_id
+from tallystick.record.postgres.settlement_evidence import EvidenceSet, digest_input
+from tallystick.record.postgres.settlement_waiting import WaitingRows
+
+#: How often: it reads a provider's charges whole where a row waits, and nobody waits for a webhook that comes after its
+#: file, which is there once a day.
+EVERY_MS: Final = 300_000
+
+
+class _Next(Struct, frozen=True):
+    """A row's newest evidence and the next one."""
+
+    account: str
+    before: Evidence
+    after: Evidence
+
+
+async def compare_waiting(runtime: Runtime, actor: str) -> int:
+    """Compare every row that waits with what the record has by now. Another process that does the same at once is no
+    harm: one of the two writes. Returns how many rows came to something else."""
+    done = 0
+    for provider in await runtime.stores.waiting.providers():
+        try:
+            async with runtime.stores.waiting.of_provider(provider) as rows:
+                await rows.take_turn()
+                found = await _compared(runtime, provider, rows, actor)
+                if found:
+                    await _write(runtime, rows, found)
+        except UniqueViolationError:
+            continue
+        done += len(found)
+    return done
+
+
+async def _compared(runtime: Runtime, provider: str, rows: WaitingRows, actor: str) -> Sequence[_Next]:
+    """What comes to something else now. One posting is found by one row, as in a file."""
+    waiting = await rows.rows()
+    held = await rows.held(sorted({each.file_id for each, _ in waiting}))
+    waiting = [(each, found) for each, found in waiting if each.file_id in held]
+    by_row = {id(each.row): each for each, _ in waiting}
+    schedules = {
+        account: await runtime.stores.fee_schedules.of_account(provider, account)
+        for account in sorted({each.account for each, _ in waiting})
+    }
+    at, next_ones = runtime.clock.now(), []
+    for match in _matched([(each.row, found, fees_of(each.row, schedules[each.account])) for each, found in waiting]):
+        each = by_row[id(match.row)]
+        if (match.status, match.reason) == (each.status, each.reason):
+            continue
+        before = await rows.newest(each)
+        source = (each.file_id, each.format, each.parser_version)
+        after = replace(evidence_of(match, *source, actor, at), version=before.version + 1, supersedes=before.version)
+        next_ones.append(_Next(each.account, before, after))
+    return next_ones
+
+
+def _matched(rows: Iterable[tuple[SettlementRow, Sequence[Candidate], FeesOf]]) -> Iterable[Match]:
+    matcher = FileMatcher()
+    for row, found, fees in rows:
+        if (match := matcher.add(row, found, fees)) is not None:
+            yield match
+    yield from matcher.rest()
+
+
+async def _write(runtime: Runtime, rows: WaitingRows, found: Sequence[_Next]) -> None:
+    """One set for all of them, by account, batch and currency."""
+    set_id = new_id("rcm")
+    groups: dict[tuple[str, str, str], list[_Next]] = {}
+    for each in found:
+        counted = _Next(each.account, each.before, replace(each.after, counted_in=set_id))
+        groups.setdefault((each.account, each.after.batch, each.after.currency), []).append(counted)
+    sets: dict[str, list[EvidenceSet]] = {}
+    for (account, batch, currency), members in groups.items():
+        digests = [hashlib.sha256(digest_input(each.after)).digest() for each in members]
+        sets.setdefault(account, []).append(
+            EvidenceSet(
+                batch=batch,
+                currency=currency,
+                rows=len(members),
+                net=sum(each.after.net for each in members),
+                root=hashlib.sha256(b"".join(digests)).hexdigest(),
+                sums=together([difference_of(each.before, each.after) for each in members]),
+            )
+        )
+    evidence = [each.after for members in groups.values() for each in members]
+    await rows.write(set_id, evidence, sets, runtime.clock.now())

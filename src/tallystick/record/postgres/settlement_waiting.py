@@ -1,0 +1,129 @@
+"""Rows of settlement files that wait for something that the record did not have when they were compared."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Final
+
+import asyncpg
+from msgspec import Struct
+
+from tallystick.decisions.settlement_matching import TAKES
+from tallystick.domain.bank_statement import STATEMENT_FORMATS
+from tallystick.domain.ledger.accounts import provider_account
+from tallystick.domain.settlement_evidence import OF_PAYMENTS, Candidate, Evidence, Reason
+from tallystick.domain.settlement_row import SettlementRow
+from tallystick.record.postgres import sql
+from tallystick.record.postgres.settlement_evidence import (
+    FOR_LISTS,
+    STATEMENTS,
+    Comparing,
+    EvidenceSet,
+    candidate_of,
+    evidence_in,
+)
+
+_STATEMENTS: Final = sql.load("reconciliation_waiting.sql")
+
+#: Why a row may agree later, with nothing done about it: what it names is not in the record, or no money of its kind
+#: moved for it yet.
+WAITING: Final[tuple[Reason, ...]] = ("not_in_record", "state", "reference")
+
+#: What a statement over whole tables may take.
+_LONG_S: Final = 600.0
+
+_ROW: Final = SettlementRow.__struct_fields__
+
+
+class WaitingRow(Struct, frozen=True, kw_only=True):
+    """A row that waits, and whose it is. ``compared``: the version of its newest evidence."""
+
+    file_id: str
+    account: str
+    format: str
+    parser_version: int
+    compared: int
+    status: str
+    reason: str
+    row: SettlementRow
+
+
+class WaitingRows:
+    """One transaction over the waiting rows of one provider."""
+
+    def __init__(self, connection: Any, provider: str) -> None:
+        self._connection, self._provider = connection, provider
+
+    async def take_turn(self) -> None:
+        """Wait until nobody else says which row has which posting of the provider."""
+        await Comparing(self._connection, "").take_turn(self._provider)
+
+    async def rows(self) -> Sequence[tuple[WaitingRow, list[Candidate]]]:
+        """Those that name something for which money has moved, in the order of their files, each with its postings."""
+        found: dict[tuple[str, int], dict[tuple[Any, ...], Candidate]] = {}
+        given = (list(WAITING), provider_account(self._provider), sorted(OF_PAYMENTS), sorted(TAKES))
+        for each in await self._connection.fetch(
+            _STATEMENTS["waiting_candidates"], self._provider, *given, timeout=_LONG_S
+        ):
+            candidate = candidate_of(each)
+            of_row = found.setdefault((each["file_id"], each["position"]), {})
+            of_row.setdefault((candidate.found_by, *candidate.posting), candidate)
+        names = ([file_id for file_id, _ in found], [position for _, position in found])
+        rows = await self._connection.fetch(_STATEMENTS["compared_again"], *names, timeout=_LONG_S)
+        return [(_waiting(row), list(found[row["file_id"], row["position"]].values())) for row in rows]
+
+    async def held(self, file_ids: Sequence[str]) -> frozenset[str]:
+        """Which of these files are still imported; they stay so until this transaction ends."""
+        return frozenset([file_id for file_id in file_ids if await Comparing(self._connection, file_id).is_held()])
+
+    async def newest(self, row: WaitingRow) -> Evidence:
+        """What the row came to last."""
+        kept = await self._connection.fetchrow(STATEMENTS["newest_evidence"], row.file_id, row.row.position)
+        return evidence_in(kept)
+
+    async def write(
+        self, set_id: str, evidence: Sequence[Evidence], sets: Mapping[str, Sequence[EvidenceSet]], at: datetime
+    ) -> None:
+        """The next evidence of rows, and what it comes to by account at the provider. UniqueViolationError where
+        another one is their next."""
+        comparing = Comparing(self._connection, set_id)
+        await comparing.add(evidence)
+        for account, of_account in sets.items():
+            await comparing.close(self._provider, account, of_account, at)
+
+
+class WaitingBook:
+    """Over a pool of connections. Its methods raise what asyncpg raises."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def providers(self) -> Sequence[str]:
+        """Providers with rows that wait."""
+        given = (list(WAITING), list(STATEMENT_FORMATS))
+        return [
+            row["provider"] for row in await self._pool.fetch(_STATEMENTS["waiting_providers"], *given, timeout=_LONG_S)
+        ]
+
+    @asynccontextmanager
+    async def of_provider(self, provider: str) -> AsyncIterator[WaitingRows]:
+        """The transaction."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            for statement in FOR_LISTS:
+                await connection.execute(statement)
+            yield WaitingRows(connection, provider)
+
+
+def _waiting(row: Any) -> WaitingRow:
+    return WaitingRow(
+        file_id=row["file_id"],
+        account=row["account"],
+        format=row["format"],
+        parser_version=row["parser_version"],
+        compared=row["compared"],
+        status=row["status"],
+        reason=row["reason"],
+        row=SettlementRow(**{name: row[name] for name in _ROW if name in row}),
+    )

@@ -1,0 +1,88 @@
+-- waiting_providers: the providers with rows that wait for what the record does not have yet, of files of other formats than
+-- $2; $1: reasons for which a row waits
+SELECT DISTINCT f.provider
+FROM settlement_evidence e
+JOIN settlement_file f ON f.file_id = e.file_id
+WHERE e.status IN ('mismatched', 'unexplained') AND e.reason = ANY ($1::text[]) AND e.stage <> 'person'
+  AND f.state = 'imported' AND f.purpose = 'post' AND f.format <> ALL ($2::text[]) AND NOT EXISTS (
+    SELECT 1 FROM settlement_evidence l
+    WHERE l.file_id = e.file_id AND l.position = e.position AND l.version > e.version
+)
+ORDER BY f.provider;
+
+-- waiting_candidates: the postings that rows of the provider $1 which wait may be about, as ``candidates`` of a file. $2: reasons for
+-- which a row waits; $3: the account of postings; $4: kinds of rows that are about payments; $5: reasons with which a row
+-- takes a posting
+WITH waiting AS MATERIALIZED (
+    SELECT e.file_id, e.position, f.account, r.reference, r.merchant_reference, r.payment_reference
+    FROM settlement_evidence e
+    JOIN settlement_file f ON f.file_id = e.file_id
+    JOIN settlement_row r ON r.file_id = e.file_id AND r.position = e.position
+    WHERE f.provider = $1 AND e.status IN ('mismatched', 'unexplained') AND e.reason = ANY ($2::text[])
+      AND e.stage <> 'person' AND f.state = 'imported' AND f.purpose = 'post' AND r.kind = ANY ($4::text[]) AND NOT EXISTS (
+          SELECT 1 FROM settlement_evidence l
+          WHERE l.file_id = e.file_id AND l.position = e.position AND l.version > e.version
+      )
+), named AS (
+    SELECT w.file_id, w.position, 'provider_reference' AS found_by, a.merchant_id, a.payment_id,
+           coalesce(a.refund_id, a.payment_id) AS subject_id, a.state, a.attempt_id, a.idempotency_key, a.provider_reference
+    FROM waiting w
+    JOIN attempt a ON a.provider_reference = w.reference
+    WHERE a.provider = $1 AND a.account = w.account AND a.operation <> 'cancel'
+    UNION ALL
+    SELECT w.file_id, w.position, 'provider_reference', f.merchant_id, f.payment_id, f.refund_id, f.state, null, null,
+           f.provider_reference
+    FROM waiting w
+    JOIN refund f ON f.provider_reference = w.reference
+    WHERE f.provider = $1
+    UNION ALL
+    SELECT w.file_id, w.position, 'provider_reference', d.merchant_id, d.payment_id, d.dispute_id, d.state, null, null,
+           d.provider_reference
+    FROM waiting w
+    JOIN dispute d ON d.provider_reference = w.reference
+    WHERE d.provider = $1
+    UNION ALL
+    SELECT w.file_id, w.position, 'alternative_reference', a.merchant_id, a.payment_id, coalesce(a.refund_id, a.payment_id),
+           a.state, a.attempt_id, a.idempotency_key, a.provider_reference
+    FROM waiting w
+    JOIN attempt a ON a.attempt_id = w.merchant_reference
+    WHERE a.provider = $1 AND a.account = w.account AND a.operation <> 'cancel'
+    UNION ALL
+    SELECT w.file_id, w.position, 'payment_reference', p.merchant_id, p.payment_id, null, p.state, null, null,
+           p.provider_reference
+    FROM waiting w
+    JOIN payment p ON p.provider_reference = w.payment_reference
+    WHERE p.provider = $1
+)
+SELECT n.file_id, n.position, n.found_by, n.merchant_id, n.payment_id,
+       coalesce(n.subject_id, t.subject_id, n.payment_id) AS subject_id, n.state, n.attempt_id, n.idempotency_key,
+       n.provider_reference, t.kind AS posted_as, t.version, t.leg, t.currency,
+       CASE WHEN t.debit = $3 THEN t.amount ELSE -t.amount END AS amount, EXISTS (
+    SELECT 1 FROM settlement_evidence e
+    WHERE e.merchant_id = t.merchant_id AND e.payment_id = t.stream_id AND (e.subject_id = t.subject_id AND e.subject_version = t.version AND e.leg = t.leg OR EXISTS (
+          SELECT 1 FROM json_to_recordset(e.further) AS j (subject_id text, subject_version integer, leg integer, covers bigint)
+          WHERE j.subject_id = t.subject_id AND j.subject_version = t.version AND j.leg = t.leg))
+      AND e.reason = ANY ($5::text[]) AND NOT EXISTS (
+          SELECT 1 FROM settlement_evidence l
+          WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
+      )
+) AS taken
+FROM named n
+JOIN transfer t ON t.merchant_id = n.merchant_id AND t.stream_id = n.payment_id
+  AND (n.subject_id IS NULL OR t.subject_id = n.subject_id) AND (t.debit = $3 OR t.credit = $3)
+ORDER BY n.file_id, n.position;
+
+-- compared_again: the rows at the positions $2 of the files $1, with what they came to last
+SELECT f.account, f.format, f.parser_version, e.version AS compared, e.status, e.reason, e.file_id, r.position, r.line, r.batch,
+       r.row_key, r.occurrence, r.kind, r.raw_type, r.currency, r.gross, r.fee, r.net, r.payer_amount, r.payer_currency, r.rate,
+       r.reference, r.payment_reference, r.merchant_reference, r.payout_reference, r.method, r.country, r.occurred_at,
+       r.booked_at, r.value_on
+FROM (SELECT unnest($1::text[]) AS file_id, unnest($2::int[]) AS position) k
+JOIN settlement_evidence e ON e.file_id = k.file_id AND e.position = k.position
+JOIN settlement_file f ON f.file_id = k.file_id
+JOIN settlement_row r ON r.file_id = k.file_id AND r.position = k.position
+WHERE NOT EXISTS (
+    SELECT 1 FROM settlement_evidence l
+    WHERE l.file_id = e.file_id AND l.position = e.position AND l.version > e.version
+)
+ORDER BY e.file_id, e.position;

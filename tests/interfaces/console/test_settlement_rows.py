@@ -1,0 +1,77 @@
+"""Rows that wait for a person's word, on the console: seen, previewed, said, written off, and above an amount approved
+by somebody else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tallystick.access.viewer import Viewer
+from tallystick.flows.compliance import four_eyes
+from tallystick.flows.compliance.approvable import APPROVABLE
+from tallystick.flows.reconciliation.by_hand import target_of
+from tests.flows.compliance.test_four_eyes import World
+from tests.support.console import inside_console
+from tests.support.console_record import submit
+from tests.support.database import NewDatabase
+from tests.support.letters import new_letters
+from tests.support.runtime import BookedProvider
+from tests.support.settlement_days import Acquirer, balances, paid, settled
+
+PATH = "/console/settlement-rows"
+
+
+async def newest(world: World, target: str) -> str:
+    file_id, _, position = target.rpartition("/")
+    row = await world.runtime.pool.fetchrow(
+        "SELECT status, reason FROM settlement_evidence WHERE file_id = $1 AND position = $2"
+        " ORDER BY version DESC LIMIT 1",
+        file_id,
+        int(position),
+    )
+    assert row is not None
+    return f"{row['status']}: {row['reason']}"
+
+
+async def test_a_row_is_said_to_be_a_payments_or_is_written_off(new_database: NewDatabase, tmp_path: Path) -> None:
+    """One of 999 is a payment of 1,000 above the amount that one person may move; 77 is written off by one."""
+    merchant = f"m{new_letters()}"
+    async with inside_console(new_database(), BookedProvider(), second_person_above="EUR=500") as console:
+        world = World(console)
+        bob: Viewer = await world.person("bob", "operator")
+        ada = console.person("operator")
+        payment = await paid(world.runtime, merchant)
+        file = Acquirer()
+        file.of(payment, "charge", 999)
+        file.row("riddle", 77)
+        file_id, _, _ = await settled(world.runtime, file.text(), tmp_path)
+        off, riddle = target_of(file_id, 1), target_of(file_id, 2)
+        shown = (await ada.see(PATH)).text
+        assert off in shown and riddle in shown and "unknown_type" in shown
+        assert f'href="{PATH}?own=EUR"' in (await ada.see("/console")).text
+        one = await ada.see(f"{PATH}/rows/{riddle}")
+        assert one.status_code == 200 and "Write off" in one.text
+        preview = (await ada.see(f"{PATH}/write-off/preview", ids=riddle)).text
+        assert "1 row" in preview and riddle in preview
+        assert "1 done" in (await submit(ada, preview, f"{PATH}/write-off", reason="nobody knows it")).text
+        assert await newest(world, riddle) == "explained: person"
+        preview = (await ada.see(f"{PATH}/match/preview", ids=off)).text
+        said = {"subject": payment["id"], "writes_off_difference": "no", "reason": "by their letter"}
+        assert "not written off" in (await submit(ada, preview, f"{PATH}/match", **said)).text
+        preview = (await ada.see(f"{PATH}/match/preview", ids=off)).text
+        asked = (await submit(ada, preview, f"{PATH}/match", **{**said, "writes_off_difference": "yes"})).text
+        assert "1 asked for" in asked and await newest(world, off) == "mismatched: amount"
+        [found] = await world.runtime.pool.fetch("SELECT request_id FROM approval_request")
+        request = (await four_eyes.read(world.runtime, found["request_id"])).request  # type: ignore[union-attr]
+        assert (request.shown["amount"], request.shown["written off"], request.shown["row"]) == (999, -1, off)
+        await four_eyes.decide(
+            world.runtime,
+            APPROVABLE,
+            request.request_id,
+            bob,
+            approves=True,
+            seen_hash=request.shown_hash,
+            reason="saw it",
+        )
+        assert await newest(world, off) == "explained: person"
+        assert (await balances(world.runtime, merchant))["merchant_available"] == -1_000
+        assert off not in (await ada.see(PATH)).text

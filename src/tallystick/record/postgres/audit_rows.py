@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -10,6 +11,7 @@ import asyncpg
 from msgspec import Struct
 
 from tallystick.record.postgres import sql
+from tallystick.record.postgres.audit_declarations import Restore, Rotation, read_restores, read_rotations
 from tallystick.record.postgres.structs import structs_of
 
 STATEMENTS: Final = sql.load("audit.sql")
@@ -32,6 +34,9 @@ _BEGINS: Final[Mapping[str, tuple[str, ...]]] = {
     "sealing_key_act": ("0",),
     "operator_version": (_BEGIN, "0"),
     "operator_bootstrap": ("0",),
+    "api_key_act": (_BEGIN, _BEGIN, "0"),
+    "restore": ("0",),
+    "key_rotation": ("0",),
     "approval_request": (_BEGIN,),
     "approval_decision": (_BEGIN, _BEGIN),
     "approval_outcome": (_BEGIN,),
@@ -55,6 +60,24 @@ _HEADS_AT_ONCE: Final = 20
 
 #: Steps of one subject in one read.
 _STEPS_AT_ONCE: Final = 100
+
+
+_KEY_CONDITION: Final = re.compile(r"WHERE (?=\(?[\w., ]+\)? > \(?\$1)")
+_TIME_COLUMN: Final = re.compile(r"WHERE (\S+) >= \$1")
+
+
+def _from_a_time_on(kind: str) -> str:
+    """The statement that reads a page of a kind, of what is not older than its last parameter."""
+    [column] = _TIME_COLUMN.findall(STATEMENTS[f"unsealed_{kind}"])
+    statement, found = _KEY_CONDITION.subn(
+        f"WHERE {column} >= ${len(_BEGINS[kind]) + 2} AND ", STATEMENTS[f"all_{kind}"]
+    )
+    assert found == 1, f"all_{kind} has one condition on its key"
+    return statement
+
+
+#: Kind -> a page of it, of what is not older than a time.
+_LATER: Final[Mapping[str, str]] = {kind: _from_a_time_on(kind) for kind in KINDS}
 
 
 class Place(Struct, frozen=True):
@@ -133,22 +156,25 @@ class AuditRows:
         return await self._things(kind, await self._connection.fetch(STATEMENTS[f"unsealed_{kind}"], *bounds))
 
     async def page(
-        self, kind: str, after: tuple[str, ...] | None, limit: int
+        self, kind: str, after: tuple[str, ...] | None, limit: int, since: datetime | None = None
     ) -> tuple[list[Thing], tuple[str, ...] | None]:
-        """Things of a kind in the order of their keys, with where they are sealed, and after what the next page begins;
-        None where there is none."""
+        """Things of a kind in the order of their keys, from that time on, with where they are sealed, and after what
+        the next page begins; None where there is none."""
         begin = _BEGINS[kind] if after is None else after
-        rows = await self._connection.fetch(STATEMENTS[f"all_{kind}"], *begin, limit)
+        if since is None:
+            rows = await self._connection.fetch(STATEMENTS[f"all_{kind}"], *begin, limit)
+        else:
+            rows = await self._connection.fetch(_LATER[kind], *begin, limit, since)
         things = await self._things(kind, rows)
         if len(rows) < limit:
             return things, None
         return things, tuple(rows[-1][f"place_{number}"] for number in range(1, len(begin) + 1))
 
-    async def every(self, kind: str, limit: int) -> AsyncIterator[list[Thing]]:
-        """All things of a kind, by pages."""
+    async def every(self, kind: str, limit: int, since: datetime | None = None) -> AsyncIterator[list[Thing]]:
+        """All things of a kind, or those from that time on, by pages."""
         after: tuple[str, ...] | None = None
         while True:
-            things, after = await self.page(kind, after, limit)
+            things, after = await self.page(kind, after, limit, since)
             yield things
             if after is None:
                 return
@@ -191,9 +217,8 @@ class AuditRows:
         found = structs_of(await self._connection.fetch(STATEMENTS["last_head"], group), Head)
         return found[0] if found else None
 
-    async def heads(self, group: int) -> AsyncIterator[Head]:
-        """A group's heads in their order."""
-        after = 0
+    async def heads(self, group: int, after: int = 0) -> AsyncIterator[Head]:
+        """A group's heads in their order, those above that sequence."""
         while found := structs_of(
             await self._connection.fetch(STATEMENTS["heads"], group, after, _HEADS_AT_ONCE), Head
         ):
@@ -258,6 +283,19 @@ class AuditRows:
                 yield each
             after = found[-1].number
 
+    async def checkpoint(self, number: int) -> Checkpoint | None:
+        """The head of heads of that number."""
+        found = structs_of(await self._connection.fetch(STATEMENTS["checkpoints"], number - 1, 1), Checkpoint)
+        return found[0] if found and found[0].number == number else None
+
+    async def anchored(self, target: str) -> int:
+        """Up to which checkpoint heads were sent there; 0 where none were."""
+        return int(await self._connection.fetchval(STATEMENTS["anchored"], target) or 0)
+
+    async def note_anchored(self, target: str, number: int, at: datetime) -> None:
+        """Heads were sent there up to this checkpoint."""
+        await self._connection.execute(STATEMENTS["note_anchored"], target, number, at)
+
     async def add_checkpoint(self, each: Checkpoint) -> bool:
         """False where another process added it."""
         added = await self._connection.fetchval(
@@ -278,6 +316,14 @@ class AuditRows:
         """When everything was looked at for the first time."""
         found: datetime | None = await self._connection.fetchval(STATEMENTS["first_sweep"])
         return found
+
+    async def restores(self) -> list[Restore]:
+        """Declared restores in their order."""
+        return await read_restores(self._connection)
+
+    async def rotations(self) -> list[Rotation]:
+        """Changes of the signing key in their order."""
+        return await read_rotations(self._connection)
 
     async def changes_of(self, merchant_id: str, subject_id: str) -> list[Thing]:
         """The changes that steps of this subject lead, with where they are sealed."""
@@ -308,4 +354,6 @@ TABLES: Final[Mapping[str, str]] = {
     "change": "transition",
     "endpoint_act": "webhook_endpoint_act",
     "sweep": "audit_sweep",
+    "restore": "audit_restore",
+    "key_rotation": "audit_key_rotation",
 }

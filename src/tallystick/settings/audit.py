@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final
 
-from tallystick.settings.fields import count, flag, ms, secret, text, variable
+from tallystick.settings.fields import comma_list, count, flag, ms, secret, text, variable
 from tallystick.settings.sections import Section
 
 #: What a window is at least, where it is not set.
 WINDOW_MS: Final = 300_000
+
+#: Of an Ed25519 key.
+_KEY_BYTES: Final = 32
 
 #: Outcomes are written for so many commit time-outs.
 _COMMITS: Final = 6
@@ -27,6 +32,10 @@ class AuditSettings(Section):
     audit_signing_key: Annotated[
         str | None,
         secret("What heads are signed with: 32 random bytes in base64, Ed25519. Keep it from the database's owner."),
+    ] = None
+    audit_public_keys: Annotated[
+        str | None,
+        text("Whose signatures the API believes when an auditor compares: public keys in base64, with commas between."),
     ] = None
     audit_sealing_interval_ms: Annotated[int, ms("How often what is new is sealed.", ge=50)] = 1_000
     audit_window_ms: Annotated[
@@ -66,6 +75,8 @@ class AuditSettings(Section):
     def faults(self) -> Iterator[str]:
         if self.audit_sealing and self.audit_signing_key is None:
             yield f"{variable('audit_signing_key')}: it must be set where {variable('audit_sealing')} is"
+        if not all(map(_is_key, comma_list(self.audit_public_keys or ""))):
+            yield f"{variable('audit_public_keys')}: expected public keys, 32 bytes in base64 each"
         if self.audit_heads_command is not None and not _words(self.audit_heads_command):
             yield f"{variable('audit_heads_command')}: expected the words of a command; every quote has its end"
         if self.audit_window_ms and self.audit_window_ms < longest_write_ms(self):
@@ -76,6 +87,13 @@ class AuditSettings(Section):
 def heads_command(settings: Any) -> list[str]:
     """The words of the command that takes heads; none where there is none."""
     return _words(settings.audit_heads_command or "")
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(base64.b64decode(text, validate=True)) == _KEY_BYTES
+    except (binascii.Error, ValueError):
+        return False
 
 
 def _words(command: str) -> list[str]:

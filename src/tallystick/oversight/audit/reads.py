@@ -5,7 +5,7 @@ Each is one snapshot over one connection of a pool.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
@@ -14,7 +14,7 @@ import asyncpg
 from msgspec import Struct
 
 from tallystick.kit.clock import Clock
-from tallystick.oversight.audit.anchors import next_anchor
+from tallystick.oversight.audit.anchors import Behind, next_anchor
 from tallystick.oversight.audit.declarations import read_restore
 from tallystick.oversight.audit.heads import GroupHead, SigningKey, public_keys, read_checkpoint
 from tallystick.oversight.audit.prove import NotProved, consistency_of, inclusion_proofs
@@ -22,9 +22,21 @@ from tallystick.oversight.audit.report import AuditReport
 from tallystick.oversight.audit.verify import verify_audit
 from tallystick.record.postgres.audit_rows import AuditRows
 from tallystick.settings.audit import sealing_window_ms
+from tallystick.settings.fields import comma_list
 from tallystick.settings.load import Settings
 
-__all__ = ["NotProved", "Sealed", "TooMuch", "consistency", "heads_after", "how_far", "proofs", "recent"]
+__all__ = [
+    "Behind",
+    "NoKey",
+    "NotProved",
+    "Sealed",
+    "TooMuch",
+    "consistency",
+    "heads_after",
+    "how_far",
+    "proofs",
+    "recent",
+]
 
 #: Leaves that one comparison over HTTP looks at: some seconds. More is for the command line.
 MOST_LEAVES: Final = 10_000
@@ -40,6 +52,10 @@ class Sealed(Struct, frozen=True, kw_only=True):
     swept_at: datetime | None
     restores: tuple[str, ...]
     rotations: tuple[str, ...]
+
+
+class NoKey(Exception):
+    """The settings have no key to check signatures by."""
 
 
 class TooMuch(Exception):
@@ -75,7 +91,8 @@ async def how_far(pool: asyncpg.Pool) -> Sealed:
 
 
 async def heads_after(pool: asyncpg.Pool, number: int) -> tuple[int, str] | None:
-    """The file that follows a checkpoint, as it is copied: its checkpoint's number, and its text."""
+    """The file that follows a checkpoint, as it is copied: its checkpoint's number, and its text. Raises Behind where
+    the record has not that checkpoint."""
     async with _snapshot(pool) as rows:
         restores = [read_restore(each.document) for each in await rows.restores()]
         return await next_anchor(rows, number, restores)
@@ -93,14 +110,15 @@ async def consistency(pool: asyncpg.Pool, group: int, sequence: int) -> dict[str
         return await consistency_of(rows, group, sequence)
 
 
-async def recent(pool: asyncpg.Pool, settings: Settings, keys: Sequence[str], since: datetime) -> AuditReport:
-    """Compare what was sealed since then. ``keys``: public keys in base64; none for that of the settings. Raises
-    TooMuch, and BadSigningKey for a key that is none."""
+async def recent(pool: asyncpg.Pool, settings: Settings, since: datetime) -> AuditReport:
+    """Compare what was sealed since then. Raises NoKey, and TooMuch."""
     clock, window = Clock(settings.clock_shift_ms), timedelta(milliseconds=sealing_window_ms(settings))
-    believed = dict(public_keys(keys))
-    if not keys and settings.audit_signing_key is not None:
+    believed = dict(public_keys(comma_list(settings.audit_public_keys or "")))
+    if settings.audit_signing_key is not None:
         own = SigningKey.from_text(settings.audit_signing_key)
-        believed = {own.key_id: own.public}
+        believed[own.key_id] = own.public
+    if not believed:
+        raise NoKey
     async with _snapshot(pool) as rows:
         leaves = await _leaves_since(rows, since)
     if leaves > MOST_LEAVES:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import asyncpg
+import msgspec
 
 from tallystick.domain.lifecycles.attempt import ATTEMPT
 from tallystick.providers.port import ProviderCall
@@ -13,7 +15,11 @@ from tallystick.record.postgres.connections import open_pool
 from tests.support.audit import SETTINGS, compare, named, seal_all
 from tests.support.database import NewDatabase
 from tests.support.letters import new_letters
+from tests.support.runtime import SETTINGS as RUNTIME_SETTINGS
 from tests.support.runtime import BookedProvider, Client, read, runtime_of
+
+#: The provider waits for a sealer.
+UNHURRIED = replace(RUNTIME_SETTINGS, send_window_ms=60_000, provider_request_timeout_ms=60_000)
 
 _ONE_MOMENT = (
     "UPDATE transition SET at = (SELECT at FROM transition WHERE subject_id = $1 AND version = 1)"
@@ -30,10 +36,11 @@ async def test_two_changes_of_one_payment_in_one_microsecond_are_told_apart(new_
     the second in it, an honest record would look changed."""
     database = new_database()
     provider = BookedProvider()
+    provider.traits = msgspec.structs.replace(provider.traits, request_timeout_ms=60_000)
     owner = await asyncpg.connect(database.owner_url)
     try:
         async with (
-            runtime_of(database.app_url, provider) as runtime,
+            runtime_of(database.app_url, provider, settings=UNHURRIED) as runtime,
             await open_pool(database.app_url, SETTINGS) as pool,
         ):
 
@@ -53,6 +60,7 @@ async def test_two_changes_of_one_payment_in_one_microsecond_are_told_apart(new_
             report = await compare(owner, window_ms=600_000)
     finally:
         await owner.close()
+    assert created.status == 201
     assert moments == 1, "the journal's two changes have one time"
     assert [row["kind"] for row in kinds] == ["change", "change"], "the answer is in the second one"
     assert (named(report), report.unsealed) == ([], 0)

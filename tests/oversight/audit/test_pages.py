@@ -9,6 +9,7 @@ import pytest
 
 from tallystick.oversight.audit import anchors, seal, verify
 from tallystick.oversight.audit.anchors import read_anchors
+from tallystick.oversight.audit.report import AuditReport
 from tallystick.record.postgres import audit_rows
 from tallystick.record.postgres.connections import open_pool
 from tests.support.audit import SETTINGS, compare, copy_heads, named, seal_all, sealer_of
@@ -76,3 +77,43 @@ async def test_a_sweep_goes_through_all_of_its_pages(
         await owner.close()
     assert (unsealed, named(report)) == (0, [])
     assert report.leaves == report.examined > 10
+
+
+async def test_since_looks_at_what_was_sealed_since_and_at_nothing_else(new_database: NewDatabase) -> None:
+    """Also at what was sealed since and is older than a window."""
+    database = new_database()
+    owner = await asyncpg.connect(database.owner_url)
+
+    async def found(*statements: str) -> AuditReport:
+        transaction = owner.transaction()
+        await transaction.start()
+        try:
+            for statement in statements:
+                await owner.execute(statement)
+            return await compare(owner, since=since)
+        finally:
+            await transaction.rollback()
+
+    try:
+        async with await open_pool(database.app_url, SETTINGS) as pool:
+            await pool.execute(_ANSWERS, -60, 10)
+            await seal_all(pool)
+            since = await pool.fetchval("SELECT clock_timestamp()")
+            await pool.execute(_ANSWERS.replace("'k'", "'new '"), 0, 5)
+            await pool.execute(_ANSWERS.replace("'k'", "'late '"), -86_400, 3)
+            await seal_all(pool)
+            sweeping = sealer_of(pool, audit_sweep_interval_ms=1_000, shift_ms=5_000)
+            while await sweeping.round():
+                pass
+            await sweeping.round()
+            await sweeping.leave()
+        whole, same = await found(), await found("UPDATE response SET status = 500 WHERE idempotency_key LIKE 'k%'")
+        changed = await found("UPDATE response SET status = 500 WHERE idempotency_key LIKE '% 1'")
+        removed = await found("DELETE FROM response WHERE idempotency_key = 'late 2'")
+    finally:
+        await owner.close()
+    assert (named(whole), whole.unsealed) == ([], 0)
+    assert whole.since is not None and 8 <= whole.leaves < 10 + 5 + 3
+    assert named(same) == [], "what was sealed before is believed"
+    assert named(changed) == ["changed: response m late 1", "changed: response m new 1"]
+    assert named(removed) == ["removed: response m late 2"]

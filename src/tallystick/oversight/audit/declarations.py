@@ -79,7 +79,7 @@ def _read(text: str, title: str) -> dict[str, str]:
     first, *lines = text.split("\n")
     if first != title or not lines or lines.pop():
         raise BadDocument("a declaration cannot be read")
-    return dict((*line.split(" ", 1), "")[:2] for line in lines)
+    return {name: value for name, _, value in (line.partition(" ") for line in lines)}
 
 
 def read_restore(text: str) -> RestoreText:

@@ -39,7 +39,6 @@ from tallystick.settings.audit import sealing_window_ms
 from tallystick.settings.load import Settings
 
 app = typer.Typer(help="Proof that nobody rewrote the record.", no_args_is_help=True)
-audit_declarations.add_to(app)
 
 Result = TypeVar("Result")
 
@@ -244,3 +243,6 @@ def _with_rows(settings: Settings, action: Callable[[AuditRows], Awaitable[Resul
 
     with existing_database(settings) as database:
         return asyncio.run(run(database.app_url))
+
+
+audit_declarations.add_to(app)

@@ -58,7 +58,7 @@ async def test_a_command_gets_each_file_once_it_takes_them(
 ) -> None:
     monkeypatch.setenv("TALLYSTICK_AUDIT_SIGNING_KEY", "not for the command")
     command = f'"{sys.executable}" -c "{_KEEPS}" "{tmp_path}"'
-    settings = replace(SETTINGS, audit_heads_command=command)
+    settings = replace(SETTINGS, audit_heads_command=command, audit_heads_timeout_ms=600_000)
     [sender] = _senders(pool, settings)
     [other] = _senders(pool, settings)
     await _sealed(pool, "first")

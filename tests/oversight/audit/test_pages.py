@@ -10,7 +10,7 @@ import pytest
 from tallystick.oversight.audit import anchors, seal, verify
 from tallystick.oversight.audit.anchors import read_anchors
 from tallystick.oversight.audit.report import AuditReport
-from tallystick.record.postgres import audit_rows
+from tallystick.record.postgres import audit_heads
 from tallystick.record.postgres.connections import open_pool
 from tests.support.audit import SETTINGS, compare, copy_heads, named, seal_all, sealer_of
 from tests.support.database import NewDatabase
@@ -47,7 +47,7 @@ async def test_what_is_behind_goes_on_from_where_it_was(
             await sealer.leave()
             monkeypatch.setattr(anchors, "_HEADS_IN_A_FILE", 2)
             await copy_heads(pool, tmp_path)
-        monkeypatch.setattr(audit_rows, "_HEADS_AT_ONCE", 2)
+        monkeypatch.setattr(audit_heads, "_HEADS_AT_ONCE", 2)
         monkeypatch.setattr(verify, "PAGE", 2)
         async with owner.transaction():
             report = await compare(owner, read_anchors(tmp_path))

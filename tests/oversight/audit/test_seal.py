@@ -12,8 +12,9 @@ import pytest
 
 from tallystick.oversight.audit import seal
 from tallystick.oversight.audit.heads import group_of
-from tallystick.oversight.audit.leaves import COLUMNS, LEFT_OUT, NOT_SEALED, hash_of, leaf_bytes
+from tallystick.oversight.audit.leaves import hash_of, leaf_bytes
 from tallystick.oversight.audit.seal import BrokenHead, Sealer
+from tallystick.oversight.audit.sealed_tables import COLUMNS, LEFT_OUT, NOT_SEALED
 from tallystick.record.postgres.audit_rows import AuditRows, Thing
 from tallystick.record.postgres.connections import open_pool
 from tests.support.audit import SETTINGS, compare, named, seal_all, sealer_of

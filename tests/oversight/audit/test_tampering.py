@@ -9,7 +9,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from tallystick.oversight.audit import leaves
+from tallystick.oversight.audit import sealed_tables
 from tallystick.oversight.audit.anchors import Anchor
 from tallystick.record.postgres.connections import open_pool
 from tests.oversight.audit.outsider_ways import WAYS as OUTSIDER_WAYS
@@ -394,8 +394,8 @@ def _shown(found: str) -> str:
 
 def tables() -> str:
     """What becomes of each table of the schema, as the page for operators has it."""
-    rows = [f"| {', '.join(f'`{name}`' for name in sorted(leaves.COLUMNS))} | sealed, as leaves |"]
-    for told, word in ((leaves.FOLDED, ""), (leaves.NOT_PROMISED, "not promised: ")):
+    rows = [f"| {', '.join(f'`{name}`' for name in sorted(sealed_tables.COLUMNS))} | sealed, as leaves |"]
+    for told, word in ((sealed_tables.FOLDED, ""), (sealed_tables.NOT_PROMISED, "not promised: ")):
         by_reason: dict[str, list[str]] = {}
         for name, reason in told.items():
             by_reason.setdefault(reason, []).append(name)

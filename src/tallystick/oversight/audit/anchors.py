@@ -31,7 +31,8 @@ from tallystick.oversight.audit.heads import (
     read_head,
     signed_by,
 )
-from tallystick.record.postgres.audit_rows import AuditRows, Checkpoint, Head
+from tallystick.record.postgres.audit_heads import Checkpoint, Head
+from tallystick.record.postgres.audit_rows import AuditRows
 
 #: Digits of a number in a file's name, so that names sort as numbers do.
 _DIGITS: Final = 12

@@ -100,7 +100,7 @@ class HeadSender:
         if found is None:
             return 0
         number, text = found
-        await self._place.send(anchor_name(number), text.encode())
+        await self._place.send(sent_name(number, text), text.encode())
         async with self._pool.acquire() as proxy:
             rows = AuditRows(cast(asyncpg.Connection, proxy))
             await rows.note_anchored(self._place.name, number, self._clock.now())
@@ -110,6 +110,12 @@ class HeadSender:
         """Let another process send. Raises what the database raises."""
         await self._watch.leave()
         await self._place.close()
+
+
+def sent_name(number: int, text: str) -> str:
+    """What a file is called at a place that may write over what it has: after a restore the record makes other
+    checkpoints of numbers that are outside."""
+    return f"{anchor_name(number).removesuffix('.json')}-{_digest(text)}.json"
 
 
 def _to_command(words: Sequence[str], timeout_ms: int) -> Send:

@@ -45,19 +45,25 @@ class Outside:
         if restore is None and self._under is not None:
             self._sequences = dict(self._kept.get(self._under.restored_from, {}))
         self._under = restore
+        if restore is not None:
+            self._give_up(anchor, restore, cuts[restore])
+            return
         for outer in anchor.heads:
             self._follow(anchor, outer)
-            if restore is None:
-                self._compare_head(anchor, outer)
-            else:
-                cuts[restore].leaves += self._lost(outer)
+            self._compare_head(anchor, outer)
         self._kept[number] = dict(self._sequences)
-        if restore is not None:
-            if number == restore.last and digest(anchor.document) != restore.lost:
-                self._report.add("outside_head", anchor.name, "it is not the one that the declared restore gave up")
-        elif self._trees.checkpoints.get(number) != digest(anchor.document):
+        if self._trees.checkpoints.get(number) != digest(anchor.document):
             detail = f"{anchor.name} has it, and the record another one or none"
             self._report.add("rolled_back", f"checkpoint {number}", detail)
+
+    def _give_up(self, anchor: Anchor, restore: RestoreText, cut: Cut) -> None:
+        """A file between the checkpoint that the record went on from and the last one of before. What the record made
+        of these numbers itself, before the restore was declared, it has."""
+        cut.leaves += sum(self._lost(outer) for outer in anchor.heads)
+        document = digest(anchor.document)
+        mine = self._trees.checkpoints.get(anchor.checkpoint.number) == document
+        if anchor.checkpoint.number == restore.last and document != restore.lost and not mine:
+            self._report.add("outside_head", anchor.name, "it is not the one that the declared restore gave up")
 
     def _gave_up(self, number: int) -> RestoreText | None:
         found = [each for each in self._trees.restores if each.restored_from < number <= each.last]

@@ -130,9 +130,9 @@ async def recent(pool: asyncpg.Pool, settings: Settings, since: datetime) -> Aud
 
 async def _leaves_since(rows: AuditRows, since: datetime) -> int:
     """How many leaves were sealed after the last checkpoint before then."""
-    before = newest = 0
-    async for each in rows.checkpoints():
-        newest = sum(group.size for group in read_checkpoint(each.document).groups)
-        if each.sealed_at < since:
-            before = newest
-    return newest - before
+    newest, before = await rows.last_checkpoint(), await rows.checkpoint_before(since)
+    sizes = [
+        0 if each is None else sum(group.size for group in read_checkpoint(each.document).groups)
+        for each in (before, newest)
+    ]
+    return sizes[1] - sizes[0]

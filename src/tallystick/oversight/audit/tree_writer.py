@@ -28,7 +28,8 @@ from tallystick.oversight.audit.heads import (
 )
 from tallystick.oversight.audit.leaves import new_salt, sealed_leaf
 from tallystick.oversight.audit.merkle import Peaks
-from tallystick.record.postgres.audit_rows import AuditRows, Checkpoint, Head, Record, Thing
+from tallystick.record.postgres.audit_heads import Checkpoint, Head, Record
+from tallystick.record.postgres.audit_rows import AuditRows, Thing
 
 
 class LostSeal(Exception):

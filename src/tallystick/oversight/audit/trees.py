@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
@@ -28,7 +29,8 @@ from tallystick.oversight.audit.heads import (
 from tallystick.oversight.audit.merkle import HASH_BYTES, Peaks
 from tallystick.oversight.audit.report import AuditReport
 from tallystick.record.postgres.audit_declarations import Restore, Rotation
-from tallystick.record.postgres.audit_rows import AuditRows, Checkpoint, Head
+from tallystick.record.postgres.audit_heads import Head
+from tallystick.record.postgres.audit_rows import AuditRows
 
 _NOT_FOLLOWING: Final = "it does not follow the {} before it"
 
@@ -103,13 +105,13 @@ class Trees:
 
     async def read(self, since: datetime | None) -> None:
         """Read everything, or what was sealed after the last checkpoint before that time."""
-        checkpoints = [each async for each in self._rows.checkpoints()]
-        if since is not None:
-            self.began_at = _last_before(checkpoints, since)
+        before = None if since is None else await self._rows.checkpoint_before(since)
+        with suppress(BadDocument):  # then everything is compared, and the checkpoint is named
+            self.began_at = None if before is None else read_checkpoint(before.document)
         begun = {} if self.began_at is None else {each.group: each for each in self.began_at.groups}
         for group in await self._rows.groups():
             await self._read_group(group, begun.get(group))
-        self._read_checkpoints(checkpoints)
+        await self._read_checkpoints()
 
     async def _read_group(self, group: int, begun: GroupHead | None) -> None:
         tree = self.by_group[group] = Tree()
@@ -161,9 +163,9 @@ class Trees:
             detail = f"it is not signed by a key that is known here ({key})"
             self._report.add("checkpoint" if what == "checkpoint" else "head", about, detail)
 
-    def _read_checkpoints(self, checkpoints: Sequence[Checkpoint]) -> None:
+    async def _read_checkpoints(self) -> None:
         previous, number, newest = NO_HEAD, 0, dict[int, GroupHead]()
-        for each in checkpoints:
+        async for each in self._rows.checkpoints():
             about = f"checkpoint {each.number}"
             self._report.checkpoints += 1
             try:
@@ -201,18 +203,6 @@ class Trees:
         if tree is None or tree.heads.get(named.sequence) != named.head:
             detail = f"{about} names it, and the record has another one or none"
             self._report.add("head", head_name(named.group, named.sequence), detail)
-
-
-def _last_before(checkpoints: Sequence[Checkpoint], since: datetime) -> CheckpointText | None:
-    found = None
-    for each in checkpoints:
-        if each.sealed_at >= since:
-            break
-        try:
-            found = read_checkpoint(each.document)
-        except BadDocument:
-            break
-    return found
 
 
 def leaves_of(head: Head) -> Sequence[LeafName]:

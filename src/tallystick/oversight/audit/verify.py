@@ -23,9 +23,10 @@ from tallystick.oversight.audit.definitions import compare_definitions
 from tallystick.oversight.audit.differences import differences_of
 from tallystick.oversight.audit.folds import compare_folds
 from tallystick.oversight.audit.heads import LeafName
-from tallystick.oversight.audit.leaves import COLUMNS, NOT_SEALED, hash_of
+from tallystick.oversight.audit.leaves import hash_of
 from tallystick.oversight.audit.outside import Outside
 from tallystick.oversight.audit.report import KEPT, AuditReport, thing_name
+from tallystick.oversight.audit.sealed_tables import COLUMNS, NOT_SEALED
 from tallystick.oversight.audit.trees import Trees, head_name, leaves_of
 from tallystick.record.postgres.audit_rows import KINDS, AuditRows, Place, Thing
 

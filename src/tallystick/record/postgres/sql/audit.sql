@@ -37,6 +37,9 @@ WHERE s.at >= $1 AND s.at < $2 AND s.lead_version IS NULL AND l.leaf_key IS NULL
 -- checkpoint_after: when the first checkpoint above this number was made
 SELECT sealed_at FROM audit_checkpoint WHERE number > $1 ORDER BY number LIMIT 1;
 
+-- checkpoint_before: the newest head of heads that was made before then
+SELECT number, document, signature, sealed_at FROM audit_checkpoint WHERE sealed_at < $1 ORDER BY number DESC LIMIT 1;
+
 -- anchored: up to which checkpoint heads were sent to a place
 SELECT checkpoint FROM audit_anchor WHERE target = $1;
 

@@ -18,6 +18,7 @@ import asyncpg
 
 from tallystick.oversight.audit import seal
 from tallystick.record.postgres.connections import open_pool
+from tallystick.record.postgres.number_reads import Watch
 from tests.support.audit import SETTINGS, sealer_of
 
 #: Things of one try: more than a round takes at once.
@@ -53,8 +54,9 @@ async def _seal(url: str, dies_at: int | None) -> None:
     async def everybody(*_: Any) -> bool:
         return True  # the lease lets both: heads alone decide
 
-    seal.Watch.hold = everybody  # type: ignore[method-assign]
-    seal.AT_ONCE = _AT_ONCE  # type: ignore[misc]
+    changed: tuple[tuple[Any, str, Any], ...] = ((Watch, "hold", everybody), (seal, "AT_ONCE", _AT_ONCE))
+    for where, name, value in changed:
+        setattr(where, name, value)
     async with await open_pool(url, SETTINGS) as pool:
         if dies_at is not None:
             _die_at(dies_at)

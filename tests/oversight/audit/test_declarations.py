@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from typing import cast
 
 import asyncpg
 import pytest
@@ -81,8 +82,8 @@ async def _admins(runtime: Runtime, *names: str) -> list[Viewer]:
 
 
 async def _declared(runtime: Runtime, heads: Path, number: int) -> SignedRestore:
-    async with runtime.pool.acquire() as connection:
-        rows = AuditRows(connection)
+    async with runtime.pool.acquire() as proxy:
+        rows = AuditRows(cast(asyncpg.Connection, proxy))
         said = await restore_to_declare(rows, read_anchors(heads), number, "opa_restored", KEY, runtime.clock.now())
     return SignedRestore(
         document=said.text(),
@@ -173,7 +174,8 @@ async def test_another_key_signs_and_the_old_one_ends(fresh: Database, tmp_path:
     try:
         async with runtime_of(fresh.app_url, BookedProvider(), settings=SETTINGS) as runtime:
             pool = runtime.pool
-            async with pool.acquire() as connection:
+            async with pool.acquire() as proxy:
+                connection = cast(asyncpg.Connection, proxy)
                 with pytest.raises(NotRotated, match="nothing is sealed"):
                     await rotate(connection, KEY, OTHER, Clock())
                 await pool.execute(_ANSWER, "first")

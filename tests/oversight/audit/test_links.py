@@ -10,7 +10,7 @@ import msgspec
 
 from tallystick.domain.lifecycles.attempt import ATTEMPT
 from tallystick.providers.port import ProviderCall
-from tallystick.record.postgres.audit_rows import STATEMENTS
+from tallystick.record.postgres.audit_heads import STATEMENTS
 from tallystick.record.postgres.connections import open_pool
 from tests.support.audit import SETTINGS, compare, named, sealer_of
 from tests.support.database import NewDatabase

@@ -29,8 +29,8 @@ def test_the_window_follows_from_the_time_outs() -> None:
     ("name", "value"),
     [
         ("audit_window_ms", "81999"),
-        ("audit_public_keys", "bm90IGEga2V5"),
-        ("audit_public_keys", "?"),
+        ("audit_trust", "bm90IGEga2V5"),
+        ("audit_trust", "?"),
         ("audit_heads_command", "copy 'to"),
         ("audit_heads_command", " "),
     ],
@@ -41,6 +41,6 @@ def test_what_cannot_be_meant_is_refused(name: str, value: str) -> None:
 
 
 def test_a_command_is_its_words() -> None:
-    given = _loaded(audit_heads_command="aws s3 cp - 's3://heads of 2026/'", audit_public_keys=f"{KEY}, {KEY}")
+    given = _loaded(audit_heads_command="aws s3 cp - 's3://heads of 2026/'", audit_trust=f"{KEY}, {KEY}")
     assert heads_command(given) == ["aws", "s3", "cp", "-", "s3://heads of 2026/"]
     assert heads_command(Settings()) == []

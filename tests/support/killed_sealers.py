@@ -46,7 +46,7 @@ def _die_at(number: int) -> None:
 
         setattr(asyncpg.Connection, name, run)
 
-    for name in ("execute", "fetch", "fetchval", "fetchrow"):
+    for name in ("execute", "fetch", "fetchval", "fetchrow", "copy_records_to_table"):
         dying(name)
 
 

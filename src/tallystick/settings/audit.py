@@ -33,7 +33,7 @@ class AuditSettings(Section):
         str | None,
         secret("What heads are signed with: 32 random bytes in base64, Ed25519. Keep it from the database's owner."),
     ] = None
-    audit_public_keys: Annotated[
+    audit_trust: Annotated[
         str | None,
         text("Whose signatures the API believes when an auditor compares: public keys in base64, with commas between."),
     ] = None
@@ -75,8 +75,8 @@ class AuditSettings(Section):
     def faults(self) -> Iterator[str]:
         if self.audit_sealing and self.audit_signing_key is None:
             yield f"{variable('audit_signing_key')}: it must be set where {variable('audit_sealing')} is"
-        if not all(map(_is_key, comma_list(self.audit_public_keys or ""))):
-            yield f"{variable('audit_public_keys')}: expected public keys, 32 bytes in base64 each"
+        if not all(map(_is_key, comma_list(self.audit_trust or ""))):
+            yield f"{variable('audit_trust')}: expected public keys, 32 bytes in base64 each"
         if self.audit_heads_command is not None and not _words(self.audit_heads_command):
             yield f"{variable('audit_heads_command')}: expected the words of a command; every quote has its end"
         if self.audit_window_ms and self.audit_window_ms < longest_write_ms(self):

@@ -27,7 +27,7 @@ async def test_an_auditor_has_everything_over_http(new_database: NewDatabase, tm
     owner = await asyncpg.connect(database.owner_url)
     try:
         async with inside(
-            database, merchant, BookedProvider(), audit_public_keys=public_text(KEY.public), audit_window_ms=600_000
+            database, merchant, BookedProvider(), audit_trust=public_text(KEY.public), audit_window_ms=600_000
         ) as api:
 
             async def get(path: str, **query: Any) -> Any:
@@ -68,6 +68,6 @@ async def test_an_auditor_has_everything_over_http(new_database: NewDatabase, tm
             assert_problem(await api.client.get("/v1/audit"), 403, "forbidden")
         async with inside(database, merchant, BookedProvider()) as api:
             without = await api.client.get("/v1/audit/verify", headers=headers)
-            assert "TALLYSTICK_AUDIT_PUBLIC_KEYS" in assert_problem(without, 404, "not_found")["detail"]
+            assert "TALLYSTICK_AUDIT_TRUST" in assert_problem(without, 404, "not_found")["detail"]
     finally:
         await owner.close()

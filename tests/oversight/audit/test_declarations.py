@@ -194,6 +194,9 @@ async def test_another_key_signs_and_the_old_one_ends(fresh: Database, tmp_path:
             while await new.round():
                 pass
             await new.leave()
+            async with pool.acquire() as proxy:
+                with pytest.raises(NotRotated, match="has ended"):
+                    await rotate(cast(asyncpg.Connection, proxy), OTHER, KEY, Clock())
             await copy_heads(pool, tmp_path, OTHER)
         async with owner.transaction():
             both = await compare(owner, read_anchors(tmp_path), window_ms=600_000)

@@ -122,7 +122,7 @@ async def test_a_url_gets_each_file_and_no_private_address_is_called(pool: async
         allowed = replace(SETTINGS, audit_heads_url=url, webhook_allow_private_addresses=True)
         await _sealed(pool, "first")
         [guarded] = _senders(pool, replace(SETTINGS, audit_heads_url=url.replace("http:", "https:")))
-        with pytest.raises(NotTaken):
+        with pytest.raises(NotTaken, match="public address"):
             await guarded.round()
         await guarded.leave()
         assert bodies == [], "nothing was sent to a private address"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -134,41 +134,42 @@ def public_key(text: str) -> Ed25519PublicKey:
 
 def keys_after(keys: Mapping[str, Ed25519PublicKey], rotations: Iterable[Rotation]) -> dict[str, Ed25519PublicKey]:
     """The keys that are believed: those given, and those that a believed key handed on to. Raises BadDocument for a
-    rotation that cannot be read, or that one of its two keys did not sign."""
+    rotation that cannot be read, that one of its two keys did not sign, or whose old key had handed on before."""
     believed = dict(keys)
-    for each in rotations:
-        said = read_rotation(each.document)
-        old, new = public_key(said.old), public_key(said.new)
-        _require_both(each, old, new)
+    for _, old, new in _rotations(rotations):
         if key_id(old) in believed:
             believed[key_id(new)] = new
     return believed
 
 
-def _require_both(rotation: Rotation, old: Ed25519PublicKey, new: Ed25519PublicKey) -> None:
-    """Raises BadDocument."""
-    both = {key_id(old): old, key_id(new): new}
-    signed = signed_by(both, key_id(old), rotation.document, rotation.old_signature)
-    if not (signed and signed_by(both, key_id(new), rotation.document, rotation.new_signature)):
-        raise BadDocument(f"the change of the signing key {rotation.number} is not signed by both keys")
-
-
 def keys_before(own: Ed25519PublicKey, rotations: Iterable[Rotation]) -> dict[str, Ed25519PublicKey]:
     """This key, and those that handed on to it. Raises BadDocument, as ``keys_after`` does."""
     believed = {key_id(own): own}
-    for each in reversed(list(rotations)):
-        said = read_rotation(each.document)
-        old, new = public_key(said.old), public_key(said.new)
-        _require_both(each, old, new)
+    for _, old, new in reversed(list(_rotations(rotations))):
         if key_id(new) in believed:
             believed[key_id(old)] = old
     return believed
 
 
 def ended_keys(rotations: Iterable[Rotation]) -> dict[str, int]:
-    """Key id -> the first checkpoint that it may not sign. Raises BadDocument."""
-    said = [read_rotation(each.document) for each in rotations]
-    return {key_id(public_key(each.old)): each.begins for each in said}
+    """Key id -> the first checkpoint that it may not sign. Raises BadDocument, as ``keys_after`` does."""
+    return {key_id(old): said.begins for said, old, _ in _rotations(rotations)}
+
+
+def _rotations(rotations: Iterable[Rotation]) -> Iterator[tuple[RotationText, Ed25519PublicKey, Ed25519PublicKey]]:
+    """(what it says, the old key, the new key). Raises BadDocument."""
+    ended: set[str] = set()
+    for each in rotations:
+        said = read_rotation(each.document)
+        old, new = public_key(said.old), public_key(said.new)
+        both = {key_id(old): old, key_id(new): new}
+        signed = signed_by(both, key_id(old), each.document, each.old_signature)
+        if not (signed and signed_by(both, key_id(new), each.document, each.new_signature)):
+            raise BadDocument(f"the change of the signing key {each.number} is not signed by both keys")
+        if key_id(old) in ended or key_id(new) in ended | {key_id(old)}:
+            raise BadDocument(f"the change of the signing key {each.number} is of a key that had ended")
+        ended.add(key_id(old))
+        yield said, old, new
 
 
 def restores_of(

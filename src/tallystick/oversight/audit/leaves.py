@@ -42,6 +42,12 @@ _SALTED_MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
+#: The members that alone are hashed -> how they are written.
+_QUOTED: Final[Mapping[tuple[str, ...], tuple[bytes, ...]]] = {
+    members: tuple(b'"%s"' % member.encode() for member in members) for members in _SALTED_MEMBERS.values()
+}
+
+
 class _Key(Struct):
     idempotency_key: str
 
@@ -156,15 +162,20 @@ def _row(table: str, document: str, salt: bytes) -> bytes:
     return _TEXT.encode(row)
 
 
-def _with_members_hashed(salt: bytes, name: str, value: bytes, members: Sequence[str]) -> bytes:
+def _is_plain(given: Mapping[str, Raw], value: bytes) -> bool:
+    """Whether the object is written without blanks, and so has no member twice: that is quickly seen."""
+    return b"{%s}" % b",".join(b"%s:%s" % (_quoted(name), bytes(content)) for name, content in given.items()) == value
+
+
+def _with_members_hashed(salt: bytes, name: str, value: bytes, members: tuple[str, ...]) -> bytes:
     """The object with some of its members as hashes; an object that has none of them stays as it is written. One
     that has a member twice is hashed whole: readers differ about what it says."""
-    if b"\\" not in value and not any(b'"%s"' % member.encode() in value for member in members):
+    if b"\\" not in value and not any(quoted in value for quoted in _QUOTED[members]):
         return value
     given = _ROW.decode(value)
     if not any(member in given for member in members):
         return value
-    if len(json.loads(value, object_pairs_hook=list)) != len(given):
+    if not _is_plain(given, value) and len(json.loads(value, object_pairs_hook=list)) != len(given):
         return _hashed(salt, name, value)
     return b"{%s}" % b",".join(
         b"%s:%s"

@@ -113,7 +113,7 @@ async def consistency(pool: asyncpg.Pool, group: int, sequence: int) -> dict[str
 async def recent(pool: asyncpg.Pool, settings: Settings, since: datetime) -> AuditReport:
     """Compare what was sealed since then. Raises NoKey, and TooMuch."""
     clock, window = Clock(settings.clock_shift_ms), timedelta(milliseconds=sealing_window_ms(settings))
-    believed = dict(public_keys(comma_list(settings.audit_public_keys or "")))
+    believed = dict(public_keys(comma_list(settings.audit_trust or "")))
     if settings.audit_signing_key is not None:
         own = SigningKey.from_text(settings.audit_signing_key)
         believed[own.key_id] = own.public

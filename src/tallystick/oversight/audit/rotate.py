@@ -50,6 +50,8 @@ async def _rotate(
     before = TreeWriter(clock, record.merchant_groups, old)
     await before.believe(rows)
     before.require_known(last)
+    if new.key_id in before.keys:
+        raise NotRotated("it signed before, and has ended")
     restores, _ = restores_of(await rows.restores(), before.keys)
     said = RotationText(
         record=record.record_id,

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -99,7 +99,9 @@ class Trees:
             self._ended = ended_keys(rotations)
         except BadDocument as error:
             self._report.add("stray", "key_rotation", str(error))
-        self.restores, bad = restores_of(restores, self.keys)
+        good, bad = restores_of(restores, self.keys)
+        # A key that had ended gives up nothing that came after it.
+        self.restores = [each for each in good if self._ended.get(each.key, each.last + 1) > each.last]
         for number in bad:
             self._report.add("stray", f"restore {number}", "no key that is known here signed the declared restore")
 
@@ -158,10 +160,12 @@ class Trees:
         tree.previous = tree.heads[head.sequence] = digest(head.document)
         tree.sequence = head.sequence
 
-    def _require_signed(self, what: str, about: str, key: str, document: str, signature: bytes) -> None:
+    def _require_signed(
+        self, what: Literal["head", "checkpoint"], about: str, key: str, document: str, signature: bytes
+    ) -> None:
         if not signed_by(self.keys, key, document, signature):
             detail = f"it is not signed by a key that is known here ({key})"
-            self._report.add("checkpoint" if what == "checkpoint" else "head", about, detail)
+            self._report.add(what, about, detail)
 
     async def _read_checkpoints(self) -> None:
         previous, number, newest = NO_HEAD, 0, dict[int, GroupHead]()

@@ -158,15 +158,15 @@ class AuditRows(HeadRows):
         return found
 
     async def add_leaves(self, group: int, things: Sequence[Thing], positions: range, salts: Sequence[bytes]) -> None:
-        """Where these things stand."""
-        await self._connection.execute(
-            STATEMENTS["add_leaves"],
-            [thing.merchant_id for thing in things],
-            [thing.kind for thing in things],
-            [thing.leaf_key for thing in things],
-            group,
-            list(positions),
-            list(salts),
+        """Where these things stand. By COPY: its log is shorter than that of an INSERT. Raises
+        asyncpg.UniqueViolationError for one that is sealed already."""
+        await self._connection.copy_records_to_table(
+            "audit_leaf",
+            records=[
+                (thing.merchant_id, thing.kind, thing.leaf_key, group, position, salt)
+                for thing, position, salt in zip(things, positions, salts, strict=True)
+            ],
+            columns=("merchant_id", "kind", "leaf_key", "leaf_group", "position", "salt"),
         )
 
     async def oldest_unsealed(self, since: datetime, until: datetime) -> datetime | None:

@@ -153,7 +153,7 @@ async def verify(runtime: Runtime, request: ApiRequest, _: Caller) -> object:
     try:
         report = await reads.recent(runtime.pool, runtime.settings, since)
     except reads.NoKey:
-        detail = "No public key is set here, so no signature could be checked: TALLYSTICK_AUDIT_PUBLIC_KEYS."
+        detail = "No public key is set here, so no signature could be checked: TALLYSTICK_AUDIT_TRUST."
         raise ProblemError(problem("not_found", detail, request_id=request.request_id)) from None
     except TooMuch as error:
         detail = f"must be less: {error.leaves} leaves were sealed since then, and {MOST_LEAVES} are compared at once"

@@ -15,11 +15,6 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT DO NOTHING
 RETURNING sequence;
 
--- add_leaves: what a head seals; one that is sealed already is an error
-INSERT INTO audit_leaf (merchant_id, kind, leaf_key, leaf_group, position, salt)
-SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), $4::smallint, unnest($5::bigint[]),
-       unnest($6::bytea[]);
-
 -- heads: the heads of a group in their order
 SELECT leaf_group, sequence, size, peaks, leaves, document, signature, sealed_at FROM audit_head
 WHERE leaf_group = $1 AND sequence > $2 ORDER BY sequence LIMIT $3;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from pathlib import Path
 
@@ -62,6 +63,19 @@ def test_a_record_is_sealed_verified_and_proved(
     group = json.loads(Path(proved.out.splitlines()[0]).read_text())["head"].split("group ")[1].split("\n")[0]
     assert "consistency" in run("consistency", group, "1").out
     assert run("prove", "pay_none", "--merchant", MERCHANT).code == 2
+
+    since = run("verify", "--since", "2999-01-01", "--public-key", str(keys))
+    assert since.code == 0 and "Only what was sealed after checkpoint" in since.out
+    nothing_lost = ("restored", "--from-head", str(status["checkpoint"]), "--reason", "r", "--heads")
+    refused = run(*nothing_lost, str(tmp_path / "heads"), audit_signing_key=KEY_TEXT)
+    assert refused.code == 2 and "nothing was lost" in refused.err
+    next_key = tmp_path / "next"
+    next_key.write_text(base64.b64encode(b"no secret: the next one of tests").decode())
+    rotate = ("keys", "rotate", "--new-key", str(next_key), "--trust", str(keys))
+    assert run(*rotate).code == 2, "without the key that signs now"
+    rotated = run(*rotate, audit_signing_key=KEY_TEXT)
+    assert rotated.code == 0 and rotated.out.splitlines()[0] in keys.read_text()
+    assert run(*outside).code == 0 and run("verify", "--public-key", str(keys)).code == 0
 
     asyncio.run(_rewrite(database.owner_url, payment_id))
     rewritten = run(*outside)

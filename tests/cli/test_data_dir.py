@@ -21,6 +21,7 @@ URL = "postgresql://nobody@db.invalid/elsewhere"
 WELL_FORMED = {
     "key": "00000000",
     "since": "2026-01-01",
+    "from_head": "1",
     "amount": "1",
     "provider": "stripe",
     "outcome": "executed",

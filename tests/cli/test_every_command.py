@@ -44,7 +44,7 @@ WITHOUT_JSON: Final = {
     "alerts rules": "a file for Prometheus",
     "alerts dashboard": "a file for Grafana",
     **dict.fromkeys(("audit prove", "audit consistency"), "prints JSON, or the paths of files"),
-    "audit public-key": "prints a key",
+    **dict.fromkeys(("audit public-key", "audit keys rotate"), "prints a key"),
     "settlements schema": "a JSON Schema",
 }
 
@@ -92,6 +92,7 @@ WITHOUT_TABLE: Final = {
             "operators reset",
             "operators approve",
             "operators reject",
+            "audit restored",
         ),
         "an act: a sentence",
     ),
@@ -346,6 +347,7 @@ WITHOUT_DATABASE: Final = {
     ),
     **dict.fromkeys(("simulate", "trigger", "listen", "demo", "up"), "the acquirer, the API, or several programs"),
     "audit public-key": "the settings alone",
+    **dict.fromkeys(("audit restored", "audit keys rotate"), "the signing key, and a file, come first: test_audit"),
     "status": "test_status: it is a finding",
     "doctor": "test_doctor: it is a finding",
 }

@@ -268,7 +268,7 @@ def test_another_process_gets_the_same_settings() -> None:
 def test_what_is_a_secret_is_said_where_it_is_described() -> None:
     names = secret_names([PaywellSettings])
     shared = {"database_url", "migration_database_url", "sealing_keys", "operator_key", "audit_signing_key"}
-    shared |= {"alert_urls", "alert_secret", "alert_slack_urls"}  # who has a chat's URL writes to it
+    shared |= {"alert_urls", "alert_secret", "alert_slack_urls", "audit_heads_url"}  # who has a chat's URL writes to it
     assert {"paywell_key", "key"} | shared == names
     settings = {
         *("adyen_api_key", "adyen_hmac_keys", "adyen_report_api_key"),

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from tallystick.kit.clock import Clock
 from tallystick.oversight.audit.anchors import Anchor, HeadWriter
+from tallystick.oversight.audit.definitions import compare_definitions
 from tallystick.oversight.audit.heads import SigningKey
+from tallystick.oversight.audit.report import AuditReport
 from tallystick.oversight.audit.seal import Sealer
-from tallystick.oversight.audit.verify import AuditReport, Verifier
-from tallystick.record.postgres.audit_rows import AuditRows
+from tallystick.oversight.audit.verify import TABLES_READ, Verifier
 from tallystick.settings.load import Settings
 
 KEY_TEXT = base64.b64encode(b"not a secret: for the tests only").decode()
@@ -41,20 +43,25 @@ async def seal_all(pool: asyncpg.Pool) -> None:
     await sealer.leave()
 
 
-async def copy_heads(pool: asyncpg.Pool, directory: Path) -> None:
+async def copy_heads(pool: asyncpg.Pool, directory: Path, key: SigningKey = KEY) -> None:
     """Copy all heads."""
-    writer = HeadWriter(pool, directory)
+    writer = HeadWriter(pool, directory, key.public)
     while await writer.round():
         pass
 
 
 async def compare(
-    connection: asyncpg.Connection, anchors: Sequence[Anchor] = (), *, window_ms: int = 1_000
+    connection: asyncpg.Connection,
+    anchors: Sequence[Anchor] = (),
+    *,
+    window_ms: int = 1_000,
+    keys: Mapping[str, Ed25519PublicKey] | None = None,
+    since: datetime | None = None,
 ) -> AuditReport:
     """What ``audit verify`` finds, in the transaction of the connection."""
-    rows = AuditRows(connection)
-    await rows.in_utc()
-    return await Verifier(rows, KEYS, Clock(), timedelta(milliseconds=window_ms)).run(anchors)
+    verifier = Verifier(connection, keys or KEYS, Clock(), timedelta(milliseconds=window_ms), since=since)
+    await compare_definitions(connection, TABLES_READ, verifier.report)
+    return await verifier.run(anchors)
 
 
 def named(report: AuditReport) -> list[str]:

@@ -119,6 +119,7 @@ async def pin_key(database_url: str, merchant_id: str, key_id: str, api_version:
     async with _transaction(database_url) as connection:
         if await connection.fetchrow(STATEMENTS["pin_key"], merchant_id, key_id, stored_version) is None:
             raise KeyRefused(f"merchant {merchant_id} has no key {key_id} that could be pinned")
+        await connection.execute(STATEMENTS["insert_key_act"], merchant_id, key_id, "pinned")
 
 
 async def revoke_key(database_url: str, merchant_id: str, key_id: str) -> None:
@@ -227,6 +228,7 @@ async def _revoke(connection: asyncpg.Connection, merchant_id: str, key_id: str)
     revoked = await connection.fetchrow(STATEMENTS["revoke_key"], merchant_id, key_id)
     if revoked is None:
         raise KeyRefused(f"merchant {merchant_id} has no key {key_id} that could be revoked")
+    await connection.execute(STATEMENTS["insert_key_act"], merchant_id, key_id, "revoked")
     return revoked
 
 

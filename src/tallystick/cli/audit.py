@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
@@ -15,25 +15,27 @@ import typer
 from msgspec import Struct
 from rich.console import Console
 
+from tallystick.cli import audit_declarations
+from tallystick.cli.audit_declarations import COMMAND_TIMEOUT_MS, NoPublicKey, signing_key
 from tallystick.cli.bars import Bars
 from tallystick.cli.context import AsJson, DataDir, Merchant, console, print_json, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.cli.tables import facts_of, literal
-from tallystick.domain.errors import TallystickError
 from tallystick.kit.clock import Clock
 from tallystick.oversight.audit.anchors import Anchor, read_anchors
 from tallystick.oversight.audit.heads import (
     GroupHead,
-    SigningKey,
     group_name,
     public_keys,
     public_text,
     read_checkpoint,
 )
 from tallystick.oversight.audit.prove import consistency_of, inclusion_proofs
-from tallystick.oversight.audit.verify import AuditReport, verify_audit
+from tallystick.oversight.audit.report import AuditReport
+from tallystick.oversight.audit.verify import verify_audit
 from tallystick.record.postgres.audit_rows import AuditRows
 from tallystick.record.postgres.connections import connect
+from tallystick.settings.audit import sealing_window_ms
 from tallystick.settings.load import Settings
 
 app = typer.Typer(help="Proof that nobody rewrote the record.", no_args_is_help=True)
@@ -42,9 +44,6 @@ Result = TypeVar("Result")
 
 #: Differences printed; --json has up to a thousand.
 SHOWN: Final = 50
-
-#: A page of things, or the heads of a group.
-COMMAND_TIMEOUT_MS: Final = 120_000
 
 PublicKey = Annotated[
     Path | None,
@@ -55,10 +54,6 @@ PublicKey = Annotated[
         show_default=False,
     ),
 ]
-
-
-class NoPublicKey(TallystickError):
-    """There is no key to check signatures by."""
 
 
 class Status(Struct, frozen=True, kw_only=True):
@@ -108,6 +103,14 @@ def verify(
         ),
     ] = None,
     public_key: PublicKey = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"],
+            help="Compare only what was sealed since then, in UTC: heads and checkpoints before it are believed.",
+            show_default="everything",
+        ),
+    ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -116,13 +119,14 @@ def verify(
     anchors: list[Anchor] = [] if heads is None else read_anchors(heads)
     if heads is not None and not anchors:
         raise typer.BadParameter("there are no heads in it", param_hint="--heads")
-    window = timedelta(milliseconds=settings.audit_window_ms)
+    window = timedelta(milliseconds=sealing_window_ms(settings))
 
     async def run(url: str, progress: Callable[[int, int], None]) -> AuditReport:
         connection = await connect(url, command_timeout_ms=COMMAND_TIMEOUT_MS)
         try:
             keys = public_keys(_key_lines(settings, public_key))
-            return await verify_audit(connection, keys, Clock(settings.clock_shift_ms), window, anchors, progress)
+            clock, begin = Clock(settings.clock_shift_ms), None if since is None else since.replace(tzinfo=UTC)
+            return await verify_audit(connection, keys, clock, window, anchors, progress, begin)
         finally:
             await connection.close()
 
@@ -143,6 +147,14 @@ def _print(report: AuditReport) -> None:
         console.print(f"… {report.found:,} in all; --json shows up to a thousand.")
     for about in report.late[:SHOWN]:
         console.print(literal(f"sealed late: {about}: later than the window after its time"), soft_wrap=True)
+    for cut in report.cuts:
+        console.print(
+            f"A cut: the record was restored from checkpoint {cut.restored_from}, as declared at {cut.declared_at}"
+            f" ({cut.act}). Checkpoints to {cut.last} are outside and given up: {cut.leaves:,} leaves are not in the"
+            " record."
+        )
+    if report.since is not None:
+        console.print(f"Only what was sealed after {report.since} was compared.")
     counts = f"{report.leaves:,} leaves in {report.heads:,} heads, {report.checkpoints:,} checkpoints"
     console.print(f"{report.examined:,} things compared with {counts}.")
     if report.unsealed:
@@ -209,7 +221,7 @@ def _key_lines(settings: Settings, file: Path | None) -> list[str]:
         return file.read_text(encoding="ascii").splitlines()
     if settings.audit_signing_key is None:
         raise NoPublicKey("name a file with the public key: --public-key, or set TALLYSTICK_AUDIT_SIGNING_KEY")
-    return [public_text(SigningKey.from_text(settings.audit_signing_key).public)]
+    return [public_text(signing_key(settings).public)]
 
 
 def _shown(at: Any) -> str:
@@ -231,3 +243,6 @@ def _with_rows(settings: Settings, action: Callable[[AuditRows], Awaitable[Resul
 
     with existing_database(settings) as database:
         return asyncio.run(run(database.app_url))
+
+
+audit_declarations.add_to(app)

@@ -58,7 +58,7 @@ def add(
     async def added(runtime: Runtime, actor: str) -> flow.Invited:
         return await flow.add(runtime, name, granted, actor=actor, reason=reason)
 
-    _print_invited(_managing(data_dir, added), as_json)
+    _print_invited(managing(data_dir, added), as_json)
 
 
 @app.command("change")
@@ -77,7 +77,7 @@ def change_rights(
     async def changed(runtime: Runtime, actor: str) -> flow.Changed:
         return await flow.change(runtime, name, granted, actor=actor, reason=reason)
 
-    done = _managing(data_dir, changed)
+    done = managing(data_dir, changed)
     request_id = None if done.request is None else done.request.request_id
     sentence = f"Operator {name} is changed." if request_id is None else _waits(request_id)
     _say({"operator": name, "request_id": request_id}, sentence, as_json)
@@ -90,7 +90,7 @@ def disable(name: Name, reason: Reason, as_json: AsJson = False, data_dir: DataD
     async def disabled(runtime: Runtime, actor: str) -> None:
         await flow.disable(runtime, name, actor=actor, reason=reason)
 
-    _managing(data_dir, disabled)
+    managing(data_dir, disabled)
     _say({"operator": name, "state": "disabled"}, f"Operator {name} is disabled.", as_json)
 
 
@@ -102,7 +102,7 @@ def reset(name: Name, reason: Reason, as_json: AsJson = False, data_dir: DataDir
     async def done(runtime: Runtime, actor: str) -> flow.Invited:
         return await flow.reset(runtime, name, actor=actor, reason=reason)
 
-    _print_invited(_managing(data_dir, done), as_json)
+    _print_invited(managing(data_dir, done), as_json)
 
 
 @app.command("list")
@@ -227,7 +227,7 @@ def _decide(request_id: str, reason: str, approves: bool, as_json: bool, data_di
     _say(_approval_document(approval), sentence, as_json)
 
 
-def _managing(data_dir: DataDir, do: Callable[[Runtime, str], Awaitable[Result]]) -> Result:
+def managing(data_dir: DataDir, do: Callable[[Runtime, str], Awaitable[Result]]) -> Result:
     """As who is signed in, who must have the right; or as the shell, which asks and never approves."""
 
     async def done(runtime: Runtime) -> Result:

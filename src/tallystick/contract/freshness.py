@@ -129,6 +129,13 @@ FRESH: Final = (
     Fresh(
         ("listSettlementFiles", "getSettlementFile", "listSettlementRows"), "", "the answer to the import", 0, _NOTHING
     ),
+    Fresh(
+        ("getAudit", "getAuditHeads", "getAuditProofs", "getAuditConsistency", "verifyAudit"),
+        "",
+        "the step of history",
+        _DEFAULTS.audit_sealing_interval_ms,
+        "sealing is off, no worker runs, or much waits to be sealed. The answer has `as_of`",
+    ),
     Fresh(("getReconciliation",), "", "the comparison of the file has ended", 0, _NOTHING),
     Fresh(
         (),

@@ -55,6 +55,7 @@ Scope = Literal[
     "settlements:write",
     "acts:read",
     "acts:write",
+    "audit:read",
 ]
 
 KEY_KINDS: Final[tuple[KeyKind, ...]] = get_args(KeyKind)

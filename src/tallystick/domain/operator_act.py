@@ -56,6 +56,7 @@ ActName = Literal[
     "work.take",
     "work.hand_on",
     "work.give_back",
+    "audit.restored",
 ]
 
 ACT_NAMES: Final[tuple[ActName, ...]] = get_args(ActName)

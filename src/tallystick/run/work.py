@@ -32,6 +32,7 @@ from tallystick.kit.logs import get_logger
 from tallystick.kit.rounds import Rounds, run_rounds
 from tallystick.kit.spans import end_spans
 from tallystick.oversight.audit.anchors import HeadWriter
+from tallystick.oversight.audit.head_sender import HeadSender, places_of
 from tallystick.oversight.audit.heads import SigningKey
 from tallystick.oversight.audit.seal import Sealer
 from tallystick.oversight.numbers import NUMBERS
@@ -121,13 +122,18 @@ def sealing_rounds(runtime: Runtime) -> list[Rounds]:
     settings = runtime.settings
     if not settings.audit_sealing or settings.audit_signing_key is None:
         return []
-    sealer = Sealer(runtime.pool, runtime.clock, settings, SigningKey.from_text(settings.audit_signing_key))
+    key = SigningKey.from_text(settings.audit_signing_key)
+    sealer = Sealer(runtime.pool, runtime.clock, settings, key)
     rounds = [
         Rounds("sealing", settings.audit_sealing_interval_ms, sealer.round, finish=sealer.leave, watch=runtime.outage)
     ]
     if settings.audit_heads_directory is not None:
-        writer = HeadWriter(runtime.pool, Path(settings.audit_heads_directory).expanduser())
+        writer = HeadWriter(runtime.pool, Path(settings.audit_heads_directory).expanduser(), key.public)
         rounds.append(Rounds("heads", settings.audit_heads_interval_ms, writer.round, watch=runtime.outage))
+    for place in places_of(settings, runtime.clock):
+        sender = HeadSender(runtime.pool, runtime.clock, settings, place, key.public)
+        name, interval_ms = f"heads to a {place.name.split(' ')[0]}", settings.audit_heads_interval_ms
+        rounds.append(Rounds(name, interval_ms, sender.round, finish=sender.leave, watch=runtime.outage))
     return rounds
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from tallystick.interfaces.console.pages import alerts, cases, dead_letters, in_doubt, late_money
 from tallystick.interfaces.console.work_list import digest_of
+from tests.support.audit import seal_all
 from tests.support.console import inside_console
 from tests.support.console_pictures import pages_of
 from tests.support.console_record import Here, filled, submit
@@ -50,6 +51,10 @@ async def test_an_empty_platform_is_explained(new_database: NewDatabase) -> None
             assert html.escape(page.PAGE.empty) in (await person.see(page.PAGE.path)).text
         for path in ("/console/providers", "/console/merchants", "/console/acts", "/console/refused-webhooks"):
             assert (await person.see(path)).status_code == 200
+        assert "Nothing is sealed." in (await person.see("/console/sealing")).text
+        await seal_all(console.process.runtime.pool)
+        assert "platform" in (await person.see("/console/sealing")).text
+        assert (await console.person("operator").see("/console/sealing")).status_code == 403
 
 
 async def test_numbers_lead_to_the_rows_behind_them(new_database: NewDatabase) -> None:

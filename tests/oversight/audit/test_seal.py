@@ -12,8 +12,9 @@ import pytest
 
 from tallystick.oversight.audit import seal
 from tallystick.oversight.audit.heads import group_of
-from tallystick.oversight.audit.leaves import COLUMNS, LEFT_OUT, NOT_SEALED, hash_of, leaf_bytes
+from tallystick.oversight.audit.leaves import hash_of, leaf_bytes
 from tallystick.oversight.audit.seal import BrokenHead, Sealer
+from tallystick.oversight.audit.sealed_tables import COLUMNS, LEFT_OUT, NOT_SEALED
 from tallystick.record.postgres.audit_rows import AuditRows, Thing
 from tallystick.record.postgres.connections import open_pool
 from tests.support.audit import SETTINGS, compare, named, seal_all, sealer_of
@@ -244,11 +245,11 @@ class _Dying:
     def __init__(self, connection: Any, left: list[int]) -> None:
         self.connection, self.left = connection, left
 
-    async def _run(self, name: str, *arguments: Any) -> Any:
+    async def _run(self, name: str, *arguments: Any, **named: Any) -> Any:
         self.left[0] -= 1
         if self.left[0] < 0:
             raise Killed
-        return await getattr(self.connection, name)(*arguments)
+        return await getattr(self.connection, name)(*arguments, **named)
 
     async def fetch(self, *arguments: Any) -> Any:
         return await self._run("fetch", *arguments)
@@ -258,6 +259,9 @@ class _Dying:
 
     async def execute(self, *arguments: Any) -> Any:
         return await self._run("execute", *arguments)
+
+    async def copy_records_to_table(self, *arguments: Any, **named: Any) -> Any:
+        return await self._run("copy_records_to_table", *arguments, **named)
 
 
 async def test_a_sealer_that_is_killed_at_any_statement_leaves_nothing_half_done(

@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 import pytest
 
+from tallystick.oversight.audit import sealed_tables
 from tallystick.oversight.audit.anchors import Anchor
 from tallystick.record.postgres.connections import open_pool
 from tests.oversight.audit.outsider_ways import WAYS as OUTSIDER_WAYS
@@ -191,6 +192,53 @@ WAYS = (
         ("rolled_back: checkpoint ", "removed: change {merchant} {captured}/2"),
         outside=True,
     ),
+    Way(
+        "change whose charge a provider's reference names, in provider_reference alone",
+        "INSERT INTO provider_reference SELECT a.provider, a.account, 'ch_forged', a.merchant_id, a.payment_id"
+        " FROM attempt a WHERE a.payment_id = '{captured}'",
+        ("stray: provider_reference ",),
+    ),
+    Way(
+        "give a key other rights, and leave it so",
+        "UPDATE api_key SET operator = true, scopes = NULL WHERE merchant_id = '{merchant}'",
+        ("changed: api_key {merchant} ",),
+    ),
+    Way(
+        "put in a key that nobody made",
+        "INSERT INTO api_key (merchant_id, key_id, secret_hash, created_at) VALUES ('{merchant}', 'thief',"
+        " sha256('known'), now())",
+        ("inserted: api_key {merchant} thief",),
+    ),
+    Way(
+        "give a key other rights, and change what the sealed act about it says",
+        "UPDATE api_key SET operator = true WHERE merchant_id = '{merchant}';"
+        " UPDATE api_key_act SET operator = true WHERE merchant_id = '{merchant}'",
+        ("changed: api_key_act {merchant} ",),
+    ),
+    Way(
+        "put another view in place of history",
+        "ALTER VIEW history RENAME TO history_of_yesterday; CREATE VIEW history AS SELECT * FROM history_of_yesterday"
+        " WHERE actor IS NOT NULL",
+        ("definition: view history",),
+    ),
+    Way(
+        "put another query into the view of answers",
+        "CREATE OR REPLACE VIEW answered_instruction AS SELECT i.merchant_id, i.idempotency_key, i.instruction_id,"
+        " i.operation, i.path, i.fingerprint, i.fingerprint_version, i.request, i.payment_id, i.subject_id, i.at,"
+        " r.status, i.request AS body, r.api_version FROM instruction i LEFT JOIN response r ON"
+        " r.merchant_id = i.merchant_id AND r.idempotency_key = i.idempotency_key",
+        ("definition: view answered_instruction",),
+    ),
+    Way(
+        "put a table in place of a view",
+        "ALTER VIEW history RENAME TO history_of_yesterday; CREATE TABLE history AS SELECT * FROM history_of_yesterday",
+        ("definition: view history",),
+    ),
+    Way(
+        "hide rows of a table from whoever reads it",
+        "ALTER TABLE rejection ENABLE ROW LEVEL SECURITY",
+        ("definition: table rejection",),
+    ),
 )
 
 
@@ -199,27 +247,6 @@ NOT_PROMISED: Final = (
     "edit a row before it is sealed",
     "write rows that fit each other, with the time of now, and let them be sealed",
     "take the signing key and everything that is outside, and write all of it anew",
-)
-
-
-#: What was tried, and is not named yet: (what, where). Each has a test that it is so.
-NOT_SEEN: Final = (
-    Way(
-        "change whose charge a provider's reference names, in provider_reference alone",
-        "INSERT INTO provider_reference SELECT a.provider, a.account, 'ch_forged', a.merchant_id, a.payment_id"
-        " FROM attempt a WHERE a.payment_id = '{captured}'",
-        (),
-    ),
-    Way(
-        "give a key other rights, and leave it so",
-        "UPDATE api_key SET operator = true, scopes = NULL WHERE merchant_id = '{merchant}'",
-        (),
-    ),
-    Way(
-        "put another view in place of history",
-        "ALTER VIEW history RENAME TO history_of_yesterday",
-        (),
-    ),
 )
 
 
@@ -244,19 +271,6 @@ async def test_a_rewritten_record_is_named(
     names = msgspec.structs.asdict(sample)
     missing = [each.format(**names) for each in way.finds if not any(f.startswith(each.format(**names)) for f in found)]
     assert missing == [], found
-
-
-@pytest.mark.parametrize("way", NOT_SEEN, ids=lambda way: way.name)
-async def test_what_is_not_seen_yet_is_said(way: Way, owner: asyncpg.Connection, sample: Sample) -> None:
-    """Whoever mends one moves it to the ways above, and the page follows."""
-    transaction = owner.transaction()
-    await transaction.start()
-    try:
-        await _break(owner, sample, way)
-        found = named(await compare(owner, window_ms=0))
-    finally:
-        await transaction.rollback()
-    assert found == []
 
 
 #: What the outsider's statements call what they rewrite.
@@ -291,6 +305,8 @@ def _leaves_with(table: str, key: str, leads: dict[str, str]) -> tuple[str, ...]
         step = f"{merchant} {subject}/{version}"
         # A step that belongs to no change is named itself, and its postings with it.
         return f"transfer {step}/{leg}", f"change {leads.get(step)}", f"transition {step}"
+    if table in ("operator_act", "provider_reference"):
+        return (f"{table} {key}",)
     if table == "outbox":
         return (f"change {parts[0]} {parts[1]}/{parts[2]}",)
     return (f"{table} {' '.join(parts)}",)
@@ -327,6 +343,7 @@ async def test_what_nobody_touched_holds(owner: asyncpg.Connection, anchors: lis
     assert (inside.unsealed, inside.late, inside.outside) == (0, [], None)
     assert inside.leaves == inside.examined > 100
     assert outside.promised_until is not None
+    assert await owner.fetchval("SELECT count(*) FROM provider_reference") > 0, "honest ones are no finding"
 
 
 async def test_an_edit_before_sealing_is_seen_by_nobody(new_database: NewDatabase) -> None:
@@ -356,7 +373,6 @@ def table() -> str:
         for way in WAYS
     ]
     rows += [_outsider_row(way) for way in OUTSIDER_WAYS]
-    rows += [f"| {way.name} | nothing | *not seen, mended next* |" for way in NOT_SEEN]
     rows += [f"| {name} | nothing | *not promised* |" for name in NOT_PROMISED]
     return "\n".join(["| as the owner of the database | seen by | named |", "|---|---|---|", *rows])
 
@@ -366,8 +382,7 @@ def _outsider_row(way: OutsiderWay) -> str:
         return f"| {way.name} (an outsider's) | nothing | *not promised* |"
     seen = "`audit verify --heads`" if way.outside else "`audit verify`"
     said = ", ".join(dict.fromkeys(_shown(f"{found} ") for found in way.finds))
-    unseen = "".join(f"; `{table}`: *not seen, mended next*" for table in way.unseen)
-    return f"| {way.name} (an outsider's) | {seen} | {said}{unseen} |"
+    return f"| {way.name} (an outsider's) | {seen} | {said} |"
 
 
 def _shown(found: str) -> str:
@@ -377,6 +392,20 @@ def _shown(found: str) -> str:
     return said if thing in ("head", "checkpoint") and what != "rolled_back" else f"{said}: {thing}"
 
 
-async def test_the_page_has_every_way() -> None:
+def tables() -> str:
+    """What becomes of each table of the schema, as the page for operators has it."""
+    rows = [f"| {', '.join(f'`{name}`' for name in sorted(sealed_tables.COLUMNS))} | sealed, as leaves |"]
+    for told, word in ((sealed_tables.FOLDED, ""), (sealed_tables.NOT_PROMISED, "not promised: ")):
+        by_reason: dict[str, list[str]] = {}
+        for name, reason in told.items():
+            by_reason.setdefault(reason, []).append(name)
+        rows += [
+            f"| {', '.join(f'`{name}`' for name in names)} | {word}{reason} |" for reason, names in by_reason.items()
+        ]
+    return "\n".join(["| table | what is proved of it |", "|---|---|", *rows])
+
+
+async def test_the_page_has_every_way_and_every_table() -> None:
     page = (Path(__file__).parents[3] / "docs/operate/audit.md").read_text()
     assert table() in page
+    assert tables() in page

@@ -13,7 +13,7 @@ from tallystick.domain.late_money import unclaimed
 from tallystick.domain.operator_act import ActKeyReused, ActName, AskedAct, OperatorAct
 from tallystick.flows.compliance import four_eyes
 from tallystick.flows.compliance.four_eyes import PERSON, Approvable, Approval, ApprovalRequest
-from tallystick.flows.operations import disputed_money, late_money, operators
+from tallystick.flows.operations import disputed_money, late_money, operators, restores
 from tallystick.flows.operations.acts import once, recorded
 from tallystick.flows.reconciliation import by_hand
 from tallystick.flows.recovery import in_doubt
@@ -142,6 +142,7 @@ async def _state(runtime: Runtime, asked: AskedAct) -> None:
 
 APPROVABLE: Final[Mapping[str, Approvable]] = {
     **operators.APPROVABLE,
+    **restores.APPROVABLE,
     "late_money.accept": Approvable(
         act="late_money.accept", look=_late_money, perform=_as_asked("late_money.accept", _accept)
     ),

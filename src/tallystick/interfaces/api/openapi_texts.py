@@ -76,6 +76,7 @@ _TAGS: Final[Mapping[str, str]] = {
     "Settlement files": "What providers and banks report, and what it comes to.",
     "Reconciliation": "How the record and providers' files compare, and what somebody has to look at.",
     "Acts": "What operators did, and why.",
+    "Audit": "Proof that nobody rewrote the record: how far it is sealed, signed heads, and proofs.",
     "Deployments": "Releases and changes of the configuration, which trends show.",
     "Provider pauses": "Accounts of providers that an operator paused.",
     PROBES: "For supervisors and load balancers.",

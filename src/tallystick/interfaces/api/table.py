@@ -8,6 +8,7 @@ from tallystick.interfaces.api.endpoint import Endpoint
 from tallystick.interfaces.api.routes import (
     acts,
     alerts,
+    audit,
     capabilities,
     contract_drift,
     dead_letters,
@@ -50,6 +51,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *reconciliation.ENDPOINTS,
     *acts.ENDPOINTS,
     *deployments.ENDPOINTS,
+    *audit.ENDPOINTS,
     *provider_pauses.ENDPOINTS,
     *messages.ENDPOINTS,
     *webhook_endpoints.ENDPOINTS,

@@ -19,7 +19,9 @@ import asyncpg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Struct
 
+from tallystick.domain.errors import TallystickError
 from tallystick.kit import atomic_file
+from tallystick.oversight.audit.declarations import RestoreText, keys_before, restores_of
 from tallystick.oversight.audit.heads import (
     BadDocument,
     CheckpointText,
@@ -29,7 +31,8 @@ from tallystick.oversight.audit.heads import (
     read_head,
     signed_by,
 )
-from tallystick.record.postgres.audit_rows import AuditRows, Checkpoint, Head
+from tallystick.record.postgres.audit_heads import Checkpoint, Head
+from tallystick.record.postgres.audit_rows import AuditRows
 
 #: Digits of a number in a file's name, so that names sort as numbers do.
 _DIGITS: Final = 12
@@ -105,52 +108,100 @@ def last_outside(directory: Path) -> int:
     return max((int(file.stem.removeprefix("heads-")) for file in files if _NAME.fullmatch(file.name)), default=0)
 
 
-class HeadWriter:
-    """Copies heads to a directory."""
+def anchor_name(number: int) -> str:
+    """What the file of a checkpoint is called."""
+    return f"heads-{number:0{_DIGITS}}.json"
 
-    def __init__(self, pool: asyncpg.Pool, directory: Path) -> None:
+
+def anchor_text(checkpoint: Checkpoint, heads: Sequence[Head]) -> str:
+    """The file of a checkpoint, with the heads that are new in it."""
+    return json.dumps(
+        {
+            "document": checkpoint.document,
+            "signature": base64.b64encode(checkpoint.signature).decode(),
+            "heads": [
+                {
+                    "document": head.document,
+                    "signature": base64.b64encode(head.signature).decode(),
+                    "leaves": base64.b64encode(head.leaves).decode(),
+                }
+                for head in heads
+            ],
+        }
+    )
+
+
+class Behind(TallystickError):
+    """What is outside is not in the record: it was restored, and nobody declared it."""
+
+
+async def next_anchor(rows: AuditRows, outside: int, restores: Sequence[RestoreText]) -> tuple[int, str] | None:
+    """The number and the text of the file that follows the checkpoint ``outside``; None where there is nothing new.
+    Raises Behind, BadDocument, and what the database raises."""
+    newest = await rows.last_checkpoint()
+    if newest is None or newest.number == outside:
+        return None
+    number = _kept(outside, restores)
+    before: dict[int, int] = {}
+    if number:
+        found = await rows.checkpoint(number)
+        if found is None:
+            raise Behind(
+                f"checkpoint {number} is outside, and not in the record: if it was restored, declare that with"
+                " `tallystick audit restored`; nothing is copied meanwhile"
+            )
+        before = {group.group: group.sequence for group in read_checkpoint(found.document).groups}
+    if newest.number == number:
+        return None
+    checkpoint = await _within_reach(rows, before, max(number, outside), newest)
+    heads = [
+        head
+        for group in read_checkpoint(checkpoint.document).groups
+        for head in await rows.heads_between(group.group, before.get(group.group, 0), group.sequence)
+    ]
+    return checkpoint.number, anchor_text(checkpoint, heads)
+
+
+def _kept(outside: int, restores: Sequence[RestoreText]) -> int:
+    """The checkpoint from which the record goes on after the one that is outside: another one after a restore."""
+    for each in reversed(restores):
+        if each.restored_from < outside <= each.last:
+            return each.restored_from
+    return outside
+
+
+class HeadWriter:
+    """Copies heads to a directory. ``key``: the public one of the key that signs."""
+
+    def __init__(self, pool: asyncpg.Pool, directory: Path, key: Ed25519PublicKey) -> None:
         self._pool = pool
         self._directory = directory
+        self._key = key
 
     async def round(self) -> int:
-        """Copy what is new: 1 where there was something. Raises OSError, BadDocument, and what the database raises."""
-        after = await asyncio.to_thread(self._last)
+        """Copy what is new: 1 where there was something. Raises OSError, Behind, BadDocument, and what the database
+        raises."""
+        outside = await asyncio.to_thread(self._last)
         async with self._pool.acquire() as proxy:
             rows = AuditRows(cast(asyncpg.Connection, proxy))
-            newest = await rows.last_checkpoint()
-            if newest is None or (after is not None and newest.number <= after.checkpoint.number):
-                return 0
-            before = {} if after is None else {group.group: group.sequence for group in after.checkpoint.groups}
-            checkpoint = await _within_reach(rows, before, 0 if after is None else after.checkpoint.number, newest)
-            heads = [
-                head
-                for group in read_checkpoint(checkpoint.document).groups
-                for head in await rows.heads_between(group.group, before.get(group.group, 0), group.sequence)
-            ]
-        await asyncio.to_thread(self._write, checkpoint, heads)
+            found = await next_anchor(rows, outside, await believed_restores(rows, self._key))
+        if found is None:
+            return 0
+        await asyncio.to_thread(self._write, *found)
         return 1
 
-    def _last(self) -> Anchor | None:
+    def _last(self) -> int:
         self._directory.mkdir(parents=True, exist_ok=True)
-        files = sorted(self._directory.glob("heads-*.json"))
-        return _read(files[-1]) if files else None
+        return last_outside(self._directory)
 
-    def _write(self, checkpoint: Checkpoint, heads: Sequence[Head]) -> None:
-        text = json.dumps(
-            {
-                "document": checkpoint.document,
-                "signature": base64.b64encode(checkpoint.signature).decode(),
-                "heads": [
-                    {
-                        "document": head.document,
-                        "signature": base64.b64encode(head.signature).decode(),
-                        "leaves": base64.b64encode(head.leaves).decode(),
-                    }
-                    for head in heads
-                ],
-            }
-        )
-        atomic_file.create_if_absent(self._directory / f"heads-{checkpoint.number:0{_DIGITS}}.json", text)
+    def _write(self, number: int, text: str) -> None:
+        atomic_file.create_if_absent(self._directory / anchor_name(number), text)
+
+
+async def believed_restores(rows: AuditRows, key: Ed25519PublicKey) -> list[RestoreText]:
+    """Declared restores that the key signed, or one that handed on to it. Raises what the database raises."""
+    found, _ = restores_of(await rows.restores(), keys_before(key, await rows.rotations()))
+    return found
 
 
 async def _within_reach(rows: AuditRows, before: Mapping[int, int], number: int, newest: Checkpoint) -> Checkpoint:

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from tallystick.kit.clock import Clock
 from tallystick.oversight.audit.anchors import last_outside
+from tallystick.oversight.audit.head_sender import place_names
 from tallystick.record.postgres.audit_rows import AuditRows
 from tallystick.settings.load import Settings
 
@@ -22,7 +23,7 @@ _LOOKED_AT: Final = timedelta(minutes=2)
 
 class SealingLag(Struct, frozen=True, kw_only=True):
     """In ms. ``sealing_ms``: the age of the oldest change that is not sealed. ``copying_ms``: since when a checkpoint
-    is not outside; None without a directory, -1 where it cannot be read."""
+    is not outside, at the place that is furthest behind; None without one, -1 where a directory cannot be read."""
 
     sealing_ms: int
     copying_ms: int | None
@@ -40,18 +41,21 @@ async def read_lag(pool: asyncpg.Pool, clock: Clock, settings: Settings) -> Seal
             return None
         begin = newest.sealed_at - _LOOKED_AT
         oldest = await rows.oldest_unsealed(begin, newest.sealed_at + _LOOKED_AT)
-        copying_ms = await _copying_ms(rows, settings.audit_heads_directory, now)
+        copying_ms = await _copying_ms(rows, settings, now)
     return SealingLag(sealing_ms=0 if oldest is None else _ms(now - oldest), copying_ms=copying_ms)
 
 
-async def _copying_ms(rows: AuditRows, directory: str | None, now: datetime) -> int | None:
-    if directory is None:
+async def _copying_ms(rows: AuditRows, settings: Settings, now: datetime) -> int | None:
+    reached = [await rows.anchored(name) for name in place_names(settings)]
+    if settings.audit_heads_directory is not None:
+        directory = Path(settings.audit_heads_directory).expanduser()
+        try:
+            reached.append(await asyncio.to_thread(last_outside, directory))
+        except OSError:
+            return -1
+    if not reached:
         return None
-    try:
-        number = await asyncio.to_thread(last_outside, Path(directory).expanduser())
-    except OSError:
-        return -1
-    waiting = await rows.checkpoint_after(number)
+    waiting = await rows.checkpoint_after(min(reached))
     return 0 if waiting is None else _ms(now - waiting)
 
 

@@ -24,6 +24,7 @@ from msgspec import Raw, Struct
 
 from tallystick.oversight.audit.heads import LeafPart
 from tallystick.oversight.audit.merkle import leaf_hash
+from tallystick.oversight.audit.sealed_tables import COLUMNS, SALTED
 from tallystick.record.postgres.audit_rows import ATTACHED, Thing
 
 #: Of new leaves.
@@ -35,153 +36,15 @@ SALT_BYTES: Final = 16
 #: the leaf's own hash.
 TAG_DIGITS: Final = 16
 
-#: Encoding 2: table -> the columns that enter a leaf. They are never changed: a change is the next encoding.
-COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
-    table: tuple(sorted(columns.split()))
-    for table, columns in {
-        "transition": (
-            "merchant_id subject_id version change_id subject payment_id from_state to_state event cause actor"
-            " provider_reference at occurred_at change evidence stream_id lead_version key_kind"
-        ),
-        "transfer": "merchant_id payment_id subject_id version leg kind debit credit amount currency at stream_id",
-        "outbox": (
-            "merchant_id payment_id version subject_id message_id type body at stream_id answer_key api_version"
-            " key_kind traceparent"
-        ),
-        "instruction": (
-            "merchant_id idempotency_key instruction_id operation path fingerprint fingerprint_version request"
-            " payment_id subject_id at traceparent"
-        ),
-        "response": "merchant_id idempotency_key status body at api_version",
-        "rejection": (
-            "merchant_id payment_id rejection_id subject_id subject state version event cause actor origin reason alert"
-            " idempotency_key at evidence stream_id key_kind category"
-        ),
-        "message_try": (
-            "merchant_id endpoint_id message_id try_id number resends started_at duration_ms result status detail actor"
-        ),
-        "webhook_endpoint_act": "merchant_id endpoint_id act_id act detail actor at",
-        "delivery": (
-            "provider account provider_event_id delivery_id received_at validated_at recorded_at result digest"
-        ),
-        "processing": (
-            "provider account provider_event_id try_id number started_at ended_at result detail change_id actor"
-        ),
-        "operator_act": (
-            "operator idempotency_key act_id act target merchant_id payment_id arguments fingerprint reason key_kind"
-            " change_id result at"
-        ),
-        "deployment": (
-            "deployment_id kind at process_version version role host fingerprint changed digests actor act_id"
-        ),
-        "sealing_key_act": "number act key_id fingerprint actor reason at",
-        "operator_version": "operator_id version state roles merchants raw_evidence actor request_id at",
-        "operator_bootstrap": "place operator_id actor at",
-        "approval_request": (
-            "request_id act target merchant_id arguments shown shown_hash authors needed reason requested_by"
-            " requested_at expires_at"
-        ),
-        "approval_decision": "request_id decided_by approves shown_hash reason at",
-        "approval_outcome": "request_id outcome detail at",
-        "fee_schedule": "provider account version valid_from rounding rates actor created_at",
-        "settlement_evidence_set": "file_id batch currency provider account rows net root created_at",
-        "audit_sweep": "sweep_id at examined late",
-    }.items()
-}
-
-#: Columns of these tables that are in no leaf, with the reason.
-LEFT_OUT: Final[Mapping[str, str]] = {
-    "outbox.dispatched_at": "the dispatcher changes it",
-    "outbox.lease_until": "the dispatcher changes it",
-    "delivery.sealed": "its digest is in the leaf; the bytes are bound to their row by their own encryption",
-}
-
-#: What enters as a salted hash: a column, or a member of a column that is a JSON object. Of instructions the
-#: fingerprint is one too: it is a hash over the request, without a salt; so are hashes of what an approver was shown.
-SALTED: Final = frozenset(
-    {
-        "transition.change.description",
-        "transition.change.metadata",
-        "transition.evidence",
-        "rejection.evidence",
-        "instruction.request",
-        "instruction.fingerprint",
-        "response.body",
-        "outbox.body",
-        "delivery.digest",
-        "operator_act.arguments",
-        "operator_act.fingerprint",
-        "approval_request.arguments",
-        "approval_request.shown",
-        "approval_request.shown_hash",
-        "approval_decision.shown_hash",
-    }
-)
-
-#: Tables that are not sealed, with the reason. Every other table of the schema has a leaf.
-NOT_SEALED: Final[Mapping[str, str]] = {
-    "payment": "folded from history",
-    "refund": "folded from history",
-    "attempt": "folded from history, and recovery's schedule",
-    "dispute": "folded from history",
-    "settled_batch": "folded from history",
-    "settlement": "folded from history",
-    "bank_statement": "folded from history",
-    "reconciliation": "folded from history",
-    "reconciliation_told": "made from evidence: of which sets merchants were told",
-    "bank_statement_name": "made from files: which statement of a name came first",
-    "bank_comparison": "its digest is in the history of its statement",
-    "bank_arrival": "made from evidence: which payout an entry is",
-    "rejected_case": "folded from history",
-    "alert": "folded from history",
-    "balance": "the sum of the postings",
-    "provider_reference": "made from history: which charge a reference names",
-    "deadline": "a schedule",
-    "inbox": "made from arrivals, tries and history; its schedule changes",
-    "message_delivery": "a schedule, made from messages and tries",
-    "message_lane": "a schedule",
-    "alert_sending": "a schedule",
-    "watch": "a lease",
-    "merchant": "changes in place",
-    "api_key": "changes in place",
-    "webhook_endpoint": "changes in place; the acts about it are sealed",
-    "webhook_secret": "secrets, deleted when they end",
-    "provider_pause": "changes in place",
-    "operator_pause": "changes in place; the acts about it are sealed",
-    "provider_circuit": "what processes say of themselves",
-    "process_clock": "what processes say of themselves",
-    "provider_comparison": "whose turn it is",
-    "settlement_report": "a schedule; its state changes in place",
-    "webhook_refusal": "counts",
-    "contract_drift": "counts",
-    "version_use": "counts",
-    "event_result": "counts",
-    "instruction_replay": "counts",
-    "rate_count": "counts",
-    "completeness_count": "counts",
-    "operator_credential": "secrets of people",
-    "operator_session": "sessions",
-    "sign_in_try": "tries to sign in, deleted later",
-    "latency_count": "counts",
-    "number_sample": "counts",
-    "saved_filter": "filters that people keep",
-    "work_owner": "changes in place; the acts about it are sealed",
-    "settlement_file": "its state changes in place; the acts about it are sealed",
-    "settlement_digest": "made from files: which of them has these bytes",
-    "settlement_batch": "made from rows, and changes in place",
-    "settlement_row": "may be withdrawn; what was posted of it is in its evidence",
-    "settlement_bad_row": "may be withdrawn",
-    "settlement_evidence": "the digest of all of a batch is in its set, which is sealed",
-    "settlement_evidence_sum": "the sums of the evidence",
-    "audit_record": "named in every head",
-    "audit_head": "signed itself",
-    "audit_checkpoint": "signed itself",
-    "audit_leaf": "made from the lists of leaves, and compared with them",
-}
-
 _SALTED_COLUMNS: Final = frozenset(name for name in SALTED if name.count(".") == 1)
 _SALTED_MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
     "transition.change": tuple(name.split(".")[2] for name in sorted(SALTED) if name.startswith("transition.change."))
+}
+
+
+#: The members that alone are hashed -> how they are written.
+_QUOTED: Final[Mapping[tuple[str, ...], tuple[bytes, ...]]] = {
+    members: tuple(b'"%s"' % member.encode() for member in members) for members in _SALTED_MEMBERS.values()
 }
 
 
@@ -299,15 +162,20 @@ def _row(table: str, document: str, salt: bytes) -> bytes:
     return _TEXT.encode(row)
 
 
-def _with_members_hashed(salt: bytes, name: str, value: bytes, members: Sequence[str]) -> bytes:
+def _is_plain(given: Mapping[str, Raw], value: bytes) -> bool:
+    """Whether the object is written without blanks, and so has no member twice: that is quickly seen."""
+    return b"{%s}" % b",".join(b"%s:%s" % (_quoted(name), bytes(content)) for name, content in given.items()) == value
+
+
+def _with_members_hashed(salt: bytes, name: str, value: bytes, members: tuple[str, ...]) -> bytes:
     """The object with some of its members as hashes; an object that has none of them stays as it is written. One
     that has a member twice is hashed whole: readers differ about what it says."""
-    if b"\\" not in value and not any(b'"%s"' % member.encode() in value for member in members):
+    if b"\\" not in value and not any(quoted in value for quoted in _QUOTED[members]):
         return value
     given = _ROW.decode(value)
     if not any(member in given for member in members):
         return value
-    if len(json.loads(value, object_pairs_hook=list)) != len(given):
+    if not _is_plain(given, value) and len(json.loads(value, object_pairs_hook=list)) != len(given):
         return _hashed(salt, name, value)
     return b"{%s}" % b",".join(
         b"%s:%s"

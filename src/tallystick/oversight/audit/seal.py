@@ -20,26 +20,14 @@ from msgspec import Struct
 from tallystick.kit.clock import Clock, monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import get_logger
-from tallystick.oversight.audit.heads import (
-    NO_HEAD,
-    CheckpointText,
-    GroupHead,
-    HeadText,
-    LeafName,
-    SigningKey,
-    digest,
-    group_of,
-    moment,
-    pack_leaves,
-    read_checkpoint,
-    read_head,
-    signed_by,
-)
-from tallystick.oversight.audit.leaves import new_salt, sealed_leaf
-from tallystick.oversight.audit.merkle import Peaks
-from tallystick.record.postgres.audit_rows import END, KINDS, AuditRows, Checkpoint, Head, Record, Thing
+from tallystick.oversight.audit.heads import SigningKey, moment
+from tallystick.oversight.audit.tree_writer import BrokenHead, LostSeal, TreeWriter
+from tallystick.record.postgres.audit_rows import END, KINDS, AuditRows, Thing
 from tallystick.record.postgres.number_reads import Watch
+from tallystick.settings.audit import sealing_window_ms
 from tallystick.settings.load import Settings
+
+__all__ = ["BrokenHead", "LostSeal", "Sealer"]
 
 log = get_logger("tallystick.oversight.audit.seal")
 
@@ -66,14 +54,6 @@ SWEEP_STEP_MS: Final = 1_000
 PROGRESS_EVERY_MS: Final = 10_000
 
 
-class LostSeal(Exception):
-    """Another process sealed meanwhile; nothing was written."""
-
-
-class BrokenHead(Exception):
-    """The newest head is not what this key signed: nothing is added to such a tree."""
-
-
 class Sweep(Struct, kw_only=True):
     """A look at everything that is under way. ``first``: it seals what was there before sealing began."""
 
@@ -93,9 +73,9 @@ class Sealer:
         self._pool = pool
         self._clock = clock
         self._settings = settings
-        self._key = key
+        self._writer = TreeWriter(clock, settings.audit_merchant_groups, key)
         self._watch = Watch(pool, clock, NAME, new_id("lse"))
-        self._window = timedelta(milliseconds=settings.audit_window_ms)
+        self._window = timedelta(milliseconds=sealing_window_ms(settings))
         self._last_round: datetime | None = None
         self._behind_since: datetime | None = None
         self._whole_window_ms = 0
@@ -142,110 +122,13 @@ class Sealer:
         async with self._pool.acquire() as proxy, proxy.transaction():
             rows = AuditRows(cast(asyncpg.Connection, proxy))
             await rows.in_utc()
-            record = await self._record(rows)
             changes = await rows.unsealed("change", since, AT_ONCE)
             # Whether an answer stands in the leaf of a change is asked of each: of no more than these changes may have.
             until = END if len(changes) < AT_ONCE else changes[-1].at
             rest = [await rows.unsealed(kind, since, AT_ONCE, until) for kind in KINDS if kind != "change"]
-            await self._seal(rows, record, [thing for things in (changes, *rest) for thing in things])
+            await self._writer.seal(rows, [thing for things in (changes, *rest) for thing in things])
         full = [things[-1].at for things in (changes, *rest) if len(things) >= AT_ONCE]
         return len(changes) + sum(map(len, rest)), min(full, default=None)
-
-    async def _record(self, rows: AuditRows) -> Record:
-        record = await rows.record()
-        if record is None:
-            groups = self._settings.audit_merchant_groups
-            record = await rows.begin_record(new_id("rec"), groups, self._clock.now())
-        return record
-
-    async def _seal(self, rows: AuditRows, record: Record, things: Sequence[Thing]) -> None:
-        """Make the trees longer by these things, in this order. Raises LostSeal, BrokenHead and what the database
-        raises; in all of these cases the transaction has to be rolled back."""
-        if not things:
-            return
-        by_group: dict[int, list[Thing]] = {}
-        for thing in things:
-            group = group_of(thing.kind, thing.merchant_id, record.merchant_groups)
-            by_group.setdefault(group, []).append(thing)
-        now = self._clock.now()
-        heads = [await self._add(rows, record, group, by_group[group], now) for group in sorted(by_group)]
-        await self._add_checkpoint(rows, record, heads, now)
-
-    async def _add(
-        self, rows: AuditRows, record: Record, group: int, things: Sequence[Thing], now: datetime
-    ) -> GroupHead:
-        last = await rows.last_head(group)
-        peaks, previous, sequence = self._after(last)
-        first = peaks.size
-        salts = [new_salt() for _ in things]
-        names = []
-        for thing, salt in zip(things, salts, strict=True):
-            hashed, parts = sealed_leaf(thing, salt)
-            peaks.append(hashed)
-            names.append(LeafName(thing.kind, thing.merchant_id, thing.leaf_key, hashed.hex(), parts))
-        packed = pack_leaves(names)
-        text = HeadText(
-            record=record.record_id,
-            group=group,
-            sequence=sequence + 1,
-            size=peaks.size,
-            root=peaks.root(),
-            previous=previous,
-            leaves=digest(packed),
-            sealed_at=moment(now),
-            key=self._key.key_id,
-        ).text()
-        head = Head(
-            leaf_group=group,
-            sequence=sequence + 1,
-            size=peaks.size,
-            peaks=peaks.to_bytes(),
-            leaves=packed,
-            document=text,
-            signature=self._key.sign(text),
-            sealed_at=now,
-        )
-        if not await rows.add_head(head):
-            raise LostSeal
-        await rows.add_leaves(group, things, range(first, peaks.size), salts)
-        return GroupHead(group=group, sequence=head.sequence, size=head.size, head=digest(text))
-
-    def _after(self, last: Head | None) -> tuple[Peaks, str, int]:
-        """The tree that ends in this head, what the next head calls it, and its sequence. Raises BrokenHead."""
-        if last is None:
-            return Peaks(), NO_HEAD, 0
-        said = read_head(last.document)
-        peaks = Peaks.from_bytes(last.size, last.peaks)
-        whole = (said.size, said.sequence, said.group) == (last.size, last.sequence, last.leaf_group)
-        if not (whole and said.root == peaks.root() and self._signed(said.key, last.document, last.signature)):
-            raise BrokenHead(f"head {last.sequence} of group {last.leaf_group} is not what was signed")
-        return peaks, digest(last.document), last.sequence
-
-    def _signed(self, key: str, text: str, signature: bytes) -> bool:
-        return signed_by({self._key.key_id: self._key.public}, key, text, signature)
-
-    async def _add_checkpoint(self, rows: AuditRows, record: Record, heads: Sequence[GroupHead], now: datetime) -> None:
-        last = await rows.last_checkpoint()
-        groups: dict[int, GroupHead] = {}
-        if last is not None:
-            said = read_checkpoint(last.document)
-            if not self._signed(said.key, last.document, last.signature):
-                raise BrokenHead(f"checkpoint {last.number} is not what was signed")
-            groups = {each.group: each for each in said.groups}
-        groups |= {each.group: each for each in heads}
-        text = CheckpointText(
-            record=record.record_id,
-            number=1 if last is None else last.number + 1,
-            previous=NO_HEAD if last is None else digest(last.document),
-            groups=tuple(groups[group] for group in sorted(groups)),
-            sealed_at=moment(now),
-            key=self._key.key_id,
-        )
-        signed = Checkpoint(
-            number=text.number, document=text.text(), signature=self._key.sign(text.text()), sealed_at=now
-        )
-        if not await rows.add_checkpoint(signed):
-            raise LostSeal
 
     async def _go_on_sweeping(self) -> int:
         """Take a sweep further, or begin one that is due. 1 while it is not at its end."""
@@ -292,7 +175,7 @@ class Sealer:
 
     async def _seal_swept(self, rows: AuditRows, things: Sequence[Thing]) -> None:
         unsealed = [thing for thing in things if thing.place is None]
-        await self._seal(rows, await self._record(rows), unsealed)
+        await self._writer.seal(rows, unsealed)
         sweep = self._sweep
         if sweep is None:
             return

@@ -231,6 +231,7 @@ ACTS: Final[Mapping[str, str]] = {
     "work.take": "waiting work taken",
     "work.hand_on": "waiting work handed on",
     "work.give_back": "waiting work given back",
+    "audit.restored": "a restore of the record declared",
     "fee_schedule.set": "fee schedule set",
     "settlement_file.withdraw": "settlement file withdrawn",
     "settlement_row.match": "settlement row matched by hand",

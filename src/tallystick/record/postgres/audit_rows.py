@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -9,10 +10,7 @@ from typing import Final
 import asyncpg
 from msgspec import Struct
 
-from tallystick.record.postgres import sql
-from tallystick.record.postgres.structs import structs_of
-
-STATEMENTS: Final = sql.load("audit.sql")
+from tallystick.record.postgres.audit_heads import STATEMENTS, HeadRows
 
 #: Below every id and name: where the order of a key begins.
 _BEGIN: Final = ""
@@ -32,6 +30,9 @@ _BEGINS: Final[Mapping[str, tuple[str, ...]]] = {
     "sealing_key_act": ("0",),
     "operator_version": (_BEGIN, "0"),
     "operator_bootstrap": ("0",),
+    "api_key_act": (_BEGIN, _BEGIN, "0"),
+    "restore": ("0",),
+    "key_rotation": ("0",),
     "approval_request": (_BEGIN,),
     "approval_decision": (_BEGIN, _BEGIN),
     "approval_outcome": (_BEGIN,),
@@ -49,12 +50,27 @@ ATTACHED: Final = frozenset({"instruction", "response"})
 #: Later than every time in the record.
 END: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
-#: Heads in one read: each has the list of its leaves.
-_HEADS_AT_ONCE: Final = 20
-
 
 #: Steps of one subject in one read.
 _STEPS_AT_ONCE: Final = 100
+
+
+_KEY_CONDITION: Final = re.compile(r"WHERE (?=\(?[\w., ]+\)? > \(?\$1)")
+_TIME_COLUMN: Final = re.compile(r"WHERE (\S+) >= \$1")
+
+
+def _from_a_time_on(kind: str) -> str:
+    """The statement that reads a page of a kind, of what is not older than its last parameter."""
+    [column] = _TIME_COLUMN.findall(STATEMENTS[f"unsealed_{kind}"])
+    statement, found = _KEY_CONDITION.subn(
+        f"WHERE {column} >= ${len(_BEGINS[kind]) + 2} AND ", STATEMENTS[f"all_{kind}"]
+    )
+    assert found == 1, f"all_{kind} has one condition on its key"
+    return statement
+
+
+#: Kind -> a page of it, of what is not older than a time.
+_LATER: Final[Mapping[str, str]] = {kind: _from_a_time_on(kind) for kind in KINDS}
 
 
 class Place(Struct, frozen=True):
@@ -76,56 +92,8 @@ class Thing(Struct, kw_only=True):
     place: Place | None = None
 
 
-class Head(Struct, frozen=True, kw_only=True):
-    """A signed head of a group's tree, as stored. ``leaves``: the compressed list of what it adds."""
-
-    leaf_group: int
-    sequence: int
-    size: int
-    peaks: bytes
-    leaves: bytes
-    document: str
-    signature: bytes
-    sealed_at: datetime
-
-
-class Checkpoint(Struct, frozen=True, kw_only=True):
-    """A signed head of heads, as stored."""
-
-    number: int
-    document: str
-    signature: bytes
-    sealed_at: datetime
-
-
-class Record(Struct, frozen=True, kw_only=True):
-    """The trees of this record."""
-
-    record_id: str
-    merchant_groups: int
-
-
-class AuditRows:
+class AuditRows(HeadRows):
     """Reads and writes over one connection. They raise what asyncpg raises."""
-
-    def __init__(self, connection: asyncpg.Connection) -> None:
-        self._connection = connection
-
-    async def in_utc(self) -> None:
-        """Times in documents are UTC until the transaction ends: a document is the same in every session."""
-        await self._connection.execute("SET LOCAL TimeZone = 'UTC'")
-
-    async def record(self) -> Record | None:
-        """None until sealing begins."""
-        found = structs_of(await self._connection.fetch(STATEMENTS["head_record"]), Record)
-        return found[0] if found else None
-
-    async def begin_record(self, record_id: str, merchant_groups: int, at: datetime) -> Record:
-        """What was fixed, now or before."""
-        await self._connection.execute(STATEMENTS["begin_record"], record_id, merchant_groups, at)
-        found = await self.record()
-        assert found is not None, "it was written, or was there"
-        return found
 
     async def unsealed(self, kind: str, since: datetime, limit: int, until: datetime = END) -> list[Thing]:
         """What is visible since then and not sealed, whole; the oldest first. ``until``: of kinds in ``ATTACHED``."""
@@ -133,22 +101,25 @@ class AuditRows:
         return await self._things(kind, await self._connection.fetch(STATEMENTS[f"unsealed_{kind}"], *bounds))
 
     async def page(
-        self, kind: str, after: tuple[str, ...] | None, limit: int
+        self, kind: str, after: tuple[str, ...] | None, limit: int, since: datetime | None = None
     ) -> tuple[list[Thing], tuple[str, ...] | None]:
-        """Things of a kind in the order of their keys, with where they are sealed, and after what the next page begins;
-        None where there is none."""
+        """Things of a kind in the order of their keys, from that time on, with where they are sealed, and after what
+        the next page begins; None where there is none."""
         begin = _BEGINS[kind] if after is None else after
-        rows = await self._connection.fetch(STATEMENTS[f"all_{kind}"], *begin, limit)
+        if since is None:
+            rows = await self._connection.fetch(STATEMENTS[f"all_{kind}"], *begin, limit)
+        else:
+            rows = await self._connection.fetch(_LATER[kind], *begin, limit, since)
         things = await self._things(kind, rows)
         if len(rows) < limit:
             return things, None
         return things, tuple(rows[-1][f"place_{number}"] for number in range(1, len(begin) + 1))
 
-    async def every(self, kind: str, limit: int) -> AsyncIterator[list[Thing]]:
-        """All things of a kind, by pages."""
+    async def every(self, kind: str, limit: int, since: datetime | None = None) -> AsyncIterator[list[Thing]]:
+        """All things of a kind, or those from that time on, by pages."""
         after: tuple[str, ...] | None = None
         while True:
-            things, after = await self.page(kind, after, limit)
+            things, after = await self.page(kind, after, limit, since)
             yield things
             if after is None:
                 return
@@ -186,97 +157,21 @@ class AuditRows:
             found += [tuple(row) for row in await self._connection.fetch(STATEMENTS[name], limit)]
         return found
 
-    async def last_head(self, group: int) -> Head | None:
-        """The newest head of a group."""
-        found = structs_of(await self._connection.fetch(STATEMENTS["last_head"], group), Head)
-        return found[0] if found else None
-
-    async def heads(self, group: int) -> AsyncIterator[Head]:
-        """A group's heads in their order."""
-        after = 0
-        while found := structs_of(
-            await self._connection.fetch(STATEMENTS["heads"], group, after, _HEADS_AT_ONCE), Head
-        ):
-            for head in found:
-                yield head
-            after = found[-1].sequence
-
-    async def heads_between(self, group: int, after: int, last: int) -> list[Head]:
-        """A group's heads above one sequence, up to another."""
-        return structs_of(await self._connection.fetch(STATEMENTS["heads"], group, after, last - after), Head)
-
-    async def groups(self) -> list[int]:
-        """The groups that have heads."""
-        return [row["leaf_group"] for row in await self._connection.fetch(STATEMENTS["head_groups"])]
-
-    async def add_head(self, head: Head) -> bool:
-        """False where another process added it."""
-        added = await self._connection.fetchval(
-            STATEMENTS["add_head"],
-            head.leaf_group,
-            head.sequence,
-            head.size,
-            head.peaks,
-            head.leaves,
-            head.document,
-            head.signature,
-            head.sealed_at,
-        )
-        return added is not None
-
     async def add_leaves(self, group: int, things: Sequence[Thing], positions: range, salts: Sequence[bytes]) -> None:
-        """Where these things stand."""
-        await self._connection.execute(
-            STATEMENTS["add_leaves"],
-            [thing.merchant_id for thing in things],
-            [thing.kind for thing in things],
-            [thing.leaf_key for thing in things],
-            group,
-            list(positions),
-            list(salts),
+        """Where these things stand. By COPY: its log is shorter than that of an INSERT. Raises
+        asyncpg.UniqueViolationError for one that is sealed already."""
+        await self._connection.copy_records_to_table(
+            "audit_leaf",
+            records=[
+                (thing.merchant_id, thing.kind, thing.leaf_key, group, position, salt)
+                for thing, position, salt in zip(things, positions, salts, strict=True)
+            ],
+            columns=("merchant_id", "kind", "leaf_key", "leaf_group", "position", "salt"),
         )
-
-    async def last_checkpoint(self) -> Checkpoint | None:
-        """The newest head of heads."""
-        found = structs_of(await self._connection.fetch(STATEMENTS["last_checkpoint"]), Checkpoint)
-        return found[0] if found else None
 
     async def oldest_unsealed(self, since: datetime, until: datetime) -> datetime | None:
         """The time of the oldest change from then, and before then, that is not sealed."""
         found: datetime | None = await self._connection.fetchval(STATEMENTS["oldest_unsealed"], since, until)
-        return found
-
-    async def checkpoint_after(self, number: int) -> datetime | None:
-        """When the first checkpoint above that number was made."""
-        found: datetime | None = await self._connection.fetchval(STATEMENTS["checkpoint_after"], number)
-        return found
-
-    async def checkpoints(self, after: int = 0) -> AsyncIterator[Checkpoint]:
-        """Heads of heads in their order, those above that number."""
-        while found := structs_of(await self._connection.fetch(STATEMENTS["checkpoints"], after, 1_000), Checkpoint):
-            for each in found:
-                yield each
-            after = found[-1].number
-
-    async def add_checkpoint(self, each: Checkpoint) -> bool:
-        """False where another process added it."""
-        added = await self._connection.fetchval(
-            STATEMENTS["add_checkpoint"], each.number, each.document, each.signature, each.sealed_at
-        )
-        return added is not None
-
-    async def add_sweep(self, sweep_id: str, at: datetime, examined: int, late: int) -> None:
-        """What a look at everything found."""
-        await self._connection.execute(STATEMENTS["add_sweep"], sweep_id, at, examined, late)
-
-    async def last_sweep(self) -> datetime | None:
-        """When everything was looked at last."""
-        found: datetime | None = await self._connection.fetchval(STATEMENTS["last_sweep"])
-        return found
-
-    async def first_sweep(self) -> datetime | None:
-        """When everything was looked at for the first time."""
-        found: datetime | None = await self._connection.fetchval(STATEMENTS["first_sweep"])
         return found
 
     async def changes_of(self, merchant_id: str, subject_id: str) -> list[Thing]:
@@ -308,4 +203,6 @@ TABLES: Final[Mapping[str, str]] = {
     "change": "transition",
     "endpoint_act": "webhook_endpoint_act",
     "sweep": "audit_sweep",
+    "restore": "audit_restore",
+    "key_rotation": "audit_key_rotation",
 }

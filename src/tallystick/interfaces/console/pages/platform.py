@@ -10,6 +10,8 @@ from tallystick.domain.operator_act import ACT_NAMES
 from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Refused, View
 from tallystick.interfaces.console.tables import Cell, Section
 from tallystick.interfaces.console.words import Words, at, bounded, money
+from tallystick.oversight.audit.heads import group_name
+from tallystick.oversight.audit.reads import how_far
 from tallystick.oversight.console import holders_of
 from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.settings.load import describe_settings, secret_names
@@ -75,6 +77,38 @@ async def settings(request: PageRequest) -> Answer:
     return _tables(request, sections, lead=lead)
 
 
+async def sealing(request: PageRequest) -> Answer:
+    """How far the record is sealed, and what was declared about it."""
+    if request.viewer.merchants is not None:
+        raise Refused(403, "This is about the platform, and you are limited to merchants.")
+    found = await how_far(request.runtime.pool)
+    trees = Section(
+        title="Trees",
+        header=("Tree", "Head", "Leaves"),
+        rows=[
+            (
+                Cell(group_name(each.group)),
+                Cell(str(each.sequence), kind="number"),
+                Cell(f"{each.size:,}", kind="number"),
+            )
+            for each in found.groups
+        ],
+        empty="Nothing is sealed.",
+        says=f"Checkpoint {found.checkpoint}, made at {found.sealed_at}." if found.sealed_at else "",
+    )
+    declared = Section(
+        title="Declared",
+        header=("What", "As it is signed"),
+        rows=[
+            *((Cell("a restore"), Cell(bounded(each, 2_000))) for each in found.restores),
+            *((Cell("another key"), Cell(bounded(each, 2_000))) for each in found.rotations),
+        ],
+        empty="No restore, and no other key.",
+    )
+    lead = "`tallystick audit verify --heads` compares the record with what is kept elsewhere; this page does not."
+    return _tables(request, [trees, declared], lead=lead)
+
+
 async def account(request: PageRequest) -> Answer:
     """Which merchants hold what of one account."""
     if request.viewer.merchants is not None:
@@ -112,5 +146,6 @@ def _tables(request: PageRequest, sections: list[Section], **more: object) -> Vi
 PAGES: Final = (
     Page(name="acts", path=f"{ROOT}/acts", handle=acts, right="read", title="Acts", group="Platform"),
     Page(name="settings", path=f"{ROOT}/settings", handle=settings, right="audit", title="Settings", group="Platform"),
+    Page(name="sealing", path=f"{ROOT}/sealing", handle=sealing, right="audit", title="Sealing", group="Platform"),
     Page(name="account", path=f"{ROOT}/accounts", handle=account, right="read", title="Account"),
 )

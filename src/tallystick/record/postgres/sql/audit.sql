@@ -15,11 +15,6 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT DO NOTHING
 RETURNING sequence;
 
--- add_leaves: what a head seals; one that is sealed already is an error
-INSERT INTO audit_leaf (merchant_id, kind, leaf_key, leaf_group, position, salt)
-SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), $4::smallint, unnest($5::bigint[]),
-       unnest($6::bytea[]);
-
 -- heads: the heads of a group in their order
 SELECT leaf_group, sequence, size, peaks, leaves, document, signature, sealed_at FROM audit_head
 WHERE leaf_group = $1 AND sequence > $2 ORDER BY sequence LIMIT $3;
@@ -36,6 +31,16 @@ WHERE s.at >= $1 AND s.at < $2 AND s.lead_version IS NULL AND l.leaf_key IS NULL
 
 -- checkpoint_after: when the first checkpoint above this number was made
 SELECT sealed_at FROM audit_checkpoint WHERE number > $1 ORDER BY number LIMIT 1;
+
+-- checkpoint_before: the newest head of heads that was made before then
+SELECT number, document, signature, sealed_at FROM audit_checkpoint WHERE sealed_at < $1 ORDER BY number DESC LIMIT 1;
+
+-- anchored: up to which checkpoint heads were sent to a place
+SELECT checkpoint FROM audit_anchor WHERE target = $1;
+
+-- note_anchored: heads were sent to a place up to this checkpoint
+INSERT INTO audit_anchor (target, checkpoint, at) VALUES ($1, $2, $3)
+ON CONFLICT (target) DO UPDATE SET checkpoint = excluded.checkpoint, at = excluded.at;
 
 -- last_checkpoint: the newest head of heads
 SELECT number, document, signature, sealed_at FROM audit_checkpoint ORDER BY number DESC LIMIT 1;
@@ -96,9 +101,9 @@ WHERE s.at >= $1 AND s.at <= $3 AND l.leaf_key IS NULL
       FROM attempt a
       JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.version = 1
       JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.payment_id
+          AND t.version = o.lead_version
       WHERE a.merchant_id = s.merchant_id AND a.payment_id = s.payment_id AND a.idempotency_key = s.idempotency_key
         AND t.lead_version IS NULL AND t.at IS NOT DISTINCT FROM s.at
-        AND (o.lead_version <= t.version OR (o.lead_version IS NULL AND o.at <= t.at))
       LIMIT 1
   ) IS NULL
 ORDER BY s.at LIMIT $2;
@@ -110,9 +115,9 @@ SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at,
            FROM attempt a
            JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.version = 1
            JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.payment_id
+               AND t.version = o.lead_version
            WHERE a.merchant_id = s.merchant_id AND a.payment_id = s.payment_id AND a.idempotency_key = s.idempotency_key
              AND t.lead_version IS NULL AND t.at IS NOT DISTINCT FROM s.at
-             AND (o.lead_version <= t.version OR (o.lead_version IS NULL AND o.at <= t.at))
            LIMIT 1
        ) IS NULL THEN to_json(s)::text END AS document,
        l.leaf_group, l.position, l.salt, s.merchant_id AS place_1, s.idempotency_key AS place_2
@@ -130,11 +135,12 @@ WHERE s.at >= $1 AND s.at <= $3 AND l.leaf_key IS NULL
       FROM instruction i
       JOIN attempt a ON a.merchant_id = i.merchant_id AND a.payment_id = i.payment_id
           AND a.idempotency_key = i.idempotency_key
-      JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.version = 1
+      JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id
+          AND o.event IN ('approved', 'declined', 'give_up')
       JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.payment_id
+          AND t.version = o.lead_version
       WHERE i.merchant_id = s.merchant_id AND i.idempotency_key = s.idempotency_key
         AND t.lead_version IS NULL AND t.at IS NOT DISTINCT FROM s.at
-        AND (o.lead_version <= t.version OR (o.lead_version IS NULL AND o.at <= t.at))
       LIMIT 1
   ) IS NULL
 ORDER BY s.at LIMIT $2;
@@ -146,11 +152,12 @@ SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at,
            FROM instruction i
            JOIN attempt a ON a.merchant_id = i.merchant_id AND a.payment_id = i.payment_id
                AND a.idempotency_key = i.idempotency_key
-           JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.version = 1
+           JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id
+               AND o.event IN ('approved', 'declined', 'give_up')
            JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.payment_id
+               AND t.version = o.lead_version
            WHERE i.merchant_id = s.merchant_id AND i.idempotency_key = s.idempotency_key
              AND t.lead_version IS NULL AND t.at IS NOT DISTINCT FROM s.at
-             AND (o.lead_version <= t.version OR (o.lead_version IS NULL AND o.at <= t.at))
            LIMIT 1
        ) IS NULL THEN to_json(s)::text END AS document,
        l.leaf_group, l.position, l.salt, s.merchant_id AS place_1, s.idempotency_key AS place_2
@@ -584,6 +591,83 @@ LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'settlement_evidence_s
        || '/' || s.currency
 ORDER BY s.file_id, s.batch, s.currency;
 
+-- unsealed_api_key_act: what is visible since $1 and not sealed, $2 at most
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM api_key_act WHERE at >= $1
+)
+SELECT s.merchant_id AS merchant_id, replace(replace(s.key_id, '~', '~0'), '/', '~1') || '/' || s.number::text AS leaf_key,
+       s.at AS at, to_json(s)::text AS document
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'api_key_act'
+    AND l.leaf_key = replace(replace(s.key_id, '~', '~0'), '/', '~1') || '/' || s.number::text
+WHERE l.leaf_key IS NULL
+ORDER BY s.at LIMIT $2;
+
+-- all_api_key_act: in the order of the key, after $1 and so on, with where each one is sealed
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM api_key_act WHERE (merchant_id, key_id, number) > ($1::text, $2::text, $3::text::int)
+    ORDER BY merchant_id, key_id, number LIMIT $4
+)
+SELECT s.merchant_id AS merchant_id, replace(replace(s.key_id, '~', '~0'), '/', '~1') || '/' || s.number::text AS leaf_key,
+       s.at AS at, to_json(s)::text AS document,
+       l.leaf_group, l.position, l.salt, s.merchant_id AS place_1, s.key_id AS place_2, s.number::text AS place_3
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'api_key_act'
+    AND l.leaf_key = replace(replace(s.key_id, '~', '~0'), '/', '~1') || '/' || s.number::text
+ORDER BY s.merchant_id, s.key_id, s.number;
+
+-- unsealed_restore: what is visible since $1 and not sealed, $2 at most
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM audit_restore WHERE declared_at >= $1
+)
+SELECT '' AS merchant_id, s.number::text AS leaf_key, s.declared_at AS at, to_json(s)::text AS document
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'restore'
+    AND l.leaf_key = s.number::text
+WHERE l.leaf_key IS NULL
+ORDER BY s.declared_at LIMIT $2;
+
+-- all_restore: in the order of the key, after $1 and so on, with where each one is sealed
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM audit_restore WHERE number > $1::text::bigint
+    ORDER BY number LIMIT $2
+)
+SELECT '' AS merchant_id, s.number::text AS leaf_key, s.declared_at AS at, to_json(s)::text AS document,
+       l.leaf_group, l.position, l.salt, s.number::text AS place_1
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'restore'
+    AND l.leaf_key = s.number::text
+ORDER BY s.number;
+
+-- unsealed_key_rotation: what is visible since $1 and not sealed, $2 at most
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM audit_key_rotation WHERE rotated_at >= $1
+)
+SELECT '' AS merchant_id, s.number::text AS leaf_key, s.rotated_at AS at, to_json(s)::text AS document
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'key_rotation'
+    AND l.leaf_key = s.number::text
+WHERE l.leaf_key IS NULL
+ORDER BY s.rotated_at LIMIT $2;
+
+-- all_key_rotation: in the order of the key, after $1 and so on, with where each one is sealed
+WITH s AS MATERIALIZED (
+    SELECT *
+    FROM audit_key_rotation WHERE number > $1::text::bigint
+    ORDER BY number LIMIT $2
+)
+SELECT '' AS merchant_id, s.number::text AS leaf_key, s.rotated_at AS at, to_json(s)::text AS document,
+       l.leaf_group, l.position, l.salt, s.number::text AS place_1
+FROM s
+LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'key_rotation'
+    AND l.leaf_key = s.number::text
+ORDER BY s.number;
+
 -- unsealed_sweep: what is visible since $1 and not sealed, $2 at most
 WITH s AS MATERIALIZED (
     SELECT *
@@ -610,18 +694,21 @@ LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'sweep'
     AND l.leaf_key = s.sweep_id
 ORDER BY s.sweep_id;
 
--- parts_of_changes: what belongs to the changes that these steps lead: steps that follow them, postings, messages, and
--- the instructions and answers of attempts that were open by then, written at the same moment
+-- parts_of_changes: what belongs to the changes that these steps lead: steps that follow them, postings, messages, the
+-- instructions whose attempts they open, and the answers of the attempts that they close
 -- ($1: merchants, $2: subjects, $3: versions, $4: streams, $5: times)
 WITH k AS MATERIALIZED (
     SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS lead_id, unnest($3::int[]) AS lead_at,
            unnest($4::text[]) AS stream_id, unnest($5::timestamptz[]) AS at
 ), claimed AS MATERIALIZED (
-    SELECT DISTINCT k.merchant_id, k.lead_id, k.lead_at, k.at, a.idempotency_key
+    SELECT k.merchant_id, k.lead_id, k.lead_at, k.at, a.idempotency_key, bool_or(o.version = 1) AS asked,
+           bool_or(o.event IN ('approved', 'declined', 'give_up')) AS answered
     FROM k
     JOIN attempt a ON a.merchant_id = k.merchant_id AND a.payment_id = k.lead_id
-    JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.version = 1
-    WHERE o.lead_version <= k.lead_at OR (o.lead_version IS NULL AND o.at <= k.at)
+    JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.lead_version = k.lead_at
+    WHERE a.idempotency_key IS NOT NULL
+      AND (o.version = 1 OR o.event IN ('approved', 'declined', 'give_up'))
+    GROUP BY k.merchant_id, k.lead_id, k.lead_at, k.at, a.idempotency_key
 ), subjects AS MATERIALIZED (
     SELECT k.merchant_id, k.lead_id, k.lead_at, a.attempt_id AS subject_id
     FROM k JOIN attempt a ON a.merchant_id = k.merchant_id AND a.payment_id = k.lead_id
@@ -658,13 +745,13 @@ UNION ALL
 SELECT e.merchant_id, e.lead_id, e.lead_at, 'instruction', to_json(i)::text
 FROM claimed e
 JOIN instruction i ON i.merchant_id = e.merchant_id AND i.idempotency_key = e.idempotency_key
-WHERE i.payment_id = e.lead_id AND i.at IS NOT DISTINCT FROM e.at
+WHERE e.asked AND i.payment_id = e.lead_id AND i.at IS NOT DISTINCT FROM e.at
 UNION ALL
 SELECT e.merchant_id, e.lead_id, e.lead_at, 'response', to_json(r)::text
 FROM claimed e
 JOIN instruction i ON i.merchant_id = e.merchant_id AND i.idempotency_key = e.idempotency_key
 JOIN response r ON r.merchant_id = e.merchant_id AND r.idempotency_key = e.idempotency_key
-WHERE i.payment_id = e.lead_id AND r.at IS NOT DISTINCT FROM e.at;
+WHERE e.answered AND i.payment_id = e.lead_id AND r.at IS NOT DISTINCT FROM e.at;
 
 -- stray_steps: steps of history that belong to no change that leads them
 SELECT t.merchant_id, 'transition' AS part, t.subject_id || '/' || t.version::text AS name,

@@ -6,10 +6,18 @@ SET default_provider = coalesce(excluded.default_provider, merchant.default_prov
     allowed_providers = CASE WHEN NOT $4 THEN coalesce(excluded.allowed_providers, merchant.allowed_providers) END
 RETURNING default_provider, allowed_providers;
 
--- insert_key: the hash of a new API key, the version of the API that it is pinned to, and what it declares
-INSERT INTO api_key (merchant_id, key_id, secret_hash, created_at, operator, api_version, kind, scopes,
-                     limit_currencies, limit_amounts)
-VALUES ($1, $2, $3, now(), $4, $5, $6, $7, $8, $9);
+-- insert_key: the hash of a new API key, the version of the API that it is pinned to, and what it declares; and the act
+WITH created AS (
+    INSERT INTO api_key (merchant_id, key_id, secret_hash, created_at, operator, api_version, kind, scopes,
+                         limit_currencies, limit_amounts)
+    VALUES ($1, $2, $3, now(), $4, $5, $6, $7, $8, $9)
+    RETURNING *
+)
+INSERT INTO api_key_act (merchant_id, key_id, number, act, secret_hash, created_at, revoked_at, operator, api_version,
+                         kind, scopes, limit_currencies, limit_amounts, at)
+SELECT merchant_id, key_id, 1, 'created', secret_hash, created_at, revoked_at, operator, api_version, kind, scopes,
+       limit_currencies, limit_amounts, created_at
+FROM created;
 
 -- keys: all keys or those of one merchant, without their hashes
 SELECT merchant_id, key_id, created_at, revoked_at, operator, api_version, kind, scopes, limit_currencies, limit_amounts
@@ -26,3 +34,12 @@ RETURNING key_id, operator, api_version, kind, scopes, limit_currencies, limit_a
 UPDATE api_key SET api_version = $3
 WHERE merchant_id = $1 AND key_id = $2 AND revoked_at IS NULL
 RETURNING key_id;
+
+-- insert_key_act: what was done to a key ($3), with what it is now
+INSERT INTO api_key_act (merchant_id, key_id, number, act, secret_hash, created_at, revoked_at, operator, api_version,
+                         kind, scopes, limit_currencies, limit_amounts, at)
+SELECT k.merchant_id, k.key_id, coalesce((SELECT max(a.number) FROM api_key_act a
+                                          WHERE a.merchant_id = $1 AND a.key_id = $2), 0) + 1,
+       $3::text, k.secret_hash, k.created_at, k.revoked_at, k.operator, k.api_version, k.kind, k.scopes,
+       k.limit_currencies, k.limit_amounts, now()
+FROM api_key k WHERE k.merchant_id = $1 AND k.key_id = $2;

@@ -1,0 +1,222 @@
+"""The trees of the record as its heads and checkpoints have them: read, checked against their signatures, and against
+each other. Rows are compared with the leaves afterwards."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Final, Literal
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from tallystick.oversight.audit.declarations import RestoreText, ended_keys, keys_after, next_number, restores_of
+from tallystick.oversight.audit.heads import (
+    NO_HEAD,
+    BadDocument,
+    CheckpointText,
+    GroupHead,
+    HeadText,
+    LeafName,
+    digest,
+    group_name,
+    read_checkpoint,
+    read_head,
+    signed_by,
+    unpack_leaves,
+)
+from tallystick.oversight.audit.merkle import HASH_BYTES, Peaks
+from tallystick.oversight.audit.report import AuditReport
+from tallystick.record.postgres.audit_declarations import Restore, Rotation
+from tallystick.record.postgres.audit_heads import Head
+from tallystick.record.postgres.audit_rows import AuditRows
+
+_NOT_FOLLOWING: Final = "it does not follow the {} before it"
+
+
+class Tree:
+    """The leaves of one group as its heads list them, from ``base`` on: those before are not looked at. ``seen``: a
+    byte for each, 1 where the record has the thing."""
+
+    def __init__(self) -> None:
+        self.base = 0
+        self.hashes = bytearray()
+        self.seen = bytearray()
+        self.ends: list[int] = []
+        self.sealed_at: list[datetime] = []
+        self.heads: dict[int, str] = {}
+        self.sequence = 0
+        self.first = 1  # the sequence of the first head that is looked at
+        self.previous = NO_HEAD
+        self.peaks = Peaks()
+
+    @property
+    def size(self) -> int:
+        """How many leaves there are, those before ``base`` too."""
+        return self.base + len(self.seen)
+
+    def hash_at(self, position: int) -> bytes:
+        """Of one leaf."""
+        begin = (position - self.base) * HASH_BYTES
+        return bytes(self.hashes[begin : begin + HASH_BYTES])
+
+    def sealed_when(self, position: int) -> datetime:
+        """When the head with this leaf was made."""
+        return self.sealed_at[bisect_right(self.ends, position)]
+
+    def begin_after(self, head: Head, said: HeadText) -> None:
+        """Look at what comes after this head only. Raises BadDocument where it is not what was signed."""
+        self.peaks = Peaks.from_bytes(head.size, head.peaks)
+        if self.peaks.root() != said.root:
+            raise BadDocument("its root is not what was signed")
+        self.base, self.sequence, self.first = head.size, head.sequence, head.sequence + 1
+        self.previous = self.heads[head.sequence] = digest(head.document)
+
+
+class Trees:
+    """Reads all heads and checkpoints of a record, and tells the report what is wrong with them."""
+
+    def __init__(self, rows: AuditRows, keys: Mapping[str, Ed25519PublicKey], report: AuditReport) -> None:
+        self._rows = rows
+        self.keys = dict(keys)
+        self._ended: dict[str, int] = {}
+        self._report = report
+        self.restores: list[RestoreText] = []
+        self.by_group: dict[int, Tree] = {}
+        self.checkpoints: dict[int, str] = {}
+        self.began_at: CheckpointText | None = None
+
+    @property
+    def size(self) -> int:
+        """How many leaves are looked at."""
+        return sum(len(tree.seen) for tree in self.by_group.values())
+
+    def declare(self, rotations: Sequence[Rotation], restores: Sequence[Restore]) -> None:
+        """Believe what was declared and signed."""
+        try:
+            self.keys = keys_after(self.keys, rotations)
+            self._ended = ended_keys(rotations)
+        except BadDocument as error:
+            self._report.add("stray", "key_rotation", str(error))
+        good, bad = restores_of(restores, self.keys)
+        # A key that had ended gives up nothing that came after it.
+        self.restores = [each for each in good if self._ended.get(each.key, each.last + 1) > each.last]
+        for number in bad:
+            self._report.add("stray", f"restore {number}", "no key that is known here signed the declared restore")
+
+    async def read(self, since: datetime | None) -> None:
+        """Read everything, or what was sealed after the last checkpoint before that time."""
+        before = None if since is None else await self._rows.checkpoint_before(since)
+        with suppress(BadDocument):  # then everything is compared, and the checkpoint is named
+            self.began_at = None if before is None else read_checkpoint(before.document)
+        begun = {} if self.began_at is None else {each.group: each for each in self.began_at.groups}
+        for group in await self._rows.groups():
+            await self._read_group(group, begun.get(group))
+        await self._read_checkpoints()
+
+    async def _read_group(self, group: int, begun: GroupHead | None) -> None:
+        tree = self.by_group[group] = Tree()
+        if begun is not None:
+            await self._begin(tree, begun)
+        async for head in self._rows.heads(group, tree.sequence):
+            try:
+                self._read_head(tree, head)
+            except BadDocument as error:
+                self._report.add("head", head_name(group, head.sequence), str(error))
+            self._report.heads += 1
+
+    async def _begin(self, tree: Tree, begun: GroupHead) -> None:
+        about = head_name(begun.group, begun.sequence)
+        found = await self._rows.heads_between(begun.group, begun.sequence - 1, begun.sequence)
+        if not found or digest(found[0].document) != begun.head:
+            self._report.add("head", about, "a checkpoint names it, and the record has another one or none")
+            return
+        try:
+            tree.begin_after(found[0], read_head(found[0].document))
+        except BadDocument as error:
+            self._report.add("head", about, str(error))
+
+    def _read_head(self, tree: Tree, head: Head) -> None:
+        """Raises BadDocument."""
+        about = head_name(head.leaf_group, head.sequence)
+        said = read_head(head.document)
+        if (said.group, said.sequence, said.size) != (head.leaf_group, head.sequence, head.size):
+            self._report.add("head", about, "its columns are not what was signed")
+        self._require_signed("head", about, said.key, head.document, head.signature)
+        if said.previous != tree.previous or said.sequence != tree.sequence + 1:
+            self._report.add("head", about, _NOT_FOLLOWING.format("head"))
+        if digest(head.leaves) != said.leaves:
+            self._report.add("head", about, "its list of leaves is not the one that was signed")
+        for leaf in unpack_leaves(head.leaves):
+            hashed = bytes.fromhex(leaf.hash)
+            tree.peaks.append(hashed)
+            tree.hashes += hashed
+            tree.seen.append(0)
+        if tree.peaks.root() != said.root or tree.peaks.size != said.size:
+            self._report.add("head", about, "its root is not that of its leaves")
+        tree.ends.append(tree.peaks.size)
+        tree.sealed_at.append(head.sealed_at)
+        tree.previous = tree.heads[head.sequence] = digest(head.document)
+        tree.sequence = head.sequence
+
+    def _require_signed(
+        self, what: Literal["head", "checkpoint"], about: str, key: str, document: str, signature: bytes
+    ) -> None:
+        if not signed_by(self.keys, key, document, signature):
+            detail = f"it is not signed by a key that is known here ({key})"
+            self._report.add(what, about, detail)
+
+    async def _read_checkpoints(self) -> None:
+        previous, number, newest = NO_HEAD, 0, dict[int, GroupHead]()
+        async for each in self._rows.checkpoints():
+            about = f"checkpoint {each.number}"
+            self._report.checkpoints += 1
+            try:
+                said = read_checkpoint(each.document)
+            except BadDocument as error:
+                self._report.add("checkpoint", about, str(error))
+                continue
+            self._require_signed("checkpoint", about, said.key, each.document, each.signature)
+            if self._ended.get(said.key, said.number + 1) <= said.number:
+                self._report.add("checkpoint", about, f"it is signed by a key that had ended ({said.key})")
+            following = number + 1, next_number(number, self.restores)
+            if said.previous != previous or said.number not in following or said.number != each.number:
+                self._report.add("checkpoint", about, _NOT_FOLLOWING.format("checkpoint"))
+            previous, number = digest(each.document), each.number
+            self.checkpoints[number] = previous
+            named = {each_group.group: each_group for each_group in said.groups}
+            for lost in set(newest) - set(named):
+                self._report.add("checkpoint", about, f"it lacks the group {group_name(lost)}, which had heads before")
+            for each_group in set(named.values()) - set(newest.values()):
+                self._compare_named(about, each_group)
+            newest = named
+            self._report.sealed_until = each.sealed_at
+        for restore in self.restores:
+            if self.checkpoints.get(restore.restored_from) != restore.kept:
+                about = f"checkpoint {restore.restored_from}"
+                self._report.add("checkpoint", about, "it is not the one that the declared restore went on from")
+        for group, tree in self.by_group.items():
+            if group not in newest or tree.sequence > newest[group].sequence:
+                self._report.add("checkpoint", head_name(group, tree.sequence), "no checkpoint names it")
+
+    def _compare_named(self, about: str, named: GroupHead) -> None:
+        tree = self.by_group.get(named.group)
+        if tree is not None and named.sequence < tree.first - 1:
+            return  # before what is looked at
+        if tree is None or tree.heads.get(named.sequence) != named.head:
+            detail = f"{about} names it, and the record has another one or none"
+            self._report.add("head", head_name(named.group, named.sequence), detail)
+
+
+def leaves_of(head: Head) -> Sequence[LeafName]:
+    """The list of a head; none where it cannot be read."""
+    try:
+        return unpack_leaves(head.leaves)
+    except BadDocument:
+        return ()
+
+
+def head_name(group: int, sequence: int) -> str:
+    """What findings call a head."""
+    return f"head {sequence} of {group_name(group)}"

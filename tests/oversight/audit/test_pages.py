@@ -1,0 +1,119 @@
+"""Reading and sealing by pages: nothing is left out between two, and what is behind goes on from where it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from tallystick.oversight.audit import anchors, seal, verify
+from tallystick.oversight.audit.anchors import read_anchors
+from tallystick.oversight.audit.report import AuditReport
+from tallystick.record.postgres import audit_heads
+from tallystick.record.postgres.connections import open_pool
+from tests.support.audit import SETTINGS, compare, copy_heads, named, seal_all, sealer_of
+from tests.support.database import NewDatabase
+
+#: In ten minutes: a second apart, from the second on that is given. More than one at each moment.
+_ANSWERS = (
+    "INSERT INTO response (merchant_id, idempotency_key, status, body, at)"
+    " SELECT 'm', 'k' || n, 200, 'x', now() + ($1::int + n / 2) * interval '1 second' FROM generate_series(1, $2) n"
+)
+
+_UNSEALED = (
+    "SELECT count(*) FROM response r LEFT JOIN audit_leaf l"
+    " ON l.merchant_id = r.merchant_id AND l.kind = 'response' AND l.leaf_key = r.idempotency_key WHERE l IS NULL"
+)
+
+
+async def test_what_is_behind_goes_on_from_where_it_was(
+    new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More rounds than one, each over what the one before left, long after a window; and all of it read by pages."""
+    monkeypatch.setattr(seal, "AT_ONCE", 3)
+    database = new_database()
+    owner = await asyncpg.connect(database.owner_url)
+    try:
+        async with await open_pool(database.app_url, SETTINGS) as pool:
+            await seal_all(pool)
+            await pool.execute("DELETE FROM watch")
+            await pool.execute(_ANSWERS, 600, 11)
+            sealer = sealer_of(pool, shift_ms=7_200_000, audit_sweep_interval_ms=86_400_000)
+            left = []
+            for _ in range(6):
+                await sealer.round()
+                left.append(await pool.fetchval(_UNSEALED))
+            await sealer.leave()
+            monkeypatch.setattr(anchors, "_HEADS_IN_A_FILE", 2)
+            await copy_heads(pool, tmp_path)
+        monkeypatch.setattr(audit_heads, "_HEADS_AT_ONCE", 2)
+        monkeypatch.setattr(verify, "PAGE", 2)
+        async with owner.transaction():
+            report = await compare(owner, read_anchors(tmp_path))
+    finally:
+        await owner.close()
+    assert left[0] == 8 and left[-1] == 0
+    assert (named(report), report.unsealed) == ([], 0)
+    assert report.leaves == report.examined > 11
+    assert report.heads > 3 and len(read_anchors(tmp_path)) > 2
+
+
+async def test_a_sweep_goes_through_all_of_its_pages(
+    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is older than every window is found by the sweep alone."""
+    monkeypatch.setattr(seal, "SWEPT_AT_ONCE", 3)
+    database = new_database()
+    owner = await asyncpg.connect(database.owner_url)
+    try:
+        async with await open_pool(database.app_url, SETTINGS) as pool:
+            await pool.execute(_ANSWERS, -86_400, 10)
+            await seal_all(pool)
+            unsealed = await pool.fetchval(_UNSEALED)
+        async with owner.transaction():
+            report = await compare(owner)
+    finally:
+        await owner.close()
+    assert (unsealed, named(report)) == (0, [])
+    assert report.leaves == report.examined > 10
+
+
+async def test_since_looks_at_what_was_sealed_since_and_at_nothing_else(new_database: NewDatabase) -> None:
+    """Also at what was sealed since and is older than a window."""
+    database = new_database()
+    owner = await asyncpg.connect(database.owner_url)
+
+    async def found(*statements: str) -> AuditReport:
+        transaction = owner.transaction()
+        await transaction.start()
+        try:
+            for statement in statements:
+                await owner.execute(statement)
+            return await compare(owner, since=since)
+        finally:
+            await transaction.rollback()
+
+    try:
+        async with await open_pool(database.app_url, SETTINGS) as pool:
+            await pool.execute(_ANSWERS, -60, 10)
+            await seal_all(pool)
+            since = await pool.fetchval("SELECT clock_timestamp()")
+            await pool.execute(_ANSWERS.replace("'k'", "'new '"), 0, 5)
+            await pool.execute(_ANSWERS.replace("'k'", "'late '"), -86_400, 3)
+            await seal_all(pool)
+            sweeping = sealer_of(pool, audit_sweep_interval_ms=1_000, shift_ms=5_000)
+            while await sweeping.round():
+                pass
+            await sweeping.round()
+            await sweeping.leave()
+        whole, same = await found(), await found("UPDATE response SET status = 500 WHERE idempotency_key LIKE 'k%'")
+        changed = await found("UPDATE response SET status = 500 WHERE idempotency_key LIKE '% 1'")
+        removed = await found("DELETE FROM response WHERE idempotency_key = 'late 2'")
+    finally:
+        await owner.close()
+    assert (named(whole), whole.unsealed) == ([], 0)
+    assert whole.since is not None and 8 <= whole.leaves < 10 + 5 + 3
+    assert named(same) == [], "what was sealed before is believed"
+    assert named(changed) == ["changed: response m late 1", "changed: response m new 1"]
+    assert named(removed) == ["removed: response m late 2"]

@@ -15,14 +15,15 @@ from yoyo.migrations import Migration, MigrationList, default_migration_table
 
 from tallystick.record.postgres.hosts import conninfo_for_writing
 from tallystick.record.postgres.migration_lock import migration_lock
+from tallystick.record.postgres.personal_move import SealedAlready, is_moved, move_personal_fields
 
 #: The role that the application runs as: it may add to history and ledger, and neither change nor delete.
 APP_ROLE = "tallystick_app"
 
 
 def migrate(owner_url: str, announce: Callable[[str], None] = lambda _: None) -> list[str]:
-    """Apply the missing revisions, and return their names. Safe to run from several processes, and again after a kill
-    at any moment. ``announce``: says that it waits for another migration.
+    """Apply the missing revisions, move what they leave to be moved, and return their names. Safe to run from several
+    processes, and again after a kill at any moment. ``announce``: says that it waits for another migration.
 
     Raises PooledConnection, and what the database raises.
     """
@@ -32,11 +33,19 @@ def migrate(owner_url: str, announce: Callable[[str], None] = lambda _: None) ->
         with resources.as_file(folder) as path:
             revisions = read_migrations(str(path))
             if not backend.has_pending(revisions) and _app_role_is_usable(backend.connection):
+                with contextlib.suppress(SealedAlready):  # whoever migrated was told
+                    if not is_moved(backend.connection):
+                        with migration_lock(backend.connection, announce):
+                            move_personal_fields(backend.connection, announce)
                 return []
             with migration_lock(backend.connection, announce):
                 _ensure_app_role(backend.connection)
                 pending = backend.to_apply(revisions)
                 backend.apply_migrations(pending)
+                try:
+                    move_personal_fields(backend.connection, announce)
+                except SealedAlready as error:
+                    announce(f"personal fields: {error}")
         return [revision.id for revision in pending]
     finally:
         backend.connection.close()

@@ -78,6 +78,9 @@ UNION ALL SELECT 'try', to_json(t)::text FROM events e
 UNION ALL SELECT 'evidence', to_json(s)::text FROM settlement_evidence s
     WHERE s.merchant_id = $1::text AND s.payment_id = $2::text
 UNION ALL SELECT 'act', to_json(o)::text FROM operator_act o WHERE o.payment_id = $2::text
+UNION ALL SELECT 'act', to_json(o)::text FROM payment p
+    JOIN operator_act o ON o.target = p.merchant_id AND o.act = 'merchant.erase' AND o.idempotency_key = p.erased_by
+    WHERE p.merchant_id = $1::text AND p.payment_id = $2::text AND p.erased_by IS NOT NULL
 UNION ALL SELECT 'act', to_json(o)::text FROM targets n
     JOIN operator_act o ON o.target = n.target AND (o.payment_id IS NULL OR o.payment_id <> $2::text);
 

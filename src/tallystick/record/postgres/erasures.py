@@ -1,0 +1,142 @@
+"""Erasures: what was asked for, how far it is, and the statements that erase."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import asyncpg
+from msgspec import Struct
+
+from tallystick.record.postgres import sql
+from tallystick.record.postgres.personal import STATEMENTS
+from tallystick.record.postgres.structs import structs_of
+
+_FIND: Final = sql.load("trace_find.sql")
+
+#: In a body as PostgreSQL escapes it: a personal value that is no hole. As ``domain.personal.has_personal``.
+_STANDS: Final = (
+    r'"description":"(?!\[erased\]"|")|"metadata":\{(?!"\[erased\]":"\[erased\]"\}|\})'  # quotes are not escaped
+)
+
+#: After every request.
+_END: Final = "~"
+
+
+#: Provider, account, the provider's event id, delivery.
+ArrivalName = tuple[str, str, str, str]
+
+
+class Erasure(Struct, frozen=True, kw_only=True):
+    """What is erased: one payment, or all payments of the merchant that were there at ``until``. ``after``: the last
+    one that is erased. ``payments`` and ``arrivals``: how many were erased."""
+
+    merchant_id: str
+    request_id: str
+    payment_id: str | None
+    until: datetime
+    after: str
+    payments: int
+    arrivals: int
+    finished_at: datetime | None
+
+
+class KeptArrival(Struct, frozen=True, kw_only=True):
+    """An arrival whose bytes are kept, encrypted, and the request that erases its payment."""
+
+    provider: str
+    account: str
+    provider_event_id: str
+    delivery_id: str
+    sealed: bytes
+    erased_by: str
+
+    @property
+    def name(self) -> ArrivalName:
+        """Its key."""
+        return (self.provider, self.account, self.provider_event_id, self.delivery_id)
+
+
+async def merchant_of(connection: Any, payment_id: str) -> str | None:
+    """Whose a payment is."""
+    found: str | None = await connection.fetchval(_FIND["merchant_of"], payment_id)
+    return found
+
+
+async def begin_erasure(
+    connection: Any, merchant_id: str, request_id: str, payment_id: str | None, until: datetime
+) -> Erasure:
+    """Raises asyncpg.UniqueViolationError where it has begun."""
+    await connection.execute(STATEMENTS["begin_erasure"], merchant_id, request_id, payment_id, until)
+    return Erasure(
+        merchant_id=merchant_id,
+        request_id=request_id,
+        payment_id=payment_id,
+        until=until,
+        after="",
+        payments=0,
+        arrivals=0,
+        finished_at=None,
+    )
+
+
+async def unfinished(connection: Any, limit: int) -> list[Erasure]:
+    """The oldest first."""
+    return structs_of(await connection.fetch(STATEMENTS["unfinished"], limit), Erasure)
+
+
+async def erasures(connection: Any, limit: int, request_id: str | None = None) -> list[Erasure]:
+    """The newest first, or the one of a request."""
+    return structs_of(await connection.fetch(STATEMENTS["erasures"], _END, request_id, limit), Erasure)
+
+
+async def to_erase(connection: Any, of: Erasure, limit: int) -> list[str]:
+    """The next payments."""
+    if of.payment_id is not None:
+        return [of.payment_id] if not of.after else []
+    rows = await connection.fetch(STATEMENTS["to_erase"], of.merchant_id, of.after, of.until, limit)
+    return [row["payment_id"] for row in rows]
+
+
+async def not_moved(connection: Any, merchant_id: str, payment_ids: Sequence[str]) -> list[str]:
+    """Those with rows that still have a personal value in clear."""
+    rows = await connection.fetch(STATEMENTS["not_moved"], merchant_id, list(payment_ids), _STANDS)
+    return [row["payment_id"] for row in rows]
+
+
+async def erase(connection: Any, merchant_id: str, payment_ids: Sequence[str], erased_by: str) -> int:
+    """Empty the rows of these payments. Returns how many were not erased before."""
+    return len(await connection.fetch(STATEMENTS["erase"], merchant_id, list(payment_ids), erased_by))
+
+
+async def kept_arrivals(connection: Any, payments: Sequence[tuple[str, str, str]]) -> list[KeptArrival]:
+    """What providers sent about payments: (merchant, payment, request that erases it)."""
+    if not payments:
+        return []
+    columns = [list(column) for column in zip(*payments, strict=True)]
+    return structs_of(await connection.fetch(STATEMENTS["kept_arrivals"], *columns), KeptArrival)
+
+
+async def empty_arrivals(connection: Any, arrivals: Mapping[ArrivalName, str]) -> int:
+    """Each with the request that erases it. Returns how many had bytes."""
+    if not arrivals:
+        return 0
+    columns = [list(column) for column in zip(*((*name, by) for name, by in sorted(arrivals.items())), strict=True)]
+    done: str = await connection.execute(STATEMENTS["empty_arrivals"], *columns)
+    return int(done.split()[-1])
+
+
+async def go_on(
+    connection: Any, of: Erasure, after: str, payments: int, arrivals: int, finished_at: datetime | None
+) -> bool:
+    """Note how far it is. False where another process brought it further: then nothing else must be committed."""
+    found = await connection.fetchval(
+        STATEMENTS["go_on"], of.merchant_id, of.request_id, of.after, after, payments, arrivals, finished_at
+    )
+    return found is not None
+
+
+async def erased_payments(connection: asyncpg.Pool, after: tuple[str, str], limit: int) -> list[tuple[str, str, str]]:
+    """(merchant, payment, request) of the next payments that are erased."""
+    return [tuple(row) for row in await connection.fetch(STATEMENTS["erased_payments"], *after, limit)]

@@ -21,6 +21,7 @@ from tallystick.flows.webhooks.inbound.envelope import KEPT_WITH, unsealed_part
 from tallystick.kit.ids import is_id, new_id
 from tallystick.record.postgres import erasures
 from tallystick.record.postgres.acts import insert_act
+from tallystick.record.postgres.arrival_keys import is_wrapped, unwrapped
 from tallystick.record.postgres.erasures import Erasure, KeptArrival
 from tallystick.record.postgres.personal import personal_of
 from tallystick.record.sealing import SealBroken, delivery_row
@@ -36,6 +37,9 @@ EVERY_MS: Final = 5_000
 
 #: How often it is looked for what came to erased payments since: of a thousand it is erased within the minute.
 SINCE_EVERY_MS: Final = 60_000
+
+#: What a person does about rows of an older release.
+PREPARE: Final = "run `tallystick erase prepare` as the owner of the tables first; nothing was erased"
 
 PAYMENT: Final[ActName] = "payment.erase"
 MERCHANT: Final[ActName] = "merchant.erase"
@@ -111,7 +115,7 @@ class Erasures:
         """What providers sent about the next erased payments. Raises NotErasable."""
         found = await erasures.erased_payments(self._runtime.pool, self._after, LOOKED_AT)
         async with self._runtime.pool.acquire() as connection, connection.transaction():
-            await _empty_arrivals(self._runtime, connection, found)
+            await _erase_events(self._runtime, connection, found)
         self._after = found[-1][:2] if len(found) == LOOKED_AT else ("", "")
 
 
@@ -126,10 +130,10 @@ async def _erase_page(runtime: Runtime, connection: Any, of: Erasure, now: datet
     await _require_moved(connection, of.merchant_id, payment_ids)
     await erasures.erase(connection, of.merchant_id, payment_ids, of.request_id)
     erased = [(of.merchant_id, payment_id, of.request_id) for payment_id in payment_ids]
-    arrivals = await _empty_arrivals(runtime, connection, erased)
+    events = await _erase_events(runtime, connection, erased)
     is_last = of.payment_id is not None or len(payment_ids) < PAGE_PAYMENTS
     after = payment_ids[-1] if payment_ids else of.after
-    if not await erasures.go_on(connection, of, after, len(payment_ids), arrivals, now if is_last else None):
+    if not await erasures.go_on(connection, of, after, len(payment_ids), events, now if is_last else None):
         return 0  # another worker did the same: what it erased is erased
     return len(payment_ids)
 
@@ -138,26 +142,29 @@ async def _require_moved(connection: Any, merchant_id: str, payment_ids: Sequenc
     """Raises NotErasable."""
     if left := await erasures.not_moved(connection, merchant_id, payment_ids):
         raise NotErasable(
-            f"rows of {left[0]} were written by a release that knew no erasure, or are not what the payment says: run"
-            " `tallystick erase prepare` as the owner of the tables first; nothing was erased"
+            f"rows of {left[0]} were written by a release that knew no erasure, or are not what it says: {PREPARE}"
         )
 
 
-async def _empty_arrivals(runtime: Runtime, connection: Any, payments: Sequence[tuple[str, str, str]]) -> int:
+async def _erase_events(runtime: Runtime, connection: Any, payments: Sequence[tuple[str, str, str]]) -> int:
+    """Of payments, each with its merchant and the request that erases it. Raises NotErasable."""
     kept = await erasures.kept_arrivals(connection, payments)
-    emptied = {each.name: each.erased_by for each in kept}
+    events = {each.event: each.erased_by for each in kept}
     for each in kept:
         if (elsewhere := _kept_with(runtime, each)) is not None:
             found = await runtime.stores.inbox.delivery_named(each.provider, each.account, elsewhere)
             if found is not None:
-                emptied.setdefault((*found[0], elsewhere), each.erased_by)
-    return await erasures.empty_arrivals(connection, emptied)
+                events.setdefault(found[0], each.erased_by)
+    return await erasures.erase_events(connection, events)
 
 
 def _kept_with(runtime: Runtime, arrival: KeptArrival) -> str | None:
     """The arrival that has its bytes, where it came with others. Raises NotErasable."""
+    if not is_wrapped(arrival.sealed):
+        raise NotErasable(f"the bytes of arrival {arrival.delivery_id} have no key of their event: {PREPARE}")
+    sealed = unwrapped(arrival.raw_key, arrival.sealed, arrival.name)
     try:
-        headers, body = unsealed_part(runtime.sealer.open(arrival.sealed, delivery_row(*arrival.name)))
+        headers, body = unsealed_part(runtime.sealer.open(sealed, delivery_row(*arrival.name)))
     except SealBroken as error:
         raise NotErasable(
             f"arrival {arrival.delivery_id} cannot be opened here, to see where its bytes are kept: {error}"

@@ -10,6 +10,8 @@ import asyncpg
 from msgspec import Struct
 
 from tallystick.record.postgres import sql
+from tallystick.record.postgres.arrival_keys import ArrivalName
+from tallystick.record.postgres.inbox_rows import EventName
 from tallystick.record.postgres.personal import STATEMENTS
 from tallystick.record.postgres.structs import structs_of
 
@@ -24,13 +26,9 @@ _STANDS: Final = (
 _END: Final = "~"
 
 
-#: Provider, account, the provider's event id, delivery.
-ArrivalName = tuple[str, str, str, str]
-
-
 class Erasure(Struct, frozen=True, kw_only=True):
     """What is erased: one payment, or all payments of the merchant that were there at ``until``. ``after``: the last
-    one that is erased. ``payments`` and ``arrivals``: how many were erased."""
+    one that is erased. ``payments`` and ``events`` of providers: how many were erased."""
 
     merchant_id: str
     request_id: str
@@ -38,24 +36,30 @@ class Erasure(Struct, frozen=True, kw_only=True):
     until: datetime
     after: str
     payments: int
-    arrivals: int
+    events: int
     finished_at: datetime | None
 
 
 class KeptArrival(Struct, frozen=True, kw_only=True):
-    """An arrival whose bytes are kept, encrypted, and the request that erases its payment."""
+    """An arrival whose bytes can be opened, with the key of its event, and the request that erases its payment."""
 
     provider: str
     account: str
     provider_event_id: str
     delivery_id: str
     sealed: bytes
+    raw_key: bytes | None
     erased_by: str
+
+    @property
+    def event(self) -> EventName:
+        """Its event."""
+        return (self.provider, self.account, self.provider_event_id)
 
     @property
     def name(self) -> ArrivalName:
         """Its key."""
-        return (self.provider, self.account, self.provider_event_id, self.delivery_id)
+        return (*self.event, self.delivery_id)
 
 
 async def merchant_of(connection: Any, payment_id: str) -> str | None:
@@ -76,7 +80,7 @@ async def begin_erasure(
         until=until,
         after="",
         payments=0,
-        arrivals=0,
+        events=0,
         finished_at=None,
     )
 
@@ -118,21 +122,21 @@ async def kept_arrivals(connection: Any, payments: Sequence[tuple[str, str, str]
     return structs_of(await connection.fetch(STATEMENTS["kept_arrivals"], *columns), KeptArrival)
 
 
-async def empty_arrivals(connection: Any, arrivals: Mapping[ArrivalName, str]) -> int:
-    """Each with the request that erases it. Returns how many had bytes."""
-    if not arrivals:
+async def erase_events(connection: Any, events: Mapping[EventName, str]) -> int:
+    """Destroy the keys of their bytes. Each with the request that erases it. Returns how many were not erased before."""
+    if not events:
         return 0
-    columns = [list(column) for column in zip(*((*name, by) for name, by in sorted(arrivals.items())), strict=True)]
-    done: str = await connection.execute(STATEMENTS["empty_arrivals"], *columns)
+    columns = [list(column) for column in zip(*((*name, by) for name, by in sorted(events.items())), strict=True)]
+    done: str = await connection.execute(STATEMENTS["erase_events"], *columns)
     return int(done.split()[-1])
 
 
 async def go_on(
-    connection: Any, of: Erasure, after: str, payments: int, arrivals: int, finished_at: datetime | None
+    connection: Any, of: Erasure, after: str, payments: int, events: int, finished_at: datetime | None
 ) -> bool:
     """Note how far it is. False where another process brought it further: then nothing else must be committed."""
     found = await connection.fetchval(
-        STATEMENTS["go_on"], of.merchant_id, of.request_id, of.after, after, payments, arrivals, finished_at
+        STATEMENTS["go_on"], of.merchant_id, of.request_id, of.after, after, payments, events, finished_at
     )
     return found is not None
 

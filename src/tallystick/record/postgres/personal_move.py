@@ -1,8 +1,8 @@
 """Rows of before personal fields had keys are moved under keys, by the owner of the tables: the application may not
 change history.
 
-Three looks, in this order: at payments with the first step of their history, at instructions with their answers, at
-messages. Each goes page by page; a page is one transaction with the note of how far it came, so that a move goes on
+Four looks, in this order: at payments with the first step of their history, at instructions with their answers, at
+messages, at events of providers with their arrivals. Each goes page by page; a page is one transaction with the note of how far it came, so that a move goes on
 after a kill. A row is changed only where its holes, filled again, are the very bytes that it had.
 """
 
@@ -19,6 +19,7 @@ import psycopg
 from tallystick.domain.errors import TallystickError
 from tallystick.domain.personal import FIELDS, NotMasked, PersonalValues, has_personal
 from tallystick.domain.requests.fingerprint import fingerprint
+from tallystick.record.postgres.arrival_keys import new_key, wrapped
 from tallystick.record.postgres.personal import KEY_BYTES, SEALED, sealed_change
 
 #: Rows in one transaction: some hundred kilobytes, and less than a second on a slow machine.
@@ -33,12 +34,14 @@ class SealedAlready(TallystickError):
 
 class Look(NamedTuple):
     """One look at a table. ``page``: its next rows after a key, which are its first ``key`` columns. ``move``: changes
-    those rows, and returns how many it changed and how many it had to leave."""
+    those rows, and returns how many it changed and how many it had to leave. ``is_sealed``: what it
+    changes is in leaves of the audit."""
 
     moves: str
     key: int
     page: str
     move: Callable[[psycopg.Connection, Sequence[tuple[Any, ...]]], tuple[int, int]]
+    is_sealed: bool = True
 
 
 class Moved(NamedTuple):
@@ -75,7 +78,7 @@ def _looked(connection: psycopg.Connection, look: Look, announce: Callable[[str]
         with connection.transaction():
             page = connection.execute(look.page, (*after, PAGE_ROWS)).fetchall()
             changed, kept = look.move(connection, page)
-            if changed and connection.execute("SELECT 1 FROM audit_head LIMIT 1").fetchone():
+            if changed and look.is_sealed and connection.execute("SELECT 1 FROM audit_head LIMIT 1").fetchone():
                 raise SealedAlready(
                     "the record is sealed already, with personal fields in it: empty the five tables audit_… and seal"
                     " again, or leave these rows as they are; nothing more was moved"
@@ -176,6 +179,25 @@ def _move_messages(connection: psycopg.Connection, page: Sequence[tuple[Any, ...
     return changed, left
 
 
+def _move_events(connection: psycopg.Connection, page: Sequence[tuple[Any, ...]]) -> tuple[int, int]:
+    """What is sealed is wrapped as it is: no sealing key is needed."""
+    changed = 0
+    for *event, key, erased_by in page:
+        if key is not None or erased_by is not None:
+            continue
+        own = new_key()
+        where = "provider = %s AND account = %s AND provider_event_id = %s"
+        arrivals = connection.execute(f"SELECT delivery_id, sealed FROM delivery WHERE {where}", event).fetchall()
+        for delivery_id, sealed in arrivals:
+            connection.execute(
+                f"UPDATE delivery SET sealed = %s WHERE {where} AND delivery_id = %s",
+                (wrapped(own, sealed, (*event, delivery_id)), *event, delivery_id),
+            )
+        connection.execute(f"UPDATE inbox SET raw_key = %s WHERE {where}", (own, *event))
+        changed += 1
+    return changed, 0
+
+
 def _values(description: str | None, metadata: Mapping[str, str] | None) -> PersonalValues:
     return PersonalValues(description=description, metadata=metadata or {})
 
@@ -238,5 +260,14 @@ LOOKS: Final = (
         " LEFT JOIN payment p ON p.merchant_id = o.merchant_id AND p.payment_id = o.stream_id"
         " ORDER BY o.merchant_id, o.stream_id, o.version, o.subject_id",
         _move_messages,
+    ),
+    Look(
+        "inbox",
+        3,
+        "SELECT provider, account, provider_event_id, raw_key, erased_by FROM inbox"
+        " WHERE (provider, account, provider_event_id) > (%s, %s, %s)"
+        " ORDER BY provider, account, provider_event_id LIMIT %s",
+        _move_events,
+        is_sealed=False,
     ),
 )

@@ -8,8 +8,11 @@ ALTER TABLE payment
     ADD COLUMN erased_by text;
 CREATE INDEX payment_erased ON payment (merchant_id, payment_id) WHERE erased_by IS NOT NULL;
 
--- The bytes of an arrival that are erased are empty.
-ALTER TABLE delivery ADD COLUMN erased_by text;
+-- The bytes of arrivals are encrypted once more, by a key of their event: arrivals are append-only. raw_key is null in
+-- events of before, and in erased ones.
+ALTER TABLE inbox
+    ADD COLUMN raw_key bytea CHECK (octet_length(raw_key) = 16),
+    ADD COLUMN erased_by text;
 
 -- How far the rows of before are moved: a row for each table, and the last key of it that was looked at.
 CREATE TABLE personal_move (
@@ -28,12 +31,11 @@ CREATE TABLE erasure (
     until timestamptz NOT NULL,
     after text NOT NULL,
     payments bigint NOT NULL,
-    arrivals bigint NOT NULL,
+    events bigint NOT NULL,
     finished_at timestamptz,
     PRIMARY KEY (merchant_id, request_id)
 );
 CREATE INDEX erasure_unfinished ON erasure (request_id) WHERE finished_at IS NULL;
 
 GRANT SELECT ON personal_move TO tallystick_app;
-GRANT UPDATE (sealed, erased_by) ON delivery TO tallystick_app;
 GRANT SELECT, INSERT, UPDATE ON erasure TO tallystick_app;

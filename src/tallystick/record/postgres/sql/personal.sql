@@ -4,15 +4,15 @@ FROM unnest($1::text[], $2::text[]) AS k (merchant_id, payment_id)
 JOIN payment p ON p.merchant_id = k.merchant_id AND p.payment_id = k.payment_id;
 
 -- begin_erasure: what is to be erased, in the transaction that ends its request
-INSERT INTO erasure (merchant_id, request_id, payment_id, until, after, payments, arrivals, finished_at)
+INSERT INTO erasure (merchant_id, request_id, payment_id, until, after, payments, events, finished_at)
 VALUES ($1, $2, $3, $4, '', 0, 0, NULL);
 
 -- unfinished: the erasures that are not at their end, the oldest first
-SELECT merchant_id, request_id, payment_id, until, after, payments, arrivals, finished_at
+SELECT merchant_id, request_id, payment_id, until, after, payments, events, finished_at
 FROM erasure WHERE finished_at IS NULL ORDER BY request_id LIMIT $1;
 
 -- erasures: a page of erasures, the newest first, before a request; one of them alone where $2 is given
-SELECT merchant_id, request_id, payment_id, until, after, payments, arrivals, finished_at
+SELECT merchant_id, request_id, payment_id, until, after, payments, events, finished_at
 FROM erasure WHERE request_id < $1 AND ($2::text IS NULL OR request_id = $2) ORDER BY request_id DESC LIMIT $3;
 
 -- to_erase: the next payments of a merchant that were there when it was asked for
@@ -41,22 +41,21 @@ SET description = CASE WHEN description <> '' THEN '[erased]' ELSE description E
 WHERE merchant_id = $1 AND payment_id = ANY ($2::text[]) AND erased_by IS NULL
 RETURNING payment_id;
 
--- kept_arrivals: the arrivals of these payments' events whose bytes are kept, encrypted, with the request that erases
-SELECT d.provider, d.account, d.provider_event_id, d.delivery_id, d.sealed, k.erased_by
+-- kept_arrivals: the arrivals of these payments' events whose bytes can be opened, with the request that erases them
+SELECT d.provider, d.account, d.provider_event_id, d.delivery_id, d.sealed, e.raw_key, k.erased_by
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant_id, payment_id, erased_by)
 JOIN inbox e ON e.merchant_id = k.merchant_id AND e.payment_id = k.payment_id AND e.payment_id IS NOT NULL
 JOIN delivery d ON d.provider = e.provider AND d.account = e.account AND d.provider_event_id = e.provider_event_id
-WHERE octet_length(d.sealed) > 0;
+WHERE e.erased_by IS NULL;
 
--- empty_arrivals: their bytes are gone
-UPDATE delivery d SET sealed = '', erased_by = k.erased_by
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
-     AS k (provider, account, provider_event_id, delivery_id, erased_by)
-WHERE d.provider = k.provider AND d.account = k.account AND d.provider_event_id = k.provider_event_id
-  AND d.delivery_id = k.delivery_id AND octet_length(d.sealed) > 0;
+-- erase_events: the keys of their bytes
+UPDATE inbox e SET raw_key = NULL, erased_by = k.erased_by
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS k (provider, account, provider_event_id, erased_by)
+WHERE e.provider = k.provider AND e.account = k.account AND e.provider_event_id = k.provider_event_id
+  AND e.erased_by IS NULL;
 
 -- go_on: how far an erasure is, unless another process brought it further
-UPDATE erasure SET after = $4, payments = payments + $5, arrivals = arrivals + $6, finished_at = $7
+UPDATE erasure SET after = $4, payments = payments + $5, events = events + $6, finished_at = $7
 WHERE merchant_id = $1 AND request_id = $2 AND after = $3 AND finished_at IS NULL
 RETURNING request_id;
 

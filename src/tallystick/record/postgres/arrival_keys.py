@@ -1,7 +1,7 @@
 """Bytes of arrivals under a key of their event, so that they can be erased: arrivals are append-only, events are not.
 
-What the sealing key encrypted is encrypted once more, by a random key that stands in the event's row. Without it neither
-gives the bytes back. The sealing key's id stays readable in front.
+What the sealing key encrypted is encrypted once more, by a random key that stands in the event's row. Without it the
+sealing key opens nothing. That key's id stays readable in front.
 """
 
 from __future__ import annotations

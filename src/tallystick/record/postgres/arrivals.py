@@ -96,9 +96,9 @@ async def _write_events(
     *,
     after_loss: bool,
 ) -> dict[str, Later]:
-    """``keys``: of each arrival's event, if it is the first. A known event has its own, which is put in its place; to an
-    erased one the key stays that nobody keeps. Raises NotKept where an arrival is neither the first of its event nor a
-    later one."""
+    """``keys``: of each arrival's event, if it is the first. The key of a known event is put in its place; an erased
+    one keeps that which nobody has. Raises NotKept where an arrival is neither the first of its event nor a later
+    one."""
     events = [(*row.name, row.event_id, row.digest, *row.event, keys[row.event_id]) for row in rows]
     names = [(*row.name, row.event_id, row.digest) for row in rows]
     _, inserted, known = await _exchange(

@@ -17,7 +17,7 @@ from tallystick.record.postgres.structs import structs_of
 
 _FIND: Final = sql.load("trace_find.sql")
 
-#: In a body as PostgreSQL escapes it: a personal value that is no hole. As ``domain.personal.has_personal``.
+#: In a body as PostgreSQL escapes it: a personal value that is no hole.
 _STANDS: Final = (
     r'"description":"(?!\[erased\]"|")|"metadata":\{(?!"\[erased\]":"\[erased\]"\}|\})'  # quotes are not escaped
 )
@@ -123,7 +123,7 @@ async def kept_arrivals(connection: Any, payments: Sequence[tuple[str, str, str]
 
 
 async def erase_events(connection: Any, events: Mapping[EventName, str]) -> int:
-    """Destroy the keys of their bytes. Each with the request that erases it. Returns how many were not erased before."""
+    """Destroy the keys of their bytes, each with the request that erases it. Returns how many had not been."""
     if not events:
         return 0
     columns = [list(column) for column in zip(*((*name, by) for name, by in sorted(events.items())), strict=True)]

@@ -213,8 +213,8 @@ class Inbox:
         return structs_of(await self._pool.fetch(STATEMENTS["filed"], *values), FiledEvent)
 
     async def delivery_named(self, provider: str, account: str, delivery_id: str) -> tuple[EventName, bytes] | None:
-        """One arrival by its own id, with its encrypted bytes, empty where they are erased: usually the first of its event, which is found by the id
-        that both share."""
+        """One arrival by its own id, with its encrypted bytes, which are empty where they are erased. It is usually the
+        first of its event, which is found by the id that both share."""
         event_id = sibling_id("evt", delivery_id)
         for statement in ("first_delivery_named", "delivery_named"):
             values = (provider, account, delivery_id)

@@ -2,8 +2,9 @@
 change history.
 
 Four looks, in this order: at payments with the first step of their history, at instructions with their answers, at
-messages, at events of providers with their arrivals. Each goes page by page; a page is one transaction with the note of how far it came, so that a move goes on
-after a kill. A row is changed only where its holes, filled again, are the very bytes that it had.
+messages, at events of providers with their arrivals. Each goes page by page; a page is one transaction with the note
+of how far it came, so that a move goes on after a kill. A row is changed only where its holes, filled again, are the
+very bytes that it had.
 """
 
 from __future__ import annotations

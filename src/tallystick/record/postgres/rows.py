@@ -202,7 +202,9 @@ def message_row(message: Message, responses: Iterable[RecordedResponse], persona
     """Columns of ``insert_messages``. A message whose data is an answer of the same change has the answer's key
     in place of its body. Raises NotMasked."""
     answer_key = answer_key_of(message, responses)
-    body = message.body if personal is None else personal.values.masked(message.body)
+    body = None if answer_key is not None else message.body
+    if body is not None and personal is not None:
+        body = personal.values.masked(body)
     return (
         message.merchant_id,
         message.stream_id,
@@ -210,7 +212,7 @@ def message_row(message: Message, responses: Iterable[RecordedResponse], persona
         message.subject_id,
         message.message_id,
         message.type,
-        None if answer_key is not None else body,
+        body,
         message.at,
         answer_key,
         message.api_version,

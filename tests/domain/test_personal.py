@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from contextlib import nullcontext
 from typing import Any
 
 import msgspec
@@ -10,9 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.domain.personal import ERASED, NotMasked, PersonalValues, erased_request, has_holes, has_personal
+from tallystick.domain.api_versions import VERSIONS
+from tallystick.domain.personal import (
+    ERASED,
+    NotMasked,
+    PersonalValues,
+    erased_request,
+    has_holes,
+    has_personal,
+    places,
+)
 from tallystick.domain.requests.fingerprint import canonical
 from tallystick.domain.requests.json_body import parse_json_object
+from tallystick.domain.views import PaymentView
+from tests.guarantees.versions.second import published
 
 #: Letters that JSON escapes, names of the fields, and what stands in a hole.
 WORDS = st.one_of(
@@ -82,3 +95,21 @@ def test_another_value_is_not_stored(body: bytes) -> None:
 def test_what_says_nothing_is_not_personal(body: bytes) -> None:
     assert not has_personal(body)
     assert PersonalValues(description="mine").masked(body) == body
+
+
+@pytest.mark.parametrize("version", ["one", "two"])
+def test_every_version_has_its_names(version: str) -> None:
+    """Whatever a version calls them: a body of it is masked whole, and filled again."""
+    with published() if version == "two" else nullcontext():
+        names = {"description", "metadata"} | ({"statement"} if version == "two" else set())
+        assert set(places().names) == names
+        values = PersonalValues(description="Müller", metadata={"a": "secret"})
+        shown = msgspec.json.decode(body_of(values))["data"]
+        for each in VERSIONS.every():
+            body = msgspec.json.encode(VERSIONS.body(PaymentView, shown, each))
+            masked = values.masked(body)
+            assert "Müller".encode() not in masked and b"secret" not in masked
+            assert values.filled(masked) == body
+            request = canonical(VERSIONS.body(PaymentView, shown, each))
+            assert erased_request(request) == values.masked_request(request)
+            assert re.search(places().stands, body.decode()) and not re.search(places().stands, masked.decode())

@@ -3,21 +3,28 @@
 They are a payment's ``description`` and ``metadata``. Both are set once, when the payment is made. So whatever else has
 them, an answer or a message, need not keep them: it is stored with holes, and filled from the payment when it is read.
 A hole has the text that is shown after an erasure. Of an erased payment the holes are filled with the same text again.
+
+A version of the API may have another name for a field. The names are found by showing a payment in every version.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
+from tallystick.domain.api_versions import VERSIONS
 from tallystick.domain.requests.fingerprint import canonical
 from tallystick.domain.requests.json_body import parse_json_object
+from tallystick.domain.subjects import Payment
+from tallystick.domain.views import PaymentView, payment_view
 
-#: The names of the fields, in a payment, in its history and in every body.
+#: The names of the fields in a payment and in its history.
 FIELDS: Final = ("description", "metadata")
 
 #: What stands in the place of an erased text.
@@ -32,17 +39,70 @@ _SORTED: Final = msgspec.json.Encoder(order="sorted")
 #: Every hole has this.
 HOLE: Final = b'"[erased]"'
 
-_DESCRIPTION: Final = b'"description":'
-_METADATA: Final = b'"metadata":'
-_NO_DESCRIPTION: Final = _DESCRIPTION + HOLE
-_NO_METADATA: Final = _METADATA + _ENCODER.encode(ERASED_METADATA)
-
-#: A personal value that stands in a body. Quotes in a text are escaped, so that it cannot be part of one.
-_STANDS: Final = re.compile(rb'"description":"(?!\[erased\]"|")|"metadata":\{(?!"\[erased\]":"\[erased\]"\}|\})')
+#: Metadata after an erasure.
+_EMPTIED: Final = _ENCODER.encode(ERASED_METADATA)
 
 
 class NotMasked(ValueError):
     """A body has a personal value that is not the payment's: it must not be stored."""
+
+
+class Places(NamedTuple):
+    """Where personal fields stand in bodies: members, each with its hole. ``stands``: an expression for a value that is
+    no hole, the same for Python and for PostgreSQL. Quotes in a text are escaped, so that it cannot be part of one."""
+
+    descriptions: Mapping[bytes, bytes]
+    metadata: Mapping[bytes, bytes]
+    names: Mapping[str, str]
+    stands: str
+    standing: re.Pattern[bytes]
+
+
+def places() -> Places:
+    """Those of every version of the API that this release knows."""
+    return _places(VERSIONS.generation)
+
+
+@lru_cache(maxsize=1)
+def _places(_: object) -> Places:
+    at = datetime.fromtimestamp(0, UTC)
+    said, held = "what a person is told by", {"what a person": "is found by"}
+    payment = Payment(
+        merchant_id="m",
+        payment_id="p",
+        version=1,
+        state="captured",
+        amount=1,
+        currency="EUR",
+        payment_method="m",
+        provider="p",
+        description=said,
+        metadata=held,
+        created_at=at,
+        updated_at=at,
+    )
+    shown = msgspec.to_builtins(payment_view(payment, in_doubt=False))
+    names: dict[str, str] = {}
+    for version in VERSIONS.every():
+        for name, value in VERSIONS.body(PaymentView, shown, version).items():
+            if value in (said, held):
+                names[name] = "description" if value == said else "metadata"
+    members = {field: [name for name, of in sorted(names.items()) if of == field] for field in FIELDS}
+    stands = (
+        rf'"({"|".join(map(re.escape, members["description"]))})":"(?!\[erased\]"|")'
+        rf'|"({"|".join(map(re.escape, members["metadata"]))})":\{{(?!"\[erased\]":"\[erased\]"\}}|\}})'
+    )
+    return Places(
+        descriptions={_member(name): _member(name) + HOLE for name in members["description"]},
+        metadata={_member(name): _member(name) + _EMPTIED for name in members["metadata"]},
+        names=names,
+        stands=stands,
+        standing=re.compile(stands.encode()),
+    )
+
+
+def _member(name: str) -> bytes:
+    return b"%s:" % _ENCODER.encode(name)
 
 
 class PersonalValues(Struct, frozen=True, kw_only=True):
@@ -71,28 +131,37 @@ class PersonalValues(Struct, frozen=True, kw_only=True):
         return self._filled(request, _SORTED)
 
     def _masked(self, body: bytes, encoder: msgspec.json.Encoder) -> bytes:
-        # Metadata first: it may have a member that is named as the other field.
-        if self.metadata:
-            body = body.replace(_METADATA + encoder.encode(self.metadata), _NO_METADATA)
+        where = places()
+        if self.metadata:  # first: it may have a member that is named as the other field
+            value = encoder.encode(self.metadata)
+            for member, hole in where.metadata.items():
+                body = body.replace(member + value, hole)
         if self.description:
-            body = body.replace(_DESCRIPTION + encoder.encode(self.description), _NO_DESCRIPTION)
-        if has_personal(body):
+            value = encoder.encode(self.description)
+            for member, hole in where.descriptions.items():
+                body = body.replace(member + value, hole)
+        if where.standing.search(body) is not None:
             raise NotMasked("a body has another description or other metadata than its payment")
         return body
 
     def _filled(self, body: bytes, encoder: msgspec.json.Encoder) -> bytes:
         if HOLE not in body:
             return body
+        where = places()
         if self.description:
-            body = body.replace(_NO_DESCRIPTION, _DESCRIPTION + encoder.encode(self.description))
+            value = encoder.encode(self.description)
+            for member, hole in where.descriptions.items():
+                body = body.replace(hole, member + value)
         if self.metadata:
-            body = body.replace(_NO_METADATA, _METADATA + encoder.encode(self.metadata))
+            value = encoder.encode(self.metadata)
+            for member, hole in where.metadata.items():
+                body = body.replace(hole, member + value)
         return body
 
 
 def has_personal(body: bytes) -> bool:
     """Whether a personal value stands in a body."""
-    return _STANDS.search(body) is not None
+    return places().standing.search(body) is not None
 
 
 def has_holes(body: bytes | None) -> bool:
@@ -102,14 +171,17 @@ def has_holes(body: bytes | None) -> bool:
 
 def erased_request(request: bytes) -> bytes:
     """A canonical body as it is stored: with holes. Raises BadJson for what is no canonical body."""
-    return canonical(erased_fields(parse_json_object(request)))
+    return canonical(erased_fields(parse_json_object(request), places().names))
 
 
-def erased_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of a payment with the personal ones replaced. What is empty says nothing of anybody, and stays."""
+def erased_fields(fields: Mapping[str, Any], names: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Fields of a payment with the personal ones replaced. What is empty says nothing of anybody, and stays. ``names``:
+    what they are called here, if not as in a payment."""
     replaced = dict(fields)
-    if replaced.get("description"):
-        replaced["description"] = ERASED
-    if replaced.get("metadata"):
-        replaced["metadata"] = dict(ERASED_METADATA)
+    for name, field in (names or _OWN_NAMES).items():
+        if replaced.get(name):
+            replaced[name] = ERASED if field == "description" else dict(ERASED_METADATA)
     return replaced
+
+
+_OWN_NAMES: Final[Mapping[str, str]] = {name: name for name in FIELDS}

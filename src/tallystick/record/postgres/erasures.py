@@ -9,6 +9,7 @@ from typing import Any, Final
 import asyncpg
 from msgspec import Struct
 
+from tallystick.domain.personal import places
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.arrival_keys import ArrivalName
 from tallystick.record.postgres.inbox_rows import EventName
@@ -16,11 +17,6 @@ from tallystick.record.postgres.personal import STATEMENTS
 from tallystick.record.postgres.structs import structs_of
 
 _FIND: Final = sql.load("trace_find.sql")
-
-#: In a body as PostgreSQL escapes it: a personal value that is no hole.
-_STANDS: Final = (
-    r'"description":"(?!\[erased\]"|")|"metadata":\{(?!"\[erased\]":"\[erased\]"\}|\})'  # quotes are not escaped
-)
 
 #: After every request.
 _END: Final = "~"
@@ -105,7 +101,7 @@ async def to_erase(connection: Any, of: Erasure, limit: int) -> list[str]:
 
 async def not_moved(connection: Any, merchant_id: str, payment_ids: Sequence[str]) -> list[str]:
     """Those with rows that still have a personal value in clear."""
-    rows = await connection.fetch(STATEMENTS["not_moved"], merchant_id, list(payment_ids), _STANDS)
+    rows = await connection.fetch(STATEMENTS["not_moved"], merchant_id, list(payment_ids), places().stands)
     return [row["payment_id"] for row in rows]
 
 

@@ -34,7 +34,7 @@ def stored_body(row: asyncpg.Record | Mapping[str, Any]) -> bytes:
     )
 
 
-async def filled_bodies(connection: Fetches, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> list[bytes]:
+async def filled_bodies(connection: Fetches, rows: Sequence[tuple[str, Any]]) -> list[bytes]:
     """The bodies of rows, each with its merchant, as they were written. Of payments with personal fields one statement
     more is asked."""
     bodies = [stored_body(row) for _, row in rows]

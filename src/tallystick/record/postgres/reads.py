@@ -277,7 +277,7 @@ class Reads:
     async def instruction(self, merchant_id: str, idempotency_key: str) -> StoredInstruction | None:
         """The instruction that has a key."""
         record = await self._pool.fetchrow(READS["instruction"], merchant_id, idempotency_key)
-        return None if record is None else instruction_of(record)
+        return None if record is None else instruction_of(dict(record))
 
     async def sending_for_ms(self, merchant_id: str, payment_id: str, idempotency_key: str) -> int | None:
         """How long the instruction's newest attempt may still be in transit, or None if it cannot be."""

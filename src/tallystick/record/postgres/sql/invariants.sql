@@ -112,20 +112,27 @@ WHERE t.merchant_id = $1 AND NOT EXISTS (
       AND s.stream_id = t.stream_id);
 
 -- erased_without_request: payments whose personal fields are gone, with no approved request for it
+WITH approved AS MATERIALIZED (
+    SELECT r.request_id, r.act, r.target FROM approval_request r
+    JOIN approval_outcome o ON o.request_id = r.request_id AND o.outcome = 'approved'
+    WHERE r.act IN ('payment.erase', 'merchant.erase')
+)
 SELECT p.payment_id AS subject_id, 'its personal fields are gone, and no approved request says so' AS detail
 FROM payment p
 WHERE p.merchant_id = $1
   AND (p.erased_by IS NOT NULL
        OR (p.personal_key IS NULL
            AND (p.description = '[erased]' OR p.metadata::text = '{"[erased]":"[erased]"}')))
-  AND NOT EXISTS (
-    SELECT 1 FROM approval_request r
-    JOIN approval_outcome o ON o.request_id = r.request_id AND o.outcome = 'approved'
-    WHERE r.request_id = p.erased_by
-      AND ((r.act = 'payment.erase' AND r.target = p.payment_id)
-           OR (r.act = 'merchant.erase' AND r.target = p.merchant_id)));
+  AND (p.erased_by IS NULL
+       OR (p.erased_by, 'payment.erase', p.payment_id) NOT IN (SELECT request_id, act, target FROM approved)
+          AND (p.erased_by, 'merchant.erase', p.merchant_id) NOT IN (SELECT request_id, act, target FROM approved));
 
 -- events_erased_without_request: events of providers whose bytes nothing opens any more, with no approved request for it
+WITH approved AS MATERIALIZED (
+    SELECT r.request_id FROM approval_request r
+    JOIN approval_outcome o ON o.request_id = r.request_id AND o.outcome = 'approved'
+    WHERE r.act IN ('payment.erase', 'merchant.erase')
+)
 SELECT e.event_id AS subject_id, 'its bytes are gone, and no approved request says so' AS detail
 FROM inbox e
 WHERE (e.erased_by IS NOT NULL
@@ -133,10 +140,7 @@ WHERE (e.erased_by IS NOT NULL
            SELECT 1 FROM delivery d
            WHERE d.provider = e.provider AND d.account = e.account AND d.provider_event_id = e.provider_event_id
              AND substr(d.sealed, 1, 1) = '\x03'::bytea)))
-  AND NOT EXISTS (
-    SELECT 1 FROM approval_request r
-    JOIN approval_outcome o ON o.request_id = r.request_id AND o.outcome = 'approved'
-    WHERE r.request_id = e.erased_by AND r.act IN ('payment.erase', 'merchant.erase'));
+  AND (e.erased_by IS NULL OR e.erased_by NOT IN (SELECT request_id FROM approved));
 
 -- instructions_without_subject: claimed keys whose payment or refund is missing
 SELECT i.subject_id, format('key %s claimed it, and it is not there', i.idempotency_key) AS detail

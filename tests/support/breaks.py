@@ -605,7 +605,7 @@ BREAKS = (
         f"UPDATE payment SET erased_by = 'apr_none' {_OF} payment_id = '{{captured}}'",
     ),
     Break(
-        "erased_on_request",
+        "bytes_erased_on_request",
         "kept bytes",
         "UPDATE inbox SET raw_key = NULL WHERE provider_event_id = '{merchant}-0'",
     ),

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any, Final, NamedTuple
 
 import asyncpg
@@ -22,9 +23,9 @@ from tallystick.flows.operations.acts import asked_act
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.envelope import KEPT_WITH, Envelope, sealed_part
 from tallystick.flows.webhooks.inbound.intake import Arrival
-from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants.verify import examine, verify
 from tallystick.record.postgres import rows
+from tallystick.record.postgres.erasures import erasures
 from tallystick.record.postgres.trace_rows import trace_rows
 from tallystick.record.sealing import delivery_row
 from tests.flows.compliance.test_four_eyes import World
@@ -46,6 +47,8 @@ RAW: Final = b'{"payer": "jabberwockyjam"}'
 AS_ERASED: Final = "description = '[erased]', metadata = '{\"[erased]\":\"[erased]\"}'"
 
 REASON: Final = "the payer asked for it"
+
+_NUMBERS: Final = count(1)
 
 
 class Filled(NamedTuple):
@@ -107,7 +110,8 @@ async def event_of(filled: Filled, name: str) -> Envelope:
 
 async def erase(filled: Filled, act: Any = "payment.erase", target: str | None = None) -> None:
     """Asked for by one person, approved by another."""
-    ada, bob = [await filled.world.person(name) for name in (f"ada{new_id('x')[-6:].lower()}", "bob")]
+    number = next(_NUMBERS)
+    ada, bob = [await filled.world.person(f"{name}{number}") for name in ("ada", "bob")]
     asked = asked_act(ada.actor, None, act, target or filled.payment, REASON)
     request = await ask_second_person(filled.runtime, asked)
     seen: dict[str, Any] = {"approves": True, "seen_hash": request.shown_hash, "reason": "so be it"}
@@ -232,8 +236,8 @@ async def test_a_merchants_data_are_erased_in_pages_that_go_on(
         assert await tables_with(filled, WORDS[0]) == {"payment"}, "what came later is not erased"
         left = await filled.runtime.pool.fetch("SELECT payment_id FROM payment WHERE personal_key IS NOT NULL")
         assert [row["payment_id"] for row in left] == [after["id"]]
-        found = await filled.runtime.pool.fetchrow("SELECT payments, events, finished_at FROM erasure")
-        assert (found["payments"], found["events"]) == (4, 1) and found["finished_at"] is not None
+        [ended] = await erasures(filled.runtime.pool, 10)
+        assert (ended.payments, ended.events) == (4, 1) and ended.finished_at is not None
         copy = await dump(filled.database)
         assert key.hex() not in copy.text
         await assert_holds(filled)
@@ -248,8 +252,8 @@ FORGED: Final = {
     f"UPDATE payment SET personal_key = NULL, {AS_ERASED}, erased_by = 'apr_nobody'": {"erased_on_request"},
     "UPDATE payment SET personal_key = '\\x00112233445566778899aabbccddeeff'": {"history_replays_to_state"},
     'UPDATE payment SET metadata = \'{"b":"c"}\'': {"history_replays_to_state"},
-    "UPDATE inbox SET raw_key = NULL": {"erased_on_request"},
-    "UPDATE inbox SET erased_by = 'apr_nobody'": {"erased_on_request"},
+    "UPDATE inbox SET raw_key = NULL": {"bytes_erased_on_request"},
+    "UPDATE inbox SET erased_by = 'apr_nobody'": {"bytes_erased_on_request"},
 }
 
 

@@ -141,8 +141,12 @@ INVARIANTS: Final = (
     ),
     Invariant(
         name="erased_on_request",
-        says="Personal fields and kept bytes that are gone were erased by a request that somebody else approved.",
+        says="Personal fields that are gone were erased by a request that somebody else approved.",
         of_merchant=("erased_without_request",),
+    ),
+    Invariant(
+        name="bytes_erased_on_request",
+        says="Bytes of providers' events that are gone were erased by such a request.",
         of_platform=("events_erased_without_request",),
     ),
     Invariant(

@@ -226,6 +226,7 @@ async def test_a_merchants_data_are_erased_in_pages_that_go_on(
     async with a_record(new_database, fresh_merchant) as filled:
         for number in range(3):
             await post(filled.api, "/v1/payments", f"more-{number}", body())
+        await send(filled, arrived(envelope("of no payment", type="unknown", merchant_id=filled.merchant)))
         key = await key_of(filled)
         await erase(filled, "merchant.erase", filled.merchant)
         after = (await post(filled.api, "/v1/payments", "after", body())).json()
@@ -237,7 +238,8 @@ async def test_a_merchants_data_are_erased_in_pages_that_go_on(
         left = await filled.runtime.pool.fetch("SELECT payment_id FROM payment WHERE personal_key IS NOT NULL")
         assert [row["payment_id"] for row in left] == [after["id"]]
         [ended] = await erasures(filled.runtime.pool, 10)
-        assert (ended.payments, ended.events) == (4, 1) and ended.finished_at is not None
+        assert (ended.payments, ended.events) == (4, 2) and ended.finished_at is not None
+        assert not await filled.runtime.pool.fetchval("SELECT count(*) FROM inbox WHERE raw_key IS NOT NULL")
         copy = await dump(filled.database)
         assert key.hex() not in copy.text
         await assert_holds(filled)

@@ -115,7 +115,8 @@ class Erasures:
         """What providers sent about the next erased payments. Raises NotErasable."""
         found = await erasures.erased_payments(self._runtime.pool, self._after, LOOKED_AT)
         async with self._runtime.pool.acquire() as connection, connection.transaction():
-            await _erase_events(self._runtime, connection, found)
+            kept = await erasures.kept_arrivals(connection, found)
+            await _erase_events(self._runtime, connection, kept)
         self._after = found[-1][:2] if len(found) == LOOKED_AT else ("", "")
 
 
@@ -130,8 +131,11 @@ async def _erase_page(runtime: Runtime, connection: Any, of: Erasure, now: datet
     await _require_moved(connection, of.merchant_id, payment_ids)
     await erasures.erase(connection, of.merchant_id, payment_ids, of.request_id)
     erased = [(of.merchant_id, payment_id, of.request_id) for payment_id in payment_ids]
-    events = await _erase_events(runtime, connection, erased)
     is_last = of.payment_id is not None or len(payment_ids) < PAGE_PAYMENTS
+    kept = await erasures.kept_arrivals(connection, erased)
+    if is_last and of.payment_id is None:
+        kept += await erasures.kept_unrouted(connection, of)
+    events = await _erase_events(runtime, connection, kept)
     after = payment_ids[-1] if payment_ids else of.after
     if not await erasures.go_on(connection, of, after, len(payment_ids), events, now if is_last else None):
         return 0  # another worker did the same: what it erased is erased
@@ -146,9 +150,8 @@ async def _require_moved(connection: Any, merchant_id: str, payment_ids: Sequenc
         )
 
 
-async def _erase_events(runtime: Runtime, connection: Any, payments: Sequence[tuple[str, str, str]]) -> int:
-    """Of payments, each with its merchant and the request that erases it. Raises NotErasable."""
-    kept = await erasures.kept_arrivals(connection, payments)
+async def _erase_events(runtime: Runtime, connection: Any, kept: Sequence[KeptArrival]) -> int:
+    """Those that these arrivals are of. Raises NotErasable."""
     events = {each.event: each.erased_by for each in kept}
     for each in kept:
         if (elsewhere := _kept_with(runtime, each)) is not None:

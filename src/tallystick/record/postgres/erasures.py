@@ -118,6 +118,12 @@ async def kept_arrivals(connection: Any, payments: Sequence[tuple[str, str, str]
     return structs_of(await connection.fetch(STATEMENTS["kept_arrivals"], *columns), KeptArrival)
 
 
+async def kept_unrouted(connection: Any, of: Erasure) -> list[KeptArrival]:
+    """What providers sent about the merchant and no payment."""
+    rows = await connection.fetch(STATEMENTS["kept_unrouted"], of.merchant_id, of.until, of.request_id)
+    return structs_of(rows, KeptArrival)
+
+
 async def erase_events(connection: Any, events: Mapping[EventName, str]) -> int:
     """Destroy the keys of their bytes, each with the request that erases it. Returns how many had not been."""
     if not events:

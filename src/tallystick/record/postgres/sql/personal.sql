@@ -48,6 +48,12 @@ JOIN inbox e ON e.merchant_id = k.merchant_id AND e.payment_id = k.payment_id AN
 JOIN delivery d ON d.provider = e.provider AND d.account = e.account AND d.provider_event_id = e.provider_event_id
 WHERE e.erased_by IS NULL;
 
+-- kept_unrouted: the same of a merchant's events that were routed to no payment, from before $2
+SELECT d.provider, d.account, d.provider_event_id, d.delivery_id, d.sealed, e.raw_key, $3::text AS erased_by
+FROM inbox e
+JOIN delivery d ON d.provider = e.provider AND d.account = e.account AND d.provider_event_id = e.provider_event_id
+WHERE e.merchant_id = $1 AND e.received_at <= $2 AND e.payment_id IS NULL AND e.erased_by IS NULL;
+
 -- erase_events: the keys of their bytes
 UPDATE inbox e SET raw_key = NULL, erased_by = k.erased_by
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS k (provider, account, provider_event_id, erased_by)

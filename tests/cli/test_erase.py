@@ -8,6 +8,7 @@ import json
 import psycopg
 import pytest
 
+from tallystick.access.key_store import create_key
 from tallystick.kit.ids import new_id
 from tests.flows.compliance.test_four_eyes import World
 from tests.support.api import SEALING_KEY
@@ -19,6 +20,7 @@ from tests.support.runtime import BookedProvider, Client, read
 
 async def _payment(database: Database, merchant: str) -> str:
     """One with a description, in a record that has two people who may approve."""
+    await create_key(database.app_url, merchant)
     async with inside_console(database, BookedProvider()) as console:
         world = World(console)
         for name in ("ada", "bob"):

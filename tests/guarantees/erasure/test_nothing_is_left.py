@@ -263,6 +263,7 @@ async def test_what_vanished_without_a_request_is_named(new_database: NewDatabas
     async with a_record(new_database, fresh_merchant) as filled:
         connection = await asyncpg.connect(filled.database.owner_url)
         try:
+            await connection.execute("SET idle_in_transaction_session_timeout = 0")  # however slow the machine is
             for statement, names in FORGED.items():
                 forged = connection.transaction()
                 await forged.start()

@@ -56,5 +56,7 @@ def test_a_shell_asks_and_two_people_have_to_approve(
     assert (row["merchant_id"], row["payments"], row["events"]) == (fresh_merchant, 1200, 7)
     listed = operate("list").out
     assert "under way" in listed and max(map(len, listed.splitlines())) <= 80
+    verified = run_here(monkeypatch, capsys, "verify", "--processes", "1", database_url=database.app_url)
+    assert f"erased: merchant {fresh_merchant}, 1,200 payments and 7 provider events so far, by apr_" in verified.out
     moved = operate("prepare", "--json")
     assert (moved.code, json.loads(moved.out)) == (0, {"moved": 0, "left": 0})

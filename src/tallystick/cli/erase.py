@@ -80,7 +80,7 @@ def list_erasures(
         print_json(rows)
         return
     print_rows(
-        [(each.request_id, lines(_about(each), _progress(each))) for each in rows],
+        [(each.request_id, lines(each.of, each.progress, _ended(each))) for each in rows],
         ("request", "what, how far"),
         title="Erasures",
         nothing="Nothing was erased.",
@@ -110,10 +110,5 @@ def _prepared(owner_url: str) -> Moved:
         return move_personal_fields(connection, announce, again=True)
 
 
-def _about(each: Erasure) -> str:
-    return f"payment {each.payment_id} of {each.merchant_id}" if each.payment_id else f"merchant {each.merchant_id}"
-
-
-def _progress(each: Erasure) -> str:
-    until = "under way" if each.finished_at is None else f"ended {shown_time(each.finished_at)} UTC"
-    return f"{each.payments} payments, {each.events} provider events; {until}"
+def _ended(each: Erasure) -> str:
+    return "under way" if each.finished_at is None else f"ended {shown_time(each.finished_at)} UTC"

@@ -35,6 +35,17 @@ class Erasure(Struct, frozen=True, kw_only=True):
     events: int
     finished_at: datetime | None
 
+    @property
+    def of(self) -> str:
+        """What is erased, for people."""
+        return f"payment {self.payment_id} of {self.merchant_id}" if self.payment_id else f"merchant {self.merchant_id}"
+
+    @property
+    def progress(self) -> str:
+        """How much of it, for people."""
+        so_far = "" if self.finished_at is not None else " so far"
+        return f"{self.payments:,} payments and {self.events:,} provider events{so_far}"
+
 
 class KeptArrival(Struct, frozen=True, kw_only=True):
     """An arrival whose bytes can be opened, with the key of its event, and the request that erases its payment."""

@@ -17,7 +17,7 @@ import pytest
 from tallystick.domain.requests.fingerprint import canonical, fingerprint
 from tallystick.flows.compliance import four_eyes
 from tallystick.flows.compliance.approvable import APPROVABLE, ask_second_person, done_for
-from tallystick.flows.compliance.erasure import Erasures, NotErasable
+from tallystick.flows.compliance.erasure import Erasures
 from tallystick.flows.compliance.four_eyes import NotDecided
 from tallystick.flows.operations.acts import asked_act
 from tallystick.flows.runtime import Runtime
@@ -175,6 +175,9 @@ async def test_everything_is_erased_and_goes_on(
         assert (again.status_code, again.content) == (201, filled.created.content)
         other = await post(api, "/v1/payments", "create", body(metadata={"b": "c"}))
         assert (other.status_code, other.json()["errors"][0]["field"]) == (422, "metadata.b")
+        nobodys = envelope("nobodys", type="unknown")
+        kept = {KEPT_WITH: nobodys.delivery_id}
+        await send(filled, arrived(nobodys), arrived(await event_of(filled, "with"), raw=b"", **kept))
         await assert_holds(filled)
         key = await key_of(filled)
 
@@ -207,16 +210,6 @@ async def test_everything_is_erased_and_goes_on(
         traced = await trace_rows(filled.runtime.pool, filled.merchant, filled.payment)
         assert traced is not None and [each.act for each in traced.acts] == ["payment.erase"]
         assert not await filled.runtime.pool.fetchval("SELECT count(*) FROM inbox WHERE raw_key IS NOT NULL")
-
-
-async def test_bytes_that_were_kept_with_another_event_go_too(new_database: NewDatabase, fresh_merchant: str) -> None:
-    async with a_record(new_database, fresh_merchant) as filled:
-        nobodys = envelope("nobodys", type="unknown")
-        kept = {KEPT_WITH: nobodys.delivery_id}
-        await send(filled, arrived(nobodys), arrived(await event_of(filled, "with"), raw=b"", **kept))
-        await erase(filled)
-        left = await filled.runtime.pool.fetch("SELECT provider_event_id FROM inbox WHERE raw_key IS NOT NULL")
-        assert left == []
 
 
 async def test_a_merchants_data_are_erased_in_pages_that_go_on(
@@ -273,10 +266,3 @@ async def test_what_vanished_without_a_request_is_named(new_database: NewDatabas
                 assert names <= report.broken(), statement
         finally:
             await connection.close()
-
-
-async def test_rows_of_before_are_not_called_erased(new_database: NewDatabase, fresh_merchant: str) -> None:
-    async with a_record(new_database, fresh_merchant) as filled:
-        await filled.runtime.pool.execute("UPDATE payment SET personal_key = NULL")
-        with pytest.raises(NotErasable, match="erase prepare"):
-            await erase(filled)

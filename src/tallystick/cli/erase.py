@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import psycopg
 import typer
 
 from tallystick.cli.acts import ActKey, Asking, act_on, print_done, require_words, with_runtime
@@ -18,9 +17,7 @@ from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import is_id
 from tallystick.record.postgres.embedded.server import resolve_database
 from tallystick.record.postgres.erasures import Erasure, erasures
-from tallystick.record.postgres.hosts import conninfo_for_writing
-from tallystick.record.postgres.migration_lock import migration_lock
-from tallystick.record.postgres.personal_move import Moved, move_personal_fields
+from tallystick.record.postgres.migrate import prepare_erasure
 
 app = typer.Typer(help="Personal fields, erased for good: description, metadata, and what providers sent.")
 
@@ -93,7 +90,7 @@ def prepare(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     needed again where an older process wrote after that. It may be cut and repeated at any moment."""
     settings = settings_from(data_dir)
     with resolve_database(settings) as database:
-        moved = _prepared(database.owner_url)
+        moved = prepare_erasure(database.owner_url, announce)
     if as_json:
         print_json({"moved": moved.rows, "left": moved.left})
     else:
@@ -102,12 +99,6 @@ def prepare(as_json: AsJson = False, data_dir: DataDir = None) -> None:
             console.print(f"{moved.left} rows are not what their payment says, and cannot be erased.", highlight=False)
     if moved.left:
         raise typer.Exit(1)
-
-
-def _prepared(owner_url: str) -> Moved:
-    connect = psycopg.connect(conninfo_for_writing(owner_url), autocommit=True)
-    with connect as connection, migration_lock(connection, announce):
-        return move_personal_fields(connection, announce, again=True)
 
 
 def _ended(each: Erasure) -> str:

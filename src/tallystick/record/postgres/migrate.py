@@ -15,7 +15,7 @@ from yoyo.migrations import Migration, MigrationList, default_migration_table
 
 from tallystick.record.postgres.hosts import conninfo_for_writing
 from tallystick.record.postgres.migration_lock import migration_lock
-from tallystick.record.postgres.personal_move import SealedAlready, is_moved, move_personal_fields
+from tallystick.record.postgres.personal_move import Moved, SealedAlready, is_moved, move_personal_fields
 
 #: The role that the application runs as: it may add to history and ledger, and neither change nor delete.
 APP_ROLE = "tallystick_app"
@@ -47,6 +47,17 @@ def migrate(owner_url: str, announce: Callable[[str], None] = lambda _: None) ->
                 except SealedAlready as error:
                     announce(f"personal fields: {error}")
         return [revision.id for revision in pending]
+    finally:
+        backend.connection.close()
+
+
+def prepare_erasure(owner_url: str, announce: Callable[[str], None] = lambda _: None) -> Moved:
+    """Put personal fields under keys that processes of an older release have written since. Safe to repeat. Raises
+    SealedAlready, PooledConnection, and what the database raises."""
+    backend = _Backend.connected(owner_url)
+    try:
+        with migration_lock(backend.connection, announce):
+            return move_personal_fields(backend.connection, announce, again=True)
     finally:
         backend.connection.close()
 

@@ -13,7 +13,8 @@ from yoyo.connections import DatabaseURI
 from yoyo.internalmigrations import needs_upgrading
 from yoyo.migrations import Migration, MigrationList, default_migration_table
 
-from tallystick.record.postgres.hosts import conninfo_for_writing
+from tallystick.kit.tried_address import note_tried
+from tallystick.record.postgres.hosts import conninfo_for_writing, hosts_of
 from tallystick.record.postgres.migration_lock import migration_lock
 from tallystick.record.postgres.personal_move import Moved, SealedAlready, is_moved, move_personal_fields
 
@@ -126,4 +127,8 @@ class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has no t
 
     def connect(self, dburi: DatabaseURI) -> psycopg.Connection:
         url = conninfo_for_writing(dburi.args["url"])
-        return psycopg.connect(url, autocommit=True)  # in a transaction only where yoyo begins one
+        try:
+            return psycopg.connect(url, autocommit=True)  # in a transaction only where yoyo begins one
+        except psycopg.OperationalError as error:
+            note_tried(error, hosts_of(dburi.args["url"]))
+            raise

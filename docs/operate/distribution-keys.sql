@@ -28,6 +28,7 @@ SELECT create_distributed_table('message_try', 'merchant_id', colocate_with => '
 SELECT create_distributed_table('version_use', 'merchant_id', colocate_with => 'merchant');
 SELECT create_distributed_table('instruction_replay', 'merchant_id', colocate_with => 'merchant');
 SELECT create_distributed_table('rejected_case', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('erasure', 'merchant_id', colocate_with => 'merchant');
 
 -- An event of a provider has no merchant until it is routed. Its key is known from its bytes alone.
 SELECT create_distributed_table('inbox', 'provider_event_id', colocate_with => 'none');
@@ -52,6 +53,9 @@ SELECT create_distributed_table('provider_circuit', 'provider', colocate_with =>
 SELECT create_distributed_table('provider_comparison', 'provider', colocate_with => 'none');
 -- What each process says of its clocks: a row for each clock and process.
 SELECT create_distributed_table('process_clock', 'clock', colocate_with => 'none');
+
+-- How far rows of an older release are moved: a row for each table.
+SELECT create_distributed_table('personal_move', 'moves', colocate_with => 'none');
 
 -- What operators did and paused, releases and configurations, and the results of events: few rows.
 SELECT create_distributed_table('operator_act', 'operator', colocate_with => 'none');

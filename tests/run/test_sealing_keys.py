@@ -107,6 +107,8 @@ async def test_without_the_keys_no_round_touches_anything(
                 "dispatch",
                 "delivery",
                 "settlement reports",
+                "erasures",
+                "erased since",
             }
             # These seal nothing and sign nothing with the record's keys.
             others = {

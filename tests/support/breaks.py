@@ -609,6 +609,22 @@ BREAKS = (
     ),
     Break("settlements_have_evidence", "a part without a batch", _PART.format(batch="stb_none", charges=0)),
     Break(
+        "erased_on_request",
+        "personal fields",
+        "UPDATE payment SET personal_key = NULL, description = '[erased]',"
+        f" metadata = '{{{{\"[erased]\":\"[erased]\"}}}}' {_OF} payment_id = '{{captured}}'",
+    ),
+    Break(
+        "erased_on_request",
+        "by a request that nobody approved",
+        f"UPDATE payment SET erased_by = 'apr_none' {_OF} payment_id = '{{captured}}'",
+    ),
+    Break(
+        "bytes_erased_on_request",
+        "kept bytes",
+        "UPDATE inbox SET raw_key = NULL WHERE provider_event_id = '{merchant}-0'",
+    ),
+    Break(
         "sealed_values_have_a_key",
         "an endpoint's secret",
         f"INSERT INTO webhook_secret VALUES ('{{merchant}}', 'we_x', 'sec_x', {_BY_ANOTHER_KEY}, now())",

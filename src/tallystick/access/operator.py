@@ -33,6 +33,10 @@ MONEY_ACTS: Final[frozenset[ActName]] = frozenset(
 _NO_HASH: Final = bytes(32)
 
 
+#: Acts that cannot be undone. As those, they need a recent sign-in.
+ERASING_ACTS: Final[frozenset[ActName]] = frozenset({"payment.erase", "merchant.erase"})
+
+
 class NotAnOperator(TallystickError):
     """The key is not one of an operator, or may not do this; nothing was done."""
 
@@ -81,6 +85,6 @@ async def operator_signed_in(sessions: Sessions, token: str, act: ActName, now: 
         raise NotAnOperator(f"{viewer.actor} lacks the right {right}; nothing was done")
     if viewer.merchants is not None:
         raise NotAnOperator(f"{viewer.actor} is limited to merchants, and acts in the console. Nothing was done")
-    if right == "money" and not viewer.is_fresh(now, fresh_ms):
+    if (right == "money" or act in ERASING_ACTS) and not viewer.is_fresh(now, fresh_ms):
         raise NotAnOperator("this needs a recent sign-in: `tallystick login`. Nothing was done")
     return Operator(name=viewer.actor, key_kind="human")

@@ -64,6 +64,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "rejections": "tallystick.cli.rejections:app",
     "acts": "tallystick.cli.operator_acts:app",
     "operators": "tallystick.cli.operators:app",
+    "erase": "tallystick.cli.erase:app",
     "login": "tallystick.cli.login:login",
     "providers": "tallystick.cli.providers:app",
     "settlements": "tallystick.cli.settlements:app",

@@ -24,8 +24,12 @@ from tallystick.kit.clock import Clock
 from tallystick.oversight.invariants import InvariantReport, Source, tally, verify_in_processes
 from tallystick.providers.registry import PROVIDERS
 from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.erasures import Erasure, erasures
 from tallystick.record.sealing import sealer_of
 from tallystick.settings.load import Settings
+
+#: Erasures that are named, the newest. `erase list` has all.
+ERASED: Final = 100
 
 #: Violations printed below the table; --json has up to a hundred for each invariant.
 SHOWN: Final = 20
@@ -67,15 +71,17 @@ def verify(
     """Check all invariants. Exits 1 on any violation, and 2 where something could not be read."""
     settings = settings_from(data_dir)
     with existing_database(settings) as database, Bars(Console(stderr=True, quiet=as_json)) as bars:
-        reports, unread = asyncio.run(_reports(settings, database.app_url, provider, merchant, processes, bars))
+        reports, unread, erased = asyncio.run(_reports(settings, database.app_url, provider, merchant, processes, bars))
     if as_json and unread is None:
         holds = all(report.holds for report in reports)
         bodies = [report.to_builtins() for report in reports]
         tallied = {"tally": bodies[1]} if len(bodies) > 1 else {}
-        typer.echo(msgspec.json.encode(bodies[0] | {"holds": holds} | tallied).decode())
+        typer.echo(msgspec.json.encode(bodies[0] | {"holds": holds, "erased": erased} | tallied).decode())
     elif not as_json:
         for title, report in zip(("The record", "The provider's books"), reports, strict=False):
             _print(title, report)
+        for each in erased:
+            console.print(literal(f"erased: {each.of}, {each.progress}, by {each.request_id}"), soft_wrap=True)
     if unread is not None:
         raise BooksUnread(f"the books of {provider} could not be read, and were not compared: {unread}")
     if not all(report.holds for report in reports):
@@ -84,8 +90,9 @@ def verify(
 
 async def _reports(
     settings: Settings, database_url: str, provider: str | None, merchant: str | None, processes: int, bars: Bars
-) -> tuple[Sequence[InvariantReport], str | None]:
-    """The record's report and that of the provider's books; or the record's alone, and why the books were not read."""
+) -> tuple[Sequence[InvariantReport], str | None, Sequence[Erasure]]:
+    """The record's report and that of the provider's books; or the record's alone, and why the books were not read. And
+    what was erased: the newest of it."""
     connection = await connect(database_url, command_timeout_ms=COMMAND_TIMEOUT_MS)
     try:
         reports = [
@@ -98,6 +105,7 @@ async def _reports(
                 progress=bars.named("payments checked"),
             )
         ]
+        erased = [each for each in await erasures(connection, ERASED) if merchant in (None, each.merchant_id)]
         if provider is not None and (charges := PROVIDERS[provider].charges) is not None:
             try:
                 compared = await tally(
@@ -109,9 +117,10 @@ async def _reports(
                     progress=bars.named("payments compared"),
                 )
             except (aiohttp.ClientError, TimeoutError) as error:
-                return reports, mask_cards(str(error)) or type(error).__name__  # it may have a reason of the provider's
+                why = mask_cards(str(error)) or type(error).__name__  # it may have a reason of the provider's
+                return reports, why, erased
             reports.append(compared)
-        return reports, None
+        return reports, None, erased
     finally:
         await connection.close()
 

@@ -30,6 +30,7 @@ from tallystick.domain.lifecycles.payment import CREATE_OPEN
 from tallystick.domain.lifecycles.refund import REFUND
 from tallystick.domain.lifecycles.table import NEW, Machine
 from tallystick.domain.lifecycles.verdict_matrix import VERDICTS, meaning_of
+from tallystick.domain.personal import ERASED, ERASED_METADATA
 from tallystick.domain.requests.fingerprint import FINGERPRINT_VERSION
 from tallystick.domain.requests.idempotency_key import MAX_KEY_CHARS
 
@@ -269,6 +270,9 @@ URL.
 """
 
 
+#: Metadata after an erasure, as JSON.
+ERASED_MEMBER: Final = msgspec.json.encode(ERASED_METADATA).decode()
+
 _IDENTITY: Final = f"""
 ## Identity
 
@@ -282,7 +286,10 @@ _IDENTITY: Final = f"""
 - While the newest attempt is being sent and before its deadline: 409 `instruction_in_flight` with `Retry-After`.
 - Not final otherwise: 202 with the current state, `Retry-After`, and no replay header.
 - Final: the recorded status and body, byte for byte, with `Idempotent-Replayed: true`; declines and
-  `transition_rejected` too, whatever has happened to the payment since.
+  `transition_rejected` too, whatever has happened to the payment since. There is one exception, an erasure: then it is
+  the recorded status and body with each erased value replaced by `"{ERASED}"`. Of a `description` that is the text, of
+  `metadata` one member, `{ERASED_MEMBER}`. Of a request whose values are erased everything else is compared. What is
+  shown, listed and sent of the payment has the same in their place from then on.
 - The scope of a key is the merchant: each of its API keys finds it, on every path. Headers are no part of a request, so
   that a rotated API key finds what the old one sent. No body is `{{}}`. A member that is null makes another request
   than one that is absent.

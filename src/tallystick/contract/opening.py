@@ -45,7 +45,7 @@ NEVER: Final = (
         "tests/guarantees/fault_table/test_fault_table.py::test_cell",
     ),
     Never(
-        "A final answer changes: status and body are replayed byte for byte.",
+        "A final answer changes: status and body are replayed byte for byte, with `[erased]` for what is erased.",
         ("final_instructions_answered",),
         "tests/interfaces/api/test_replay.py::test_a_create_is_replayed_byte_for_byte",
     ),

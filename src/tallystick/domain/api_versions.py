@@ -82,16 +82,22 @@ class Versions:
     """The versions that this release knows. ``rows`` are those that it serves: requests may be in them.
 
     Rows of the record have a version as its date, or null for the first one. So a record of before there
-    were versions is one of the first version, and a release with one version writes nothing.
+    were versions is one of the first version, and a release with one version writes nothing. ``generation``: another
+    object whenever the versions are others, which only a test does.
     """
 
     rows: Sequence[ApiVersion]
     first: ApiVersion
     newest: ApiVersion
     newest_stored: str | None
+    generation: object
 
     def __init__(self, rows: Sequence[ApiVersion]) -> None:
         self._serve(rows)
+
+    def every(self) -> Sequence[ApiVersion]:
+        """Those that are served, and those that have ended."""
+        return self._known
 
     def find(self, dated: str) -> ApiVersion | None:
         """The version of this date, if it is served."""
@@ -204,6 +210,7 @@ class Versions:
         if dates[0] != _FIRST_DATE or rows[-1].ended:
             raise ValueError("the first one of the versions stays, and the newest one is served")
         self._known = tuple(rows)
+        self.generation = object()
         self.rows = tuple(row for row in rows if not row.ended)
         self.first, self.newest = rows[0], rows[-1]
         self.newest_stored = self.stored(self.newest)

@@ -7,7 +7,8 @@ from msgspec import Struct
 
 class StoredInstruction(Struct, frozen=True, kw_only=True):
     """An instruction as found under its key, with its recorded answer if it is final. ``api_version``:
-    the version that the answer is recorded in, as stored."""
+    the version that the answer is recorded in, as stored. ``erased``: its personal values are erased, and request and
+    answer have ``domain.personal.ERASED`` in their place; the fingerprint is that of such a request."""
 
     merchant_id: str
     idempotency_key: str
@@ -22,3 +23,4 @@ class StoredInstruction(Struct, frozen=True, kw_only=True):
     status: int | None = None
     body: bytes | None = None
     api_version: str | None = None
+    erased: bool = False

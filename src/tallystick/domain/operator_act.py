@@ -53,6 +53,8 @@ ActName = Literal[
     "operator.disable",
     "operator.reset",
     "evidence.read",
+    "payment.erase",
+    "merchant.erase",
     "work.take",
     "work.hand_on",
     "work.give_back",

@@ -30,6 +30,9 @@ from tallystick.settings.load import Settings, SettingsError
 _VERSION: Final = b"\x01"
 _ALIKE_VERSION: Final = b"\x02"
 
+#: Of a sealed value that is encrypted once more, by a key in the record (``postgres/arrival_keys.py``).
+WRAPPED_VERSION: Final = b"\x03"
+
 #: AES-256.
 KEY_BYTES: Final = 32
 
@@ -40,12 +43,12 @@ _NONCE_BYTES: Final = 12
 KEY_FILE: Final = "sealing.key"
 
 #: Enough of the key's hash to distinguish a few keys; it reveals nothing about the key.
-_KEY_ID_BYTES: Final = 4
+KEY_ID_BYTES: Final = 4
 
 #: GCM's own, at the end of what it encrypted.
 _TAG_BYTES: Final = 16
 
-_HEAD_BYTES: Final = len(_VERSION) + _KEY_ID_BYTES + _NONCE_BYTES
+_HEAD_BYTES: Final = len(_VERSION) + KEY_ID_BYTES + _NONCE_BYTES
 
 
 class SealBroken(TallystickError):
@@ -100,7 +103,7 @@ class Sealer:
         if cipher is None:
             raise SealBroken(f"sealed by the key {key_id.hex()}, which is not here")
         try:
-            return cipher.decrypt(sealed[1 + _KEY_ID_BYTES : _HEAD_BYTES], sealed[_HEAD_BYTES:], about)
+            return cipher.decrypt(sealed[1 + KEY_ID_BYTES : _HEAD_BYTES], sealed[_HEAD_BYTES:], about)
         except InvalidTag:
             raise SealBroken("bound to another row, or changed") from None
 
@@ -111,7 +114,7 @@ class Sealer:
 
     def open_alike(self, sealed: bytes, about: bytes) -> bytes:
         """The text of ``seal_alike``. Raises SealBroken."""
-        key_id, text = sealed[1 : 1 + _KEY_ID_BYTES], sealed[1 + _KEY_ID_BYTES :]
+        key_id, text = sealed[1 : 1 + KEY_ID_BYTES], sealed[1 + KEY_ID_BYTES :]
         cipher = self._alike_ciphers.get(key_id)
         if sealed[:1] != _ALIKE_VERSION or cipher is None:
             raise SealBroken("sealed by another key, or not sealed at all")
@@ -183,7 +186,11 @@ def create_key(settings: Settings) -> None:
 
 def key_id_of(sealed: bytes) -> bytes | None:
     """The id of the key that a value names; None for a value that was not sealed."""
-    return sealed[1 : 1 + _KEY_ID_BYTES] if sealed[:1] == _VERSION and len(sealed) > _HEAD_BYTES + _TAG_BYTES else None
+    return (
+        sealed[1 : 1 + KEY_ID_BYTES]
+        if sealed[:1] in (_VERSION, WRAPPED_VERSION) and len(sealed) > _HEAD_BYTES + _TAG_BYTES
+        else None
+    )
 
 
 def secret_row(merchant_id: str, endpoint_id: str, secret_id: str) -> bytes:
@@ -221,4 +228,4 @@ def _read(text: str) -> bytes:
 
 
 def _key_id(key: bytes) -> bytes:
-    return hashlib.sha256(b"tallystick key id" + key).digest()[:_KEY_ID_BYTES]
+    return hashlib.sha256(b"tallystick key id" + key).digest()[:KEY_ID_BYTES]

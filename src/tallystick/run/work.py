@@ -11,6 +11,8 @@ from pathlib import Path
 from tallystick.domain.measures import MEASURES
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.circuits import LOOK_EVERY_MS, Circuits
+from tallystick.flows.compliance.erasure import EVERY_MS as ERASE_EVERY_MS
+from tallystick.flows.compliance.erasure import PAGE_PAYMENTS, SINCE_EVERY_MS, Erasures
 from tallystick.flows.deployments import note_configuration
 from tallystick.flows.hourly_counts import WRITE_EVERY_MS
 from tallystick.flows.process_clocks import LOOK_EVERY_MS as LOOK_AT_CLOCKS_EVERY_MS
@@ -64,6 +66,7 @@ async def periodic_work(runtime: Runtime, watcher: Watcher | None = None) -> Asy
     teller = SettlementTeller(runtime)
     sources = report_sources(settings)
     fetcher = ReportFetcher(runtime, sources)
+    erasures = Erasures(runtime)
     watcher = watcher or Watcher(runtime)
     outage = runtime.outage
     try:
@@ -105,6 +108,14 @@ async def periodic_work(runtime: Runtime, watcher: Watcher | None = None) -> Asy
             Rounds("settlement reports", FETCH_EVERY_MS, with_keys(runtime, fetcher.round), watch=outage),
             Rounds("reconciliation", RECONCILE_EVERY_MS, reconciliation.begin, watch=outage),
             Rounds("settlement messages", TELL_EVERY_MS, teller.round, watch=outage),
+            Rounds(
+                "erasures",
+                ERASE_EVERY_MS,
+                with_keys(runtime, erasures.round),
+                full_round=PAGE_PAYMENTS,
+                watch=outage,
+            ),
+            Rounds("erased since", SINCE_EVERY_MS, with_keys(runtime, erasures.erase_what_came_since), watch=outage),
             Rounds("circuits", LOOK_EVERY_MS, circuits.round, finish=circuits.leave),
             Rounds("clocks", LOOK_AT_CLOCKS_EVERY_MS, clocks.round, finish=clocks.leave),
             *watcher.rounds(),

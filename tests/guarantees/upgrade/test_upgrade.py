@@ -25,6 +25,7 @@ from tallystick.flows.assembly import open_runtime
 from tallystick.flows.recovery.in_doubt import resolve
 from tallystick.flows.runtime import Runtime
 from tallystick.providers.simulator.setup import SimulatorSettings
+from tallystick.record.postgres.arrival_keys import is_wrapped, unwrapped
 from tallystick.run.work import work
 from tallystick.settings.load import Settings
 from tests.guarantees.upgrade.old_rows import HERE, Old, examined, migrated, old_rows, unfolded
@@ -48,6 +49,9 @@ APPEND_ONLY: Final = (
     "delivery", "processing", "outbox", "message_try", "webhook_endpoint_act", "webhook_secret",
 )  # fmt: skip
 MARKS: Final = frozenset({"dispatched_at", "lease_until"})
+
+#: What is encrypted once more, by keys that an erasure destroys.
+WRAPPED: Final = {"delivery": frozenset({"sealed"})}
 
 #: Where recovery, the workers and an operator leave what was open: our state, captured, refunded; None: as theirs is.
 FINISHED: Final[dict[str, tuple[str, int, int] | None]] = {
@@ -153,7 +157,7 @@ async def changed(database: Database, old: Old) -> dict[str, int]:
         for name in APPEND_ONLY:
             query = "SELECT column_name FROM information_schema.columns WHERE table_name = $1"
             known = [row[0] for row in await connection.fetch(query, name)]
-            columns, before = old.tables[name].without(MARKS, known)
+            columns, before = old.tables[name].without(MARKS | WRAPPED.get(name, frozenset()), known)
             text = bytearray()
 
             async def keep(data: bytes, text: bytearray = text) -> None:
@@ -202,6 +206,23 @@ async def test_every_old_row_is_still_there(upgraded: Database, old: Old) -> Non
     now = await counts(upgraded)
     assert [name for name in old.tables if now[name] < old.count(name)] == []
     assert await changed(upgraded, old) == {}
+
+
+async def test_bytes_of_arrivals_are_the_same_under_the_keys_of_their_events(upgraded: Database, old: Old) -> None:
+    table = old.tables["delivery"]
+    at = [table.columns.index(name) for name in ("delivery_id", "sealed")]
+    before = {row[at[0]]: row[at[1]] for row in (line.split("\t") for line in table.lines)}
+    connection = await asyncpg.connect(upgraded.owner_url)
+    try:
+        rows = await connection.fetch(
+            "SELECT provider, account, provider_event_id, delivery_id, sealed, raw_key"
+            " FROM delivery JOIN inbox USING (provider, account, provider_event_id)"
+        )
+    finally:
+        await connection.close()
+    assert all(is_wrapped(row["sealed"]) for row in rows)
+    now = {row["delivery_id"]: unwrapped(row["raw_key"], row["sealed"], tuple(row[:4])).hex() for row in rows}
+    assert {name: now[name] for name in before} == {name: text.lstrip("\\x") for name, text in before.items()}
 
 
 async def test_what_was_open_finishes(upgraded: Database, settings: Settings, old: Old, bank: AcquirerProcess) -> None:

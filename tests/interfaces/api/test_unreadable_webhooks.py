@@ -163,10 +163,11 @@ async def test_good_items_are_kept_where_another_has_a_bad_signature(database: D
         runtime = app.app.state.runtime
         opened = []
         for row in await runtime.pool.fetch(
-            "SELECT provider_event_id, delivery_id, sealed FROM delivery WHERE provider_event_id = ANY($1)", names
+            "SELECT provider_event_id, delivery_id FROM delivery WHERE provider_event_id = ANY($1)", names
         ):
             about = f"adyen/main/{row['provider_event_id']}/{row['delivery_id']}".encode()
-            opened.append(runtime.sealer.open(row["sealed"], about).partition(b"\n")[2])
+            sealed = await runtime.stores.inbox.sealed(("adyen", "main", row["provider_event_id"]), row["delivery_id"])
+            opened.append(runtime.sealer.open(sealed, about).partition(b"\n")[2])
         [body] = [each for each in opened if each]
         told = AdyenReceiver("main", MERCHANT_ACCOUNT, [HMAC_KEY]).translate(body)
         assert [each.notice.amount for each in told] == [1_000, 1_000]  # type: ignore[union-attr]  # refunds

@@ -96,22 +96,33 @@ def test_a_leaf_is_the_same_for_ever() -> None:
     )
 
 
-async def test_personal_fields_are_in_leaves_as_hashes_alone(fresh: Database) -> None:
+async def _things(connection: asyncpg.Connection) -> list[Thing]:
+    async with connection.transaction():
+        rows = AuditRows(connection)
+        await rows.in_utc()
+        return [
+            each
+            for kind in ("change", "instruction", "response")
+            async for page in rows.every(kind, 100)
+            for each in page
+        ]
+
+
+async def test_what_is_sealed_has_no_personal_field_and_an_erasure_changes_no_leaf(fresh: Database) -> None:
     await _payments(fresh, 1)
     connection = await asyncpg.connect(fresh.owner_url)
     try:
-        async with connection.transaction():
-            rows = AuditRows(connection)
-            await rows.in_utc()
-            things = [
-                each
-                for kind in ("change", "instruction", "response")
-                async for page in rows.every(kind, 100)
-                for each in page
-            ]
+        things = await _things(connection)
+        await connection.execute(
+            "UPDATE payment SET description = '[erased]', personal_key = NULL, erased_by = 'apr_1'"
+        )
+        erased = await _things(connection)
     finally:
         await connection.close()
-    assert any("a private word" in document for thing in things for _, document in thing.rows)
+    word = "a private word"
+    texts = [document for thing in things for _, document in thing.rows]
+    assert not [each for each in texts if word in each or word.encode().hex() in each]
+    assert [leaf_bytes(each, bytes(16)) for each in erased] == [leaf_bytes(each, bytes(16)) for each in things]
     leaves = [leaf_bytes(thing, bytes(16)) for thing in things]
     assert not any(b"private" in leaf for leaf in leaves)
     first = next(thing for thing in things if thing.leaf_key.endswith("/1"))

@@ -11,7 +11,7 @@ from tallystick.decisions.late_money import NoLateMoney
 from tallystick.decisions.stated_amounts import NotStateable
 from tallystick.domain.late_money import unclaimed
 from tallystick.domain.operator_act import ActKeyReused, ActName, AskedAct, OperatorAct
-from tallystick.flows.compliance import four_eyes
+from tallystick.flows.compliance import erasure, four_eyes
 from tallystick.flows.compliance.four_eyes import PERSON, Approvable, Approval, ApprovalRequest
 from tallystick.flows.operations import disputed_money, late_money, operators, restores
 from tallystick.flows.operations.acts import once, recorded
@@ -143,6 +143,7 @@ async def _state(runtime: Runtime, asked: AskedAct) -> None:
 APPROVABLE: Final[Mapping[str, Approvable]] = {
     **operators.APPROVABLE,
     **restores.APPROVABLE,
+    **erasure.APPROVABLE,
     "late_money.accept": Approvable(
         act="late_money.accept", look=_late_money, perform=_as_asked("late_money.accept", _accept)
     ),
@@ -190,7 +191,7 @@ async def ask_second_person(runtime: Runtime, asked: AskedAct) -> ApprovalReques
 
 async def done_for(runtime: Runtime, asked: AskedAct) -> OperatorAct | None:
     """What came of the act that was asked for under this key, once it was approved and done; None before."""
-    if runtime.settings.second_person_above is None:
+    if runtime.settings.second_person_above is None and asked.act not in erasure.ALWAYS:
         return None
     found = await four_eyes.read(runtime, _request_id(asked))
     if found is None or found.outcome is None or not _is_same(found.request, asked):

@@ -6,13 +6,15 @@ import math
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tallystick.decisions.instructions import Instruction
 from tallystick.domain.change import Change
 from tallystick.domain.errors import Problem, ProblemField, problem
 from tallystick.domain.instruction import StoredInstruction
 from tallystick.domain.measures import INSTRUCTIONS
-from tallystick.domain.requests.fingerprint import differing_field
+from tallystick.domain.personal import erased_request
+from tallystick.domain.requests.fingerprint import differing_field, fingerprint
 from tallystick.domain.views import encode, payment_view, refund_view
 from tallystick.flows.payments.instruction_line import trail
 from tallystick.flows.replay_counts import ReplayKind
@@ -164,6 +166,8 @@ async def existing_or(
 
 
 def _mismatch(instruction: Instruction, stored: StoredInstruction) -> str | None:
+    if stored.erased:  # whether what is erased was the same nobody can say: everything else is compared
+        instruction = _without_personal(instruction)
     if stored.fingerprint == instruction.fingerprint:
         return None
     if stored.operation != instruction.operation:
@@ -171,6 +175,12 @@ def _mismatch(instruction: Instruction, stored: StoredInstruction) -> str | None
     if stored.path != instruction.path:
         return "path"
     return differing_field(stored.request, instruction.request)
+
+
+def _without_personal(instruction: Instruction) -> Instruction:
+    request = erased_request(instruction.request)
+    method = instruction.operation.partition(" ")[0]
+    return replace(instruction, request=request, fingerprint=fingerprint(method, instruction.path, request))
 
 
 def _reused(instruction: Instruction, stored: StoredInstruction, field: str) -> Problem:

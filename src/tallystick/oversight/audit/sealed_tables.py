@@ -139,6 +139,8 @@ NOT_PROMISED: Final[Mapping[str, str]] = {
     "provider_circuit": "what processes say of themselves",
     "process_clock": "what processes say of themselves",
     "provider_comparison": "whose turn it is",
+    "erasure": "how far it is changes; its request is sealed",
+    "personal_move": "how far rows of an older release are moved",
     "settlement_report": "a schedule; its state changes in place",
     "webhook_refusal": "counts",
     "contract_drift": "counts",

@@ -142,6 +142,16 @@ INVARIANTS: Final = (
         of_stream=history.history_replays_to_state,
     ),
     Invariant(
+        name="erased_on_request",
+        says="Personal fields that are gone were erased by a request that somebody else approved.",
+        of_merchant=("erased_without_request",),
+    ),
+    Invariant(
+        name="bytes_erased_on_request",
+        says="Bytes of providers' events that are gone were erased by such a request.",
+        of_platform=("events_erased_without_request",),
+    ),
+    Invariant(
         name="legal_edges_only",
         says="Every step of history is an edge of the lifecycle tables, and starts where the one before it ended.",
         of_stream=history.legal_edges_only,

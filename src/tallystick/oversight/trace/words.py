@@ -228,6 +228,8 @@ ACTS: Final[Mapping[str, str]] = {
     "operator.disable": "operator disabled",
     "operator.reset": "operator's credentials reset",
     "evidence.read": "raw evidence read",
+    "payment.erase": "personal fields erased",
+    "merchant.erase": "merchant's personal fields erased",
     "work.take": "waiting work taken",
     "work.hand_on": "waiting work handed on",
     "work.give_back": "waiting work given back",

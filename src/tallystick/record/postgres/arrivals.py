@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from msgspec import Struct
 
+from tallystick.record.postgres.arrival_keys import new_key, wrapped
 from tallystick.record.postgres.batch import JournalConnection
 from tallystick.record.postgres.inbox import STATEMENTS
 from tallystick.record.postgres.inbox_rows import EventName
@@ -65,9 +66,10 @@ async def write_arrivals(
     """
     rows = sorted(rows, key=attrgetter("name"))
     try:
-        later = await _write_events(connection, rows, shift_ms, after_loss=after_loss)
+        keys: dict[str, bytes | None] = {row.event_id: new_key() for row in rows}
+        later = await _write_events(connection, rows, keys, shift_ms, after_loss=after_loss)
         deliveries = [
-            (*row.name, row.delivery_id, *row.times, _result(later.get(row.event_id)), row.digest, row.sealed)
+            (*row.name, row.delivery_id, *row.times, _result(later.get(row.event_id)), row.digest, _kept(row, keys))
             for row in rows
         ]
         # One that is there already is refused, so that none is lost unseen. After a refusal the server skips COMMIT.
@@ -80,11 +82,24 @@ async def write_arrivals(
     return later
 
 
+def _kept(row: ArrivalRow, keys: Mapping[str, bytes | None]) -> bytes:
+    """What is kept of its bytes. Those of an event of before keys are as it has them, until they are moved."""
+    key = keys[row.event_id]
+    return row.sealed if key is None else wrapped(key, row.sealed, (*row.name, row.delivery_id))
+
+
 async def _write_events(
-    connection: JournalConnection, rows: Sequence[ArrivalRow], shift_ms: int, *, after_loss: bool
+    connection: JournalConnection,
+    rows: Sequence[ArrivalRow],
+    keys: dict[str, bytes | None],
+    shift_ms: int,
+    *,
+    after_loss: bool,
 ) -> dict[str, Later]:
-    """Raises NotKept where an arrival is neither the first of its event nor a later one."""
-    events = [(*row.name, row.event_id, row.digest, *row.event) for row in rows]
+    """``keys``: of each arrival's event, if it is the first. The key of a known event is put in its place; an erased
+    one keeps that which nobody has. Raises NotKept where an arrival is neither the first of its event nor a later
+    one."""
+    events = [(*row.name, row.event_id, row.digest, *row.event, keys[row.event_id]) for row in rows]
     names = [(*row.name, row.event_id, row.digest) for row in rows]
     _, inserted, known = await _exchange(
         connection,
@@ -96,11 +111,13 @@ async def _write_events(
     )
     if known.count + (0 if after_loss else inserted.count) != len(rows):
         raise NotKept(f"{inserted.count} new and {known.count} known events of {len(rows)} arrivals")
-    return {
-        event_id: Later("redelivery" if same_bytes else "other_bytes", known_as)
-        for event_id, is_first, same_bytes, known_as in known.rows()
-        if not is_first
-    }
+    later = {}
+    for event_id, is_first, same_bytes, known_as, raw_key, erased in known.rows():
+        if not erased:
+            keys[event_id] = raw_key
+        if not is_first:
+            later[event_id] = Later("redelivery" if same_bytes else "other_bytes", known_as)
+    return later
 
 
 async def _exchange(connection: JournalConnection, calls: Sequence[Call]) -> list[Answer]:

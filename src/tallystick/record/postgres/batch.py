@@ -19,6 +19,7 @@ from tallystick.domain.change import Change
 from tallystick.domain.instruction import StoredInstruction
 from tallystick.kit.clock import Clock
 from tallystick.record.postgres.inbox import take_up, unrouted
+from tallystick.record.postgres.personal import instruction_of
 from tallystick.record.postgres.pipeline import Answers, Call
 from tallystick.record.postgres.results import Answer
 from tallystick.record.postgres.rows import ChangeRows, balance_rows
@@ -27,7 +28,12 @@ from tallystick.record.postgres.subject_rows import STATEMENTS, Row, subject_wri
 BEGIN: Final = Call("BEGIN")
 
 #: The columns of ``claimed``, in its order.
-_STORED: Final = StoredInstruction.__struct_fields__
+_STORED: Final = (
+    *(name for name in StoredInstruction.__struct_fields__ if name != "erased"),
+    "description",
+    "metadata",
+    "erased_by",
+)
 
 #: Up to so many new instructions, a batch does not ask which keys are taken: to take them writes nothing where one is.
 #: Larger ones ask first: it is likely that they have a replay among them, for which all that was written would be
@@ -218,7 +224,7 @@ def _claimed(claiming: Sequence[Entry]) -> Call:
 
 def _sort_out(answer: Answer, batch: _Batch) -> list[Entry]:
     """The entries whose key is free, by what ``_claimed`` was answered."""
-    found = (StoredInstruction(**dict(zip(_STORED, row, strict=True))) for row in answer.rows())
+    found = (instruction_of(dict(zip(_STORED, row, strict=True))) for row in answer.rows())
     taken = {(stored.merchant_id, stored.idempotency_key): stored for stored in found}
     free: list[Entry] = []
     for entry in batch.claiming:

@@ -12,6 +12,7 @@ from tallystick.kit.clock import Clock
 from tallystick.kit.ids import new_id, sibling_id
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.acts import insert_act
+from tallystick.record.postgres.arrival_keys import unwrapped
 from tallystick.record.postgres.failures import RETRY_SAME_CONNECTION
 from tallystick.record.postgres.inbox_rows import (
     DeadEvent,
@@ -156,9 +157,9 @@ class Inbox:
         return structs_of(await self._pool.fetch(STATEMENTS["deliveries"], *name), DeliveryOfEvent)
 
     async def sealed(self, name: EventName, delivery_id: str) -> bytes | None:
-        """The encrypted bytes of one arrival."""
-        found: bytes | None = await self._pool.fetchval(STATEMENTS["sealed"], *name, delivery_id)
-        return found
+        """The encrypted bytes of one arrival; empty where they are erased."""
+        record = await self._pool.fetchrow(STATEMENTS["sealed"], *name, delivery_id)
+        return None if record is None else unwrapped(record["raw_key"], record["sealed"], (*name, delivery_id))
 
     async def processing(self, name: EventName) -> list[TryOfEvent]:
         """Every try at an event, and operators' actions."""
@@ -212,8 +213,8 @@ class Inbox:
         return structs_of(await self._pool.fetch(STATEMENTS["filed"], *values), FiledEvent)
 
     async def delivery_named(self, provider: str, account: str, delivery_id: str) -> tuple[EventName, bytes] | None:
-        """One arrival by its own id, with its encrypted bytes: usually the first of its event, which is found by the id
-        that both share."""
+        """One arrival by its own id, with its encrypted bytes, which are empty where they are erased. It is usually the
+        first of its event, which is found by the id that both share."""
         event_id = sibling_id("evt", delivery_id)
         for statement in ("first_delivery_named", "delivery_named"):
             values = (provider, account, delivery_id)
@@ -221,7 +222,8 @@ class Inbox:
                 STATEMENTS[statement], *values, *([event_id] if statement == "first_delivery_named" else [])
             )
             if record is not None:
-                return (provider, account, record["provider_event_id"]), record["sealed"]
+                event = (provider, account, record["provider_event_id"])
+                return event, unwrapped(record["raw_key"], record["sealed"], (*event, delivery_id))
         return None
 
     async def read_again(

@@ -15,7 +15,7 @@ from tallystick.domain.subjects import Dispute, Refund
 from tallystick.kit.clock import Clock
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.list_pages import Page, Position, event_page, member_page, message_page
-from tallystick.record.postgres.message_bodies import stored_body
+from tallystick.record.postgres.message_bodies import filled_bodies
 from tallystick.record.postgres.reads import dispute_of, refund_of
 from tallystick.record.postgres.structs import unchecked_structs
 
@@ -103,6 +103,8 @@ class Lists:
         self, merchant_id: str, wanted: MessageFilter, *, after: Position | None, limit: int
     ) -> list[ListedMessage]:
         """Messages that were dispatched, oldest first."""
+        rows = await self._fetch(message_page(merchant_id, wanted, after, limit))
+        bodies = await filled_bodies(self._pool, [(merchant_id, row) for row in rows])
         return [
             ListedMessage(
                 message_id=row["message_id"],
@@ -110,10 +112,10 @@ class Lists:
                 stream_id=row["stream_id"],
                 version=row["version"],
                 at=row["at"],
-                body=stored_body(row),
+                body=body,
                 api_version=row["api_version"],
             )
-            for row in await self._fetch(message_page(merchant_id, wanted, after, limit))
+            for row, body in zip(rows, bodies, strict=True)
         ]
 
     async def messages_as_of(self) -> datetime:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -10,6 +10,8 @@ import asyncpg
 from tallystick.decisions.messages import body_of
 from tallystick.domain.api_keys import KIND_OF_LETTER
 from tallystick.domain.change import Message, RecordedResponse
+from tallystick.domain.personal import has_holes
+from tallystick.record.postgres.personal import MISSING, Fetches, personal_of
 
 
 def stored_body(row: asyncpg.Record | Mapping[str, Any]) -> bytes:
@@ -30,6 +32,15 @@ def stored_body(row: asyncpg.Record | Mapping[str, Any]) -> bytes:
         row["traceparent"],
         row["answer"],
     )
+
+
+async def filled_bodies(connection: Fetches, rows: Sequence[tuple[str, Any]]) -> list[bytes]:
+    """The bodies of rows, each with its merchant, as they were written. Of payments with personal fields one statement
+    more is asked."""
+    bodies = [stored_body(row) for _, row in rows]
+    names = [(merchant_id, row["stream_id"]) for merchant_id, row in rows]
+    found = await personal_of(connection, [name for name, body in zip(names, bodies, strict=True) if has_holes(body)])
+    return [found.get(name, MISSING).values.filled(body) for name, body in zip(names, bodies, strict=True)]
 
 
 def answer_key_of(message: Message, responses: Iterable[RecordedResponse]) -> str | None:

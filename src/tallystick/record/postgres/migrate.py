@@ -13,16 +13,18 @@ from yoyo.connections import DatabaseURI
 from yoyo.internalmigrations import needs_upgrading
 from yoyo.migrations import Migration, MigrationList, default_migration_table
 
-from tallystick.record.postgres.hosts import conninfo_for_writing
+from tallystick.kit.tried_address import note_tried
+from tallystick.record.postgres.hosts import conninfo_for_writing, hosts_of
 from tallystick.record.postgres.migration_lock import migration_lock
+from tallystick.record.postgres.personal_move import Moved, SealedAlready, is_moved, move_personal_fields
 
 #: The role that the application runs as: it may add to history and ledger, and neither change nor delete.
 APP_ROLE = "tallystick_app"
 
 
 def migrate(owner_url: str, announce: Callable[[str], None] = lambda _: None) -> list[str]:
-    """Apply the missing revisions, and return their names. Safe to run from several processes, and again after a kill
-    at any moment. ``announce``: says that it waits for another migration.
+    """Apply the missing revisions, move what they leave to be moved, and return their names. Safe to run from several
+    processes, and again after a kill at any moment. ``announce``: says that it waits for another migration.
 
     Raises PooledConnection, and what the database raises.
     """
@@ -32,12 +34,31 @@ def migrate(owner_url: str, announce: Callable[[str], None] = lambda _: None) ->
         with resources.as_file(folder) as path:
             revisions = read_migrations(str(path))
             if not backend.has_pending(revisions) and _app_role_is_usable(backend.connection):
+                with contextlib.suppress(SealedAlready):  # whoever migrated was told
+                    if not is_moved(backend.connection):
+                        with migration_lock(backend.connection, announce):
+                            move_personal_fields(backend.connection, announce)
                 return []
             with migration_lock(backend.connection, announce):
                 _ensure_app_role(backend.connection)
                 pending = backend.to_apply(revisions)
                 backend.apply_migrations(pending)
+                try:
+                    move_personal_fields(backend.connection, announce)
+                except SealedAlready as error:
+                    announce(f"personal fields: {error}")
         return [revision.id for revision in pending]
+    finally:
+        backend.connection.close()
+
+
+def prepare_erasure(owner_url: str, announce: Callable[[str], None] = lambda _: None) -> Moved:
+    """Put personal fields under keys that processes of an older release have written since. Safe to repeat. Raises
+    SealedAlready, PooledConnection, and what the database raises."""
+    backend = _Backend.connected(owner_url)
+    try:
+        with migration_lock(backend.connection, announce):
+            return move_personal_fields(backend.connection, announce, again=True)
     finally:
         backend.connection.close()
 
@@ -106,4 +127,8 @@ class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has no t
 
     def connect(self, dburi: DatabaseURI) -> psycopg.Connection:
         url = conninfo_for_writing(dburi.args["url"])
-        return psycopg.connect(url, autocommit=True)  # in a transaction only where yoyo begins one
+        try:
+            return psycopg.connect(url, autocommit=True)  # in a transaction only where yoyo begins one
+        except psycopg.OperationalError as error:
+            note_tried(error, hosts_of(dburi.args["url"]))
+            raise

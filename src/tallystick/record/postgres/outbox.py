@@ -15,7 +15,7 @@ from tallystick.domain.api_keys import KIND_OF_LETTER
 from tallystick.kit.clock import Clock
 from tallystick.kit.fair_shares import in_turns
 from tallystick.record.postgres import sql
-from tallystick.record.postgres.message_bodies import stored_body
+from tallystick.record.postgres.message_bodies import filled_bodies
 
 STATEMENTS: Final = sql.load("outbound.sql")
 
@@ -193,7 +193,9 @@ class Outbox:
             return []
         first = {QueueName(*record[:3]): FirstMessage(*record[4]) for record in taken if record[4] is not None}
         leased = []
-        for head in await self._heads(first):
+        heads = await self._heads(first)
+        bodies = await filled_bodies(self._pool, [(head["merchant_id"], head) for head in heads])
+        for head, body in zip(heads, bodies, strict=True):
             queue = QueueName(*head[:3])
             message = first[queue]
             leased.append(
@@ -205,7 +207,7 @@ class Outbox:
                     type=head["type"],
                     tries=int(message.tries),
                     resends=int(message.resends),
-                    body=stored_body(head),
+                    body=body,
                     written_in=head["written_in"],
                     url=head["url"],
                     api_version=head["api_version"],

@@ -20,6 +20,7 @@ from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund, Subjec
 from tallystick.kit.clock import Clock
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.payment_pages import PASSED_OVER, is_created, page_statement
+from tallystick.record.postgres.personal import MISSING, instruction_of, is_sealed, personal_of
 from tallystick.record.postgres.structs import structs_of
 from tallystick.record.postgres.subject_reads import Row, reader
 
@@ -276,7 +277,7 @@ class Reads:
     async def instruction(self, merchant_id: str, idempotency_key: str) -> StoredInstruction | None:
         """The instruction that has a key."""
         record = await self._pool.fetchrow(READS["instruction"], merchant_id, idempotency_key)
-        return None if record is None else StoredInstruction(**dict(record))
+        return None if record is None else instruction_of(dict(record))
 
     async def sending_for_ms(self, merchant_id: str, payment_id: str, idempotency_key: str) -> int | None:
         """How long the instruction's newest attempt may still be in transit, or None if it cannot be."""
@@ -288,7 +289,15 @@ class Reads:
     async def history(self, merchant_id: str, subject_id: str) -> list[HistoryRow]:
         """The transitions of one subject."""
         rows = structs_of(await self._pool.fetch(READS["history"], merchant_id, subject_id), HistoryRow)
-        return [_whole(row) if row.version == 1 else row for row in rows]
+        return [_whole(await self._opened(row)) if row.version == 1 else row for row in rows]
+
+    async def _opened(self, first: HistoryRow) -> HistoryRow:
+        """A first step with its personal fields."""
+        if not is_sealed(first.change):
+            return first
+        name = (first.merchant_id, first.stream_id)
+        personal = (await personal_of(self._pool, [name])).get(name, MISSING)
+        return replace(first, change=personal.opened(first.change, *name))
 
     async def rejections(self, merchant_id: str, payment_id: str) -> list[RejectionRow]:
         """The refused transitions of a payment."""

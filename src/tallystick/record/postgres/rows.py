@@ -21,6 +21,7 @@ from tallystick.domain.change import (
 from tallystick.domain.operator_act import OperatorAct
 from tallystick.kit.ids import sibling_id
 from tallystick.record.postgres.message_bodies import answer_key_of
+from tallystick.record.postgres.personal import NewRows, new_rows_of
 from tallystick.record.postgres.subject_rows import Row, SubjectRows, json_or_none, json_text
 
 #: How an id begins -> the kind that it names in ``history``, where the row names none. Rows rely on it for ever.
@@ -54,14 +55,14 @@ def _named_by(subject_id: str) -> str | None:
     return sibling_id("ins", subject_id) if "_" in subject_id else None
 
 
-def transition_rows(change: Change) -> list[Row]:
+def transition_rows(change: Change, personal: NewRows | None = None) -> list[Row]:
     """Columns of ``insert_transitions``. A step that says of its change what the lead says, which is the first step of
     the stream's own subject, has the lead's version instead. A kind that the subject's id names is null. The view
-    ``history`` has every step whole."""
+    ``history`` has every step whole. ``personal``: hides what is personal."""
     lead = next((step for step in change.transitions if step.subject_id == change.stream_id), None)
     said = None if lead is None else _of_change(lead)
     return [
-        _transition_row(step, change)
+        _transition_row(step, change, personal)
         if lead is None or step is lead or _of_change(step) != said
         else _follower_row(step, lead.version)
         for step in change.transitions
@@ -73,7 +74,7 @@ def _of_change(step: Transition) -> tuple[object, ...]:
     return (step.stream_id, step.cause, step.actor, step.provider_reference, step.at, step.occurred_at)
 
 
-def _transition_row(step: Transition, change: Change) -> Row:
+def _transition_row(step: Transition, change: Change, personal: NewRows | None) -> Row:
     return (
         step.merchant_id,
         step.subject_id,
@@ -89,7 +90,7 @@ def _transition_row(step: Transition, change: Change) -> Row:
         step.provider_reference,
         step.at,
         step.occurred_at,
-        json_text(step.change),
+        json_text(step.change if personal is None else personal.change_of(step)),
         json_or_none(step.evidence),
         None,
         _letter(change.key_kind),
@@ -136,13 +137,13 @@ def transfer_row(transfer: Transfer) -> Row:
     )
 
 
-def response_row(response: RecordedResponse) -> Row:
-    """Columns of ``insert_responses``."""
+def response_row(response: RecordedResponse, personal: NewRows | None = None) -> Row:
+    """Columns of ``insert_responses``. Raises NotMasked."""
     return (
         response.merchant_id,
         response.idempotency_key,
         response.status,
-        response.body,
+        response.body if personal is None else personal.values.masked(response.body),
         response.at,
         response.api_version,
     )
@@ -197,10 +198,13 @@ def reference_row(known: KnownReference) -> Row:
     return (known.provider, known.account, known.reference, known.merchant_id, known.payment_id)
 
 
-def message_row(message: Message, responses: Iterable[RecordedResponse]) -> Row:
+def message_row(message: Message, responses: Iterable[RecordedResponse], personal: NewRows | None = None) -> Row:
     """Columns of ``insert_messages``. A message whose data is an answer of the same change has the answer's key
-    in place of its body."""
+    in place of its body. Raises NotMasked."""
     answer_key = answer_key_of(message, responses)
+    body = None if answer_key is not None else message.body
+    if body is not None and personal is not None:
+        body = personal.values.masked(body)
     return (
         message.merchant_id,
         message.stream_id,
@@ -208,7 +212,7 @@ def message_row(message: Message, responses: Iterable[RecordedResponse]) -> Row:
         message.subject_id,
         message.message_id,
         message.type,
-        None if answer_key is not None else message.body,
+        body,
         message.at,
         answer_key,
         message.api_version,
@@ -274,18 +278,24 @@ class ChangeRows:
     ROW_BYTES: Final = 300
 
     def __init__(self, change: Change) -> None:
-        self.instructions = [instruction_row(change.claim)] if change.claim else []
-        self.transitions = transition_rows(change)
+        personal = new_rows_of(change)
+        claim = change.claim
+        if personal is not None and claim is not None:
+            claim = personal.claim_of(claim)
+        self.instructions = [instruction_row(claim)] if claim else []
+        self.transitions = transition_rows(change, personal)
         self.subjects = SubjectRows(change)
+        if personal is not None and personal.key is not None:
+            self.subjects.give_key(personal.key)
         for other in change.beside:
             self.transitions += transition_rows(other)
             self.subjects.add(other)
         self.acts = [] if change.act is None else [act_row(change.act)]
         self.transfers = [transfer_row(t) for t in change.transfers]
-        self.responses = [response_row(r) for r in change.responses]
+        self.responses = [response_row(r, personal) for r in change.responses]
         self.rejections = [rejection_row(r) for r in change.rejections]
         self.references = [reference_row(known) for known in change.references]
-        self.messages = [message_row(message, change.responses) for message in change.messages]
+        self.messages = [message_row(message, change.responses, personal) for message in change.messages]
         self.processing = [processing_row(ack) for ack in change.acknowledgements]
         self.acknowledgements = [acknowledgement_row(ack) for ack in change.acknowledgements]
         due = change.deadline_in_ms

@@ -15,6 +15,7 @@ from msgspec import Struct
 from tallystick.domain.operator_act import OperatorAct
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.acts import insert_act
+from tallystick.record.postgres.arrival_keys import unwrapped
 from tallystick.record.sealing import delivery_row, payment_row, secret_row
 
 _STATEMENTS: Final = sql.load("sealing.sql")
@@ -103,7 +104,10 @@ async def sample_of_bytes(connection: Connection) -> list[SealedValue]:
     found = [SealedValue(secret_row(*record[:3]), record[3]) for record in secrets]
     for name in ("first_deliveries", "last_deliveries"):
         deliveries = await connection.fetch(_STATEMENTS[name], SAMPLE_ROWS)
-        found += [SealedValue(delivery_row(*record[:4]), record[4]) for record in deliveries]
+        found += [
+            SealedValue(delivery_row(*record[:4]), unwrapped(record[5], record[4], tuple(record[:4])))
+            for record in deliveries
+        ]
     return found
 
 

@@ -14,11 +14,13 @@ from msgspec import Struct
 
 from tallystick.domain.compiled_replay import replayed
 from tallystick.domain.kinds import SubjectKind, kind_of, members_of
+from tallystick.domain.personal import has_holes
 from tallystick.domain.replay import HistoryStep, Replay
 from tallystick.domain.subjects import Subject
 from tallystick.record.postgres.histories import histories_of
 from tallystick.record.postgres.invariant_statements import STATEMENT_TIMEOUT_S, as_list, fetch_all
 from tallystick.record.postgres.message_bodies import stored_body
+from tallystick.record.postgres.personal import personal_of
 from tallystick.record.postgres.structs import unchecked_structs
 from tallystick.record.postgres.subject_reads import subjects_of
 
@@ -248,7 +250,7 @@ async def stream_rows(
     rejections = unchecked_structs(refused, StoredRejection)
     claimed = {key for key in (*keys, *(each.idempotency_key for each in rejections)) if key is not None}
     found = await fetch_all(connection, "answers", merchant_id, *as_list(claimed)) if claimed else []
-    answers = {each.idempotency_key: each for each in unchecked_structs(found, RecordedAnswer)}
+    answers = {each.idempotency_key: each for each in await _filled(connection, merchant_id, found)}
     return StreamRows(
         histories=histories,
         transfers=grouped(unchecked_structs(transfers, StoredTransfer), _STREAM),
@@ -267,6 +269,16 @@ async def _messages(
     if elsewhere := {row["answer_key"] for row in rows} - bodies.keys() - {None}:
         found = await fetch_all(connection, "responses", merchant_id, *as_list(elsewhere))
         bodies |= {each["idempotency_key"]: each["body"] for each in found}
+    with_holes = [
+        row["stream_id"] for row in rows if has_holes(row["body"]) or has_holes(bodies.get(row["answer_key"]))
+    ]
+    personal = await personal_of(connection, [(merchant_id, each) for each in with_holes])
+
+    def filled(body: bytes | None, stream_id: str) -> bytes | None:
+        if body is None or (found := personal.get((merchant_id, stream_id))) is None:
+            return body
+        return found.values.filled(body)
+
     return [
         StoredMessage(
             stream_id=stream_id,
@@ -275,14 +287,29 @@ async def _messages(
             message_id=message_id,
             type=type_,
             at=at,
-            body=body,
-            answer=bodies.get(answer_key),
+            body=filled(body, stream_id),
+            answer=filled(bodies.get(answer_key), stream_id),
             api_version=api_version,
             key_kind=kind,
             traceparent=trace,
         )
         for stream_id, version, subject_id, message_id, type_, at, body, answer_key, api_version, kind, trace in rows
     ]
+
+
+async def _filled(connection: asyncpg.Connection, merchant_id: str, found: Sequence[Any]) -> list[RecordedAnswer]:
+    """Answers as they were given."""
+    answers = unchecked_structs(found, RecordedAnswer)
+    names = {(merchant_id, each.payment_id) for each in answers if has_holes(each.body)}
+    personal = await personal_of(connection, names)
+    if not personal:
+        return answers
+    filled = []
+    for each in answers:
+        of = personal.get((merchant_id, each.payment_id))
+        body = each.body if each.body is None or of is None else of.values.filled(each.body)
+        filled.append(msgspec.structs.replace(each, body=body))
+    return filled
 
 
 def batched(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:

@@ -38,7 +38,8 @@ def json_or_none(value: object | None) -> str | None:
 
 
 def payment_row(payment: Payment) -> Row:
-    """Columns of ``insert_payments``. What has its default is null."""
+    """Columns of ``insert_payments``. What has its default is null. The last one is the key of personal fields; it is
+    no part of the payment, and ``give_key`` gives it."""
     return (
         payment.merchant_id,
         payment.payment_id,
@@ -69,6 +70,7 @@ def payment_row(payment: Payment) -> Row:
         payment.updated_at,
         payment.exponent,
         payment.provider_exponent,
+        None,
     )
 
 
@@ -174,11 +176,13 @@ class KindWrites(NamedTuple):
     later: SubjectWrite
 
 
+_FIRST_PAYMENT: Final = "insert_payments"
+
 #: Kinds with statements of their own: payments for an update that sends only what can change, attempts also for their
 #: schedule. Every other kind has one statement, built from its declaration.
 _OWN_WRITES: Final = {
     PAYMENT_KIND.name: KindWrites(
-        SubjectWrite("insert_payments", STATEMENTS["insert_payments"], payment_row),
+        SubjectWrite(_FIRST_PAYMENT, STATEMENTS[_FIRST_PAYMENT], payment_row),
         SubjectWrite("move_payments", STATEMENTS["move_payments"], payment_move_row),
     ),
     ATTEMPT_KIND.name: KindWrites(
@@ -245,6 +249,10 @@ class SubjectRows:
         self.by_write: dict[str, list[Row]] = {}
         self.count = 0
         self.add(change)
+
+    def give_key(self, key: bytes) -> None:
+        """The key of the personal fields of the payment that the change opens."""
+        self.by_write[_FIRST_PAYMENT] = [(*row[:-1], key) for row in self.by_write[_FIRST_PAYMENT]]
 
     def add(self, change: Change) -> None:
         """The subjects of one more change, of another stream."""

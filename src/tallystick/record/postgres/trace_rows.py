@@ -15,10 +15,12 @@ from msgspec import Struct
 
 from tallystick.domain.compiled_replay import replayed
 from tallystick.domain.kinds import ATTEMPT_KIND, DISPUTE_KIND, PAYMENT_KIND, REFUND_KIND, SubjectKind, kind_of
+from tallystick.domain.personal import PersonalValues
 from tallystick.domain.replay import HistoryStep
 from tallystick.domain.subjects import Attempt, Subject
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.payment_record import PaymentRecord, ScheduledAttempt
+from tallystick.record.postgres.personal import MISSING, SEALED, Personal, in_document
 from tallystick.record.postgres.pipeline import Call, PipelineConnection
 from tallystick.record.postgres.stream_record import RecordedAnswer, StoredMessage
 from tallystick.record.postgres.trace_parts import (
@@ -118,7 +120,11 @@ class _Parts:
 
     def rows(self) -> TraceRows | None:
         (now,) = map(_TIME.decode, self._documents["clock"])
-        steps = sorted(self._all("step", StepRow), key=lambda each: (each.subject_id, each.version))
+        personal = next(map(in_document, self._raw("payment")), MISSING)
+        steps = sorted(
+            (_opened(each, personal) for each in self._all("step", StepRow)),
+            key=lambda each: (each.subject_id, each.version),
+        )
         payments = self._subjects(PAYMENT_KIND)
         others = [subject for kind in (ATTEMPT_KIND, REFUND_KIND, DISPUTE_KIND) for subject in self._subjects(kind)]
         histories = _histories(steps)
@@ -150,8 +156,8 @@ class _Parts:
             replays=replays,
             transfers=sorted(transfers, key=lambda each: (each.subject_id, each.version, each.leg)),
             rejections=rejections,
-            messages=[_stored_message(each, bodies) for each in messages],
-            answers={key: _recorded(each, answered.get(key)) for key, each in instructions.items()},
+            messages=[_stored_message(each, bodies, personal.values) for each in messages],
+            answers={key: _recorded(each, answered.get(key), personal.values) for key, each in instructions.items()},
         )
         return TraceRows(
             record=record,
@@ -265,7 +271,20 @@ def bytes_of(digits: str | None) -> bytes | None:
     return None if digits is None else bytes.fromhex(digits.removeprefix("\\x"))
 
 
-def _stored_message(row: MessageRow, answers: Mapping[str, AnswerRow]) -> StoredMessage:
+def _opened(step: StepRow, personal: Personal) -> StepRow:
+    """A step with its personal fields."""
+    if not (isinstance(step.change, dict) and SEALED in step.change):
+        return step
+    change = personal.opened(_text(step.change), step.merchant_id, step.stream_id)
+    return msgspec.structs.replace(step, change=_JSON.decode(change))
+
+
+def _filled(digits: str | None, values: PersonalValues) -> bytes | None:
+    body = bytes_of(digits)
+    return None if body is None else values.filled(body)
+
+
+def _stored_message(row: MessageRow, answers: Mapping[str, AnswerRow], values: PersonalValues) -> StoredMessage:
     answer = answers.get(row.answer_key or "")
     return StoredMessage(
         stream_id=row.stream_id,
@@ -274,21 +293,21 @@ def _stored_message(row: MessageRow, answers: Mapping[str, AnswerRow]) -> Stored
         message_id=row.message_id,
         type=row.type,
         at=row.at,
-        body=bytes_of(row.body),
-        answer=None if answer is None else bytes_of(answer.body),
+        body=_filled(row.body, values),
+        answer=None if answer is None else _filled(answer.body, values),
         api_version=row.api_version,
         key_kind=row.key_kind,
         traceparent=row.traceparent,
     )
 
 
-def _recorded(row: InstructionRow, answer: AnswerRow | None) -> RecordedAnswer:
+def _recorded(row: InstructionRow, answer: AnswerRow | None, values: PersonalValues) -> RecordedAnswer:
     return RecordedAnswer(
         idempotency_key=row.idempotency_key,
         payment_id=row.payment_id,
         subject_id=row.subject_id,
         status=None if answer is None else answer.status,
-        body=None if answer is None else bytes_of(answer.body),
+        body=None if answer is None else _filled(answer.body, values),
         api_version=None if answer is None else answer.api_version,
     )
 

@@ -103,6 +103,8 @@ async def opened_arrival(
 
 
 def _opened(sealer: Sealer, name: EventName, delivery_id: str, sealed: bytes) -> tuple[Mapping[str, str], bytes]:
+    if not sealed:
+        raise NotReadable("its bytes are erased")
     try:
         return unsealed_part(sealer.open(sealed, delivery_row(*name, delivery_id)))
     except SealBroken as error:

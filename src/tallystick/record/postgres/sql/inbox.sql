@@ -1,21 +1,23 @@
 -- insert_events: the first arrival of each event; a known event stays as it is
 INSERT INTO inbox (provider, account, provider_event_id, event_id, digest, type, received_at, occurred_at,
                    charge_reference, merchant_id, payment_id, traceparent, notice, state, turn, tries, replays,
-                   next_try_at, api_version, mark)
+                   next_try_at, api_version, mark, raw_key)
 SELECT e.provider, e.account, e.provider_event_id, e.event_id, e.digest, e.type, e.received_at, e.occurred_at,
        e.charge_reference, e.merchant_id, e.payment_id, e.traceparent, e.notice::json, 'received', e.turn, 0, 0,
-       now() + $17::bigint * interval '1 millisecond', e.api_version, e.mark
+       now() + $18::bigint * interval '1 millisecond', e.api_version, e.mark, e.raw_key
 FROM (SELECT unnest($1::text[]) AS provider, unnest($2::text[]) AS account, unnest($3::text[]) AS provider_event_id,
              unnest($4::text[]) AS event_id, unnest($5::bytea[]) AS digest, unnest($6::text[]) AS type,
              unnest($7::timestamptz[]) AS received_at, unnest($8::timestamptz[]) AS occurred_at,
              unnest($9::text[]) AS charge_reference, unnest($10::text[]) AS merchant_id,
              unnest($11::text[]) AS payment_id, unnest($12::text[]) AS traceparent, unnest($13::text[]) AS notice,
-             unnest($14::bigint[]) AS turn, unnest($15::text[]) AS api_version, unnest($16::text[]) AS mark) AS e
+             unnest($14::bigint[]) AS turn, unnest($15::text[]) AS api_version, unnest($16::text[]) AS mark,
+             unnest($17::bytea[]) AS raw_key) AS e
 ON CONFLICT DO NOTHING;
 
 -- known_events: those of these arrivals that are not the first of their event, whether its bytes are theirs, and under
--- which id it is known; with $6 the others too
-SELECT k.event_id, e.event_id = k.event_id AS is_first, e.digest = k.digest AS same_bytes, e.event_id AS known_as
+-- which id it is known, and the key of its bytes; with $6 the others too
+SELECT k.event_id, e.event_id = k.event_id AS is_first, e.digest = k.digest AS same_bytes, e.event_id AS known_as,
+       e.raw_key, e.erased_by IS NOT NULL AS erased
 FROM (SELECT unnest($1::text[]) AS provider, unnest($2::text[]) AS account, unnest($3::text[]) AS provider_event_id,
              unnest($4::text[]) AS event_id, unnest($5::bytea[]) AS digest) AS k
 JOIN inbox e ON e.provider = k.provider AND e.account = k.account AND e.provider_event_id = k.provider_event_id
@@ -181,9 +183,10 @@ SELECT delivery_id, received_at, validated_at, recorded_at, result
 FROM delivery WHERE provider = $1 AND account = $2 AND provider_event_id = $3
 ORDER BY recorded_at, delivery_id;
 
--- sealed: the encrypted bytes of one arrival
-SELECT sealed FROM delivery
-WHERE provider = $1 AND account = $2 AND provider_event_id = $3 AND delivery_id = $4;
+-- sealed: the encrypted bytes of one arrival, with the key of its event
+SELECT d.sealed, e.raw_key FROM delivery d
+LEFT JOIN inbox e ON e.provider = d.provider AND e.account = d.account AND e.provider_event_id = d.provider_event_id
+WHERE d.provider = $1 AND d.account = $2 AND d.provider_event_id = $3 AND d.delivery_id = $4;
 
 -- processing: every try at one event, and operators' actions
 SELECT try_id, number, started_at, ended_at, result, detail, change_id, actor
@@ -245,13 +248,15 @@ FROM numbered WHERE chosen OR from_the_end = 1
 ORDER BY provider, account, provider_event_id;
 
 -- first_delivery_named: an arrival by its id, where it was the first of its event, which has the same id ($4)
-SELECT d.provider_event_id, d.sealed
+SELECT d.provider_event_id, d.sealed, e.raw_key
 FROM inbox e
 JOIN delivery d ON d.provider = e.provider AND d.account = e.account AND d.provider_event_id = e.provider_event_id
 WHERE e.event_id = $4 AND d.provider = $1 AND d.account = $2 AND d.delivery_id = $3;
 
 -- delivery_named: any arrival by its id; it reads all of the account's
-SELECT provider_event_id, sealed FROM delivery WHERE provider = $1 AND account = $2 AND delivery_id = $3;
+SELECT d.provider_event_id, d.sealed, e.raw_key FROM delivery d
+LEFT JOIN inbox e ON e.provider = d.provider AND e.account = d.account AND e.provider_event_id = d.provider_event_id
+WHERE d.provider = $1 AND d.account = $2 AND d.delivery_id = $3;
 
 -- read_again: events that are still closed as $11 are processed from the beginning, as what their bytes say now ($13:
 -- shift in ms)

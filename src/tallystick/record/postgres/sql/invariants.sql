@@ -107,6 +107,37 @@ SELECT currency AS subject_id, format('debits %s, credits %s', sum(debits), sum(
 FROM balance WHERE merchant_id = $1
 GROUP BY currency HAVING sum(debits) <> sum(credits);
 
+-- erased_without_request: payments whose personal fields are gone, with no approved request for it
+WITH approved AS MATERIALIZED (
+    SELECT r.request_id, r.act, r.target FROM approval_request r
+    JOIN approval_outcome o ON o.request_id = r.request_id AND o.outcome = 'approved'
+    WHERE r.act IN ('payment.erase', 'merchant.erase')
+)
+SELECT p.payment_id AS subject_id, 'its personal fields are gone, and no approved request says so' AS detail
+FROM payment p
+WHERE p.merchant_id = $1
+  AND (p.erased_by IS NOT NULL
+       OR (p.personal_key IS NULL
+           AND (p.description = '[erased]' OR p.metadata::text = '{"[erased]":"[erased]"}')))
+  AND (p.erased_by IS NULL
+       OR (p.erased_by, 'payment.erase', p.payment_id) NOT IN (SELECT request_id, act, target FROM approved)
+          AND (p.erased_by, 'merchant.erase', p.merchant_id) NOT IN (SELECT request_id, act, target FROM approved));
+
+-- events_erased_without_request: events of providers whose bytes nothing opens any more, with no approved request for it
+WITH approved AS MATERIALIZED (
+    SELECT r.request_id FROM approval_request r
+    JOIN approval_outcome o ON o.request_id = r.request_id AND o.outcome = 'approved'
+    WHERE r.act IN ('payment.erase', 'merchant.erase')
+)
+SELECT e.event_id AS subject_id, 'its bytes are gone, and no approved request says so' AS detail
+FROM inbox e
+WHERE (e.erased_by IS NOT NULL
+       OR (e.raw_key IS NULL AND EXISTS (
+           SELECT 1 FROM delivery d
+           WHERE d.provider = e.provider AND d.account = e.account AND d.provider_event_id = e.provider_event_id
+             AND substr(d.sealed, 1, 1) = '\x03'::bytea)))
+  AND (e.erased_by IS NULL OR e.erased_by NOT IN (SELECT request_id FROM approved));
+
 -- instructions_without_subject: claimed keys whose payment or refund is missing
 SELECT i.subject_id, format('key %s claimed it, and it is not there', i.idempotency_key) AS detail
 FROM answered_instruction i
@@ -313,13 +344,13 @@ WHERE EXISTS (SELECT 1 FROM known)
 -- event by the same key
 WITH known AS MATERIALIZED (SELECT key_id FROM sealing_key_act)
 SELECT d.delivery_id AS subject_id,
-       CASE WHEN substr(d.sealed, 1, 1) <> '\x01'::bytea OR length(d.sealed) <= 33
+       CASE WHEN substr(d.sealed, 1, 1) NOT IN ('\x01'::bytea, '\x03'::bytea) OR length(d.sealed) <= 33
             THEN 'its bytes are not sealed'
             ELSE format('its bytes are sealed by the key %s, which is not registered',
                         encode(substr(d.sealed, 2, 4), 'hex')) END AS detail
 FROM delivery d
 WHERE EXISTS (SELECT 1 FROM known)
-  AND (substr(d.sealed, 1, 1) <> '\x01'::bytea OR length(d.sealed) <= 33
+  AND (substr(d.sealed, 1, 1) NOT IN ('\x01'::bytea, '\x03'::bytea) OR length(d.sealed) <= 33
        OR substr(d.sealed, 2, 4) NOT IN (SELECT key_id FROM known));
 
 -- actions_without_key: payers' next actions that no known key opens

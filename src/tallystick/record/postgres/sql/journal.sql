@@ -1,8 +1,10 @@
--- claimed: instructions that already have their key, with the recorded answer if there is one
+-- claimed: instructions that already have their key, with the recorded answer if there is one, and what fills both
 SELECT i.merchant_id, i.idempotency_key, i.instruction_id, i.operation, i.path, i.fingerprint,
-       i.fingerprint_version, i.request, i.payment_id, i.subject_id, i.status, i.body, i.api_version
+       i.fingerprint_version, i.request, i.payment_id, i.subject_id, i.status, i.body, i.api_version,
+       p.description, p.metadata, p.erased_by
 FROM (SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS idempotency_key) AS k
-JOIN answered_instruction i ON i.merchant_id = k.merchant_id AND i.idempotency_key = k.idempotency_key;
+JOIN answered_instruction i ON i.merchant_id = k.merchant_id AND i.idempotency_key = k.idempotency_key
+LEFT JOIN payment p ON p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id;
 
 -- committed: which of these changes are committed, by the first version that each would have added
 SELECT t.change_id
@@ -56,14 +58,14 @@ INSERT INTO payment (merchant_id, payment_id, version, state, amount, currency, 
                      amount_refunded, amount_refund_pending, amount_reversed, amount_late, amount_late_accepted,
                      amount_late_returning, amount_late_returned, late_movements, provider_operations, capture_method,
                      payment_method, provider, provider_reference, next_action, failure, description, metadata,
-                     created_at, updated_at, exponent, provider_exponent)
+                     created_at, updated_at, exponent, provider_exponent, personal_key)
 SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::int[]), unnest($4::text[]), unnest($5::bigint[]),
        unnest($6::text[]), unnest($7::bigint[]), unnest($8::bigint[]), unnest($9::bigint[]), unnest($10::bigint[]),
        unnest($11::bigint[]), unnest($12::bigint[]), unnest($13::bigint[]), unnest($14::bigint[]),
        unnest($15::bigint[]), unnest($16::text[])::json, unnest($17::text[])::json, unnest($18::text[]),
        unnest($19::text[]), unnest($20::text[]), unnest($21::text[]), unnest($22::text[])::json,
        unnest($23::text[])::json, unnest($24::text[]), unnest($25::text[])::json, unnest($26::timestamptz[]),
-       unnest($27::timestamptz[]), unnest($28::smallint[]), unnest($29::smallint[]);
+       unnest($27::timestamptz[]), unnest($28::smallint[]), unnest($29::smallint[]), unnest($30::bytea[]);
 
 -- move_payments: the state after the change's last version, if it is newer
 UPDATE payment p

@@ -155,10 +155,12 @@ WHERE a.merchant_id = $1 AND a.payment_id = ANY ($2::text[]) AND a.purpose <> 'c
        OR (a.state IN ('not_sent', 'not_found') AND a.parked_at IS NOT NULL)
        OR (a.state = 'submitted' AND a.deadline < now() + $3::bigint * interval '1 millisecond'));
 
--- instruction: one instruction by its key, with the recorded answer if there is one
+-- instruction: one instruction by its key, with the recorded answer if there is one, and what fills both
 SELECT i.merchant_id, i.idempotency_key, i.instruction_id, i.operation, i.path, i.fingerprint,
-       i.fingerprint_version, i.request, i.payment_id, i.subject_id, i.status, i.body, i.api_version
+       i.fingerprint_version, i.request, i.payment_id, i.subject_id, i.status, i.body, i.api_version,
+       p.description, p.metadata, p.erased_by
 FROM answered_instruction i
+LEFT JOIN payment p ON p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id
 WHERE i.merchant_id = $1 AND i.idempotency_key = $2;
 
 -- sending: how long the newest attempt of an instruction may still be in transit ($4: shift in ms)

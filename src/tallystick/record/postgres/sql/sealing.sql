@@ -11,12 +11,15 @@ RETURNING number;
 SELECT merchant_id, endpoint_id, secret_id, sealed FROM webhook_secret LIMIT $1;
 
 -- first_deliveries: up to $1 arrivals of provider events
-SELECT provider, account, provider_event_id, delivery_id, sealed FROM delivery
-ORDER BY provider, account, provider_event_id, delivery_id LIMIT $1;
+SELECT d.provider, d.account, d.provider_event_id, d.delivery_id, d.sealed, e.raw_key
+FROM (SELECT * FROM delivery ORDER BY provider, account, provider_event_id, delivery_id LIMIT $1) d
+LEFT JOIN inbox e ON e.provider = d.provider AND e.account = d.account AND e.provider_event_id = d.provider_event_id;
 
 -- last_deliveries: the same from the other end, where newer keys may have sealed
-SELECT provider, account, provider_event_id, delivery_id, sealed FROM delivery
-ORDER BY provider DESC, account DESC, provider_event_id DESC, delivery_id DESC LIMIT $1;
+SELECT d.provider, d.account, d.provider_event_id, d.delivery_id, d.sealed, e.raw_key
+FROM (SELECT * FROM delivery
+      ORDER BY provider DESC, account DESC, provider_event_id DESC, delivery_id DESC LIMIT $1) d
+LEFT JOIN inbox e ON e.provider = d.provider AND e.account = d.account AND e.provider_event_id = d.provider_event_id;
 
 -- sealed_actions: up to $1 payments with a sealed next action
 SELECT merchant_id, payment_id, next_action ->> 'sealed' AS sealed FROM payment

@@ -59,6 +59,9 @@ UNION ALL SELECT 'replay', to_json(c)::text FROM keys k
 -- to it ($1: merchant, $2: payment)
 WITH events AS MATERIALIZED (
     SELECT * FROM inbox WHERE merchant_id = $1::text AND payment_id = $2::text
+), erased AS MATERIALIZED (
+    SELECT merchant_id, erased_by FROM payment
+    WHERE merchant_id = $1::text AND payment_id = $2::text AND erased_by IS NOT NULL
 ), targets AS MATERIALIZED (
     SELECT event_id AS target FROM events
     UNION SELECT attempt_id FROM attempt WHERE merchant_id = $1::text AND payment_id = $2::text
@@ -78,6 +81,8 @@ UNION ALL SELECT 'try', to_json(t)::text FROM events e
 UNION ALL SELECT 'evidence', to_json(s)::text FROM settlement_evidence s
     WHERE s.merchant_id = $1::text AND s.payment_id = $2::text
 UNION ALL SELECT 'act', to_json(o)::text FROM operator_act o WHERE o.payment_id = $2::text
+UNION ALL SELECT 'act', to_json(o)::text FROM erased e
+    JOIN operator_act o ON o.target = e.merchant_id AND o.act = 'merchant.erase' AND o.idempotency_key = e.erased_by
 UNION ALL SELECT 'act', to_json(o)::text FROM targets n
     JOIN operator_act o ON o.target = n.target AND (o.payment_id IS NULL OR o.payment_id <> $2::text);
 

@@ -1,0 +1,87 @@
+"""Personal fields of an older release are moved under keys: killed, repeated, and only before the first head."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from tallystick.flows.compliance.erasure import Erasures, NotErasable
+from tallystick.record.postgres import arrivals, rows
+from tallystick.record.postgres.migrate import migrate
+from tallystick.record.postgres.personal_move import SealedAlready, is_moved, move_personal_fields
+from tests.guarantees.erasure.test_nothing_is_left import (
+    DESCRIPTION,
+    WORDS,
+    a_record,
+    assert_gone,
+    assert_holds,
+    body,
+    erase,
+    key_of,
+    post,
+    tables_with,
+)
+from tests.support.database import NewDatabase
+
+IN_CLEAR = {"payment", "transition", "instruction", "response", "outbox"}
+
+
+class Killed(Exception):
+    """In place of a signal."""
+
+
+def killed(_: str) -> None:
+    raise Killed
+
+
+async def test_rows_of_before_are_moved_and_can_be_erased(
+    new_database: NewDatabase, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(rows, "new_rows_of", lambda _: None)
+        before.setattr(rows, "answer_key_of", lambda *_: None)
+        before.setattr(arrivals, "new_key", lambda: None)
+        async with a_record(new_database, fresh_merchant) as filled:
+            await post(filled.api, "/v1/payments", "another", body())
+            assert await tables_with(filled, WORDS[0]) == IN_CLEAR
+            await assert_holds(filled)
+            before.undo()
+            with pytest.raises(NotErasable, match="erase prepare"):
+                await erase(filled)
+            with psycopg.connect(filled.database.owner_url, autocommit=True) as owner:
+                owner.execute("UPDATE payment SET description = 'by hand'")
+                moved = move_personal_fields(owner, again=True)
+                assert moved.rows == 1 and moved.left > 0, "the event alone: nothing else is what its payment says"
+                owner.execute("UPDATE payment SET description = %s", (DESCRIPTION,))
+                _sealed(owner)
+                with pytest.raises(SealedAlready):
+                    move_personal_fields(owner, again=True)
+                assert await tables_with(filled, WORDS[0]) == IN_CLEAR
+                owner.execute("DELETE FROM audit_head")
+                with pytest.raises(Killed):
+                    move_personal_fields(owner, killed, again=True)
+                assert not is_moved(owner)
+                await assert_holds(filled)
+            assert migrate(filled.database.owner_url) == [], "the next migration goes on"
+            assert await tables_with(filled, WORDS[0]) == {"payment"}
+            await assert_holds(filled)
+            again = await post(filled.api, "/v1/payments", "create", body())
+            assert (again.status_code, again.content) == (201, filled.created.content)
+            other = await post(filled.api, "/v1/payments", "create", body(description="another"))
+            assert (other.status_code, other.json()["errors"][0]["field"]) == (422, "description")
+            with psycopg.connect(filled.database.owner_url, autocommit=True) as owner:
+                assert move_personal_fields(owner, again=True) == (0, 0)
+            key = await key_of(filled)
+            await erase(filled, "merchant.erase", filled.merchant)
+            await Erasures(filled.runtime).round()
+            await assert_gone(filled, key)
+            await assert_holds(filled)
+
+
+def _sealed(owner: Any) -> None:
+    owner.execute(
+        "INSERT INTO audit_head (leaf_group, sequence, size, peaks, leaves, document, signature, sealed_at)"
+        " VALUES (0, 1, 1, '', '', '', '', now())"
+    )

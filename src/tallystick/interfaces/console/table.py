@@ -22,7 +22,9 @@ from tallystick.interfaces.console.pages import (
     payment,
     platform,
     providers,
+    queues,
     refused_webhooks,
+    settlement_files,
     sign_in,
 )
 
@@ -30,6 +32,7 @@ PAGES: Final[tuple[Page, ...]] = (
     *health.PAGES,
     *sign_in.PAGES,
     *overview.PAGES,
+    *queues.PAGES,
     *find.PAGES,
     *payment.PAGES,
     *evidence.PAGES,
@@ -41,6 +44,7 @@ PAGES: Final[tuple[Page, ...]] = (
     *notes.PAGES,
     *refused_webhooks.PAGES,
     *providers.PAGES,
+    *settlement_files.PAGES,
     *merchants.PAGES,
     *platform.PAGES,
     *operators.PAGES,

@@ -73,9 +73,7 @@ def plot(
     canvas = group.find(".//g[@class='axis left']/..")
     if canvas is not None:
         _add_marks(canvas, [each for each in marks if since <= each.at <= until], times)
-    return Plot(
-        title=title, svg=_svg(group, title), legend=[each.name for each in drawn], figures=_figures(drawn)
-    )
+    return Plot(title=title, svg=_svg(group, title), legend=[each.name for each in drawn], figures=_figures(drawn))
 
 
 def _figures(lines: Sequence[Line]) -> list[tuple[datetime, Sequence[int]]]:

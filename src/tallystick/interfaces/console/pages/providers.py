@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
@@ -13,9 +14,9 @@ from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, 
 from tallystick.interfaces.console.pages.overview import drawer, reader_of
 from tallystick.interfaces.console.plots import Line, Plot
 from tallystick.interfaces.console.tables import Cell, Section, row
-from tallystick.interfaces.console.words import Words, at, duration, milliseconds, number, spoken
+from tallystick.interfaces.console.words import Words, at, bounded, duration, milliseconds, number, spoken
 from tallystick.kit.ids import new_id
-from tallystick.oversight.console import NumberReads, read_circuits, read_pauses
+from tallystick.oversight.console import read_circuits, read_pauses
 from tallystick.oversight.latencies import percentile_ms
 from tallystick.oversight.provider_trends import ProviderTrends
 
@@ -28,7 +29,10 @@ _TIMEOUT_S: Final = 5.0
 _CALLS: Final = timedelta(hours=1)
 
 #: Drift of so long: a release of a provider takes effect within hours.
-_DRIFT: Final = timedelta(hours=24)
+_DRIFT_HOURS: Final = 24
+
+#: Fields that are shown: a provider that changes everything has thousands.
+_FIELDS: Final = 50
 
 #: Of the plots.
 _SPAN: Final = "24h"
@@ -144,17 +148,19 @@ async def _paused(request: PageRequest) -> Section:
 
 
 async def _drift(request: PageRequest) -> Section:
-    runtime = request.runtime
-    since = (runtime.clock.now() - _DRIFT).replace(minute=0, second=0, microsecond=0)
-    found = await NumberReads(runtime.pool, runtime.clock).drift_since(since)
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for each in await request.runtime.stores.contract_drift.of_last(_DRIFT_HOURS):
+        counts[each.provider, each.kind, each.field] += each.count
     return Section(
-        title="Contract drift of 24 hours",
-        header=("Provider", "What", "How often"),
+        title=f"Contract drift of {_DRIFT_HOURS} hours",
+        header=("Provider", "What", "Field", "How often"),
         rows=[
-            (Cell(each.provider), Cell(spoken(each.kind)), Cell(number(each.count), kind="number")) for each in found
+            (Cell(provider), Cell(spoken(kind)), Cell(bounded(field, 120), kind="id"), Cell(number(n), kind="number"))
+            for (provider, kind, field), n in counts.most_common(_FIELDS)
         ],
         empty="Providers sent what is expected of them.",
-        says="What providers sent otherwise than it is read here. `tallystick contract-drift` names the fields.",
+        says="What providers sent otherwise than it is read here"
+        + (f": the {_FIELDS} fields that differed most often." if len(counts) > _FIELDS else "."),
     )
 
 

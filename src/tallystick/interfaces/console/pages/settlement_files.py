@@ -40,7 +40,8 @@ async def settlement_files(request: PageRequest) -> Answer:
             )
             for each in files
         ],
-        empty="No settlement file was imported" + (f" that is {spoken(state)}." if state else " yet.")
+        empty="No settlement file was imported"
+        + (f" that is {spoken(state)}." if state else " yet.")
         + " `tallystick settlements import FILE` does it, and a folder that a worker watches.",
     )
     return _tables(request, [section], next_page=following)

@@ -26,9 +26,8 @@ from tallystick.record.postgres.number_reads import (
     Completeness,
     NumberReads,
     OpenItems,
-    UnknownOutcomes,
 )
-from tallystick.record.postgres.operator_reads import Backlog, OperatorReads
+from tallystick.record.postgres.queues import Asked, UnderWay, read_asked, read_under_way
 from tallystick.record.postgres.rates import RateBook
 from tallystick.record.postgres.trends import Step, TrendBook
 from tallystick.record.postgres.work_lists import WORK_LISTS, Total, WorkFilter, WorkList, WorkReads
@@ -70,10 +69,10 @@ class WaitingWork(Struct, frozen=True, kw_only=True):
     read_at: datetime
     totals: Mapping[WorkList, Sequence[Total]]
     oldest: Mapping[WorkList, datetime]
-    asking: Sequence[UnknownOutcomes]
+    asking: Sequence[Asked]
     cases: Cases | None
     alerts: Sequence[Alert]
-    backlog: Sequence[Backlog]
+    backlog: Sequence[UnderWay]
 
     def count(self, of_list: WorkList) -> int:
         """How many rows a list has."""
@@ -137,7 +136,6 @@ class OverviewReader:
         self._settings = settings
         self._work = WorkReads(pool)
         self._numbers = NumberReads(pool, clock)
-        self._operators = OperatorReads(pool, clock)
         self._rates = RateBook(pool, clock)
         self._trends = TrendBook(pool, clock)
         self._deployments = DeploymentBook(pool)
@@ -200,10 +198,10 @@ class OverviewReader:
             read_at=now,
             totals=totals,
             oldest=oldest,
-            asking=[each for each in await self._numbers.unknown_outcomes() if not each.parked] if all_of_it else [],
+            asking=await read_asked(self._pool, self._clock.shift_ms) if all_of_it else [],
             cases=await read_cases(self._numbers, now) if all_of_it else None,
             alerts=[each for each in await self._alerts.all() if each.state != "resolved"] if all_of_it else [],
-            backlog=await self._operators.backlog() if all_of_it else [],
+            backlog=await read_under_way(self._pool) if all_of_it else [],
         )
 
     async def _books(self) -> Books:

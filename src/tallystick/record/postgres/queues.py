@@ -1,4 +1,4 @@
-"""What processes do by themselves, row by row."""
+"""What processes do by themselves: how much, and row by row."""
 
 from __future__ import annotations
 
@@ -31,6 +31,32 @@ class QueueItem(Struct, frozen=True, kw_only=True):
     due_at: datetime
     amount: int | None
     currency: str | None
+
+
+class UnderWay(Struct, frozen=True, kw_only=True):
+    """How many rows a queue has."""
+
+    what: Queue
+    waiting: int
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """Attempts in one currency whose outcome nobody knows and recovery asks for. ``amount``: in minor units."""
+
+    currency: str
+    waiting: int
+    amount: int
+    oldest_at: datetime
+
+
+async def read_under_way(connection: Fetches) -> Sequence[UnderWay]:
+    """How much of each there is but deadlines, which all open payments have. Raises what the connection raises."""
+    return structs_of(await connection.fetch(STATEMENTS["under_way"]), UnderWay)
+
+
+async def read_asked(connection: Fetches, shift_ms: int) -> Sequence[Asked]:
+    """What recovery asks about. Raises what the connection raises."""
+    return structs_of(await connection.fetch(STATEMENTS["asking"], shift_ms), Asked)
 
 
 async def read_queue(connection: Fetches, queue: Queue, limit: int) -> Sequence[QueueItem]:

@@ -1,5 +1,18 @@
--- What processes do by themselves, row by row: the rows behind the numbers of `backlog`, the first that are due first.
--- Of all: $1: how many. item_id: the row's own id; about: the payment or the stream that it belongs to.
+-- What processes do by themselves: how much, and row by row, the first that are due first. What waits for people is not
+-- read here: there may be much of it, and it has its lists.
+-- Of all that are rows: $1: how many. item_id: the row's own id; about: the payment or the stream that it belongs to.
+
+-- under_way: how much of each there is
+SELECT 'attempts_to_settle' AS what, count(*) AS waiting FROM attempt WHERE next_check_at IS NOT NULL
+UNION ALL SELECT 'events_to_process', count(*) FROM inbox WHERE next_try_at IS NOT NULL
+UNION ALL SELECT 'messages_to_dispatch', count(*) FROM outbox WHERE dispatched_at IS NULL
+UNION ALL SELECT 'queues_to_send', count(*) FROM message_lane;
+
+-- asking: attempts that recovery asks about because nobody knows their outcome, by currency ($1: shift in ms)
+SELECT currency, count(*) AS waiting, sum(amount)::bigint AS amount, min(opened_at) AS oldest_at FROM attempt
+WHERE next_check_at IS NOT NULL
+  AND (state = 'unknown' OR (state = 'submitted' AND deadline < now() + $1::bigint * interval '1 millisecond'))
+GROUP BY currency ORDER BY currency;
 
 -- attempts_to_settle: attempts that recovery asks the provider about
 SELECT attempt_id AS item_id, merchant_id, payment_id AS about, operation || ', ' || state AS says, next_check_at AS due_at,

@@ -37,8 +37,8 @@ async def _named(here: Here, folder: Path) -> dict[str, tuple[str, str]]:
             f"00-{TRACE}-00f067aa0ba902b7-01",
         )
         traced = await owner.fetchval("SELECT payment_id FROM instruction WHERE idempotency_key = 'order-1044'")
-        delivery, of_event = await owner.fetchrow(
-            "SELECT d.delivery_id, e.event_id FROM delivery d JOIN inbox e USING (provider, account, provider_event_id)"
+        delivery = await owner.fetchval(
+            "SELECT d.delivery_id FROM delivery d JOIN inbox e USING (provider, account, provider_event_id)"
             " WHERE e.event_id = $1",
             scene.event_ids[0],
         )
@@ -64,7 +64,7 @@ async def _named(here: Here, folder: Path) -> dict[str, tuple[str, str]]:
         "trace": (TRACE, f"/console/payments/{traced}"),
         "nobody's event": (scene.event_ids[0], f"/console/dead-letters/rows/{scene.event_ids[0]}"),
         "the provider's name of it": (provider_event, f"/console/dead-letters/rows/{scene.event_ids[0]}"),
-        "delivery": (delivery, f"/console/dead-letters/rows/{of_event}"),
+        "delivery": (delivery, f"/console/dead-letters/rows/{scene.event_ids[0]}"),
         "alert": (scene.alert_id, f"/console/alerts/rows/{scene.alert_id}"),
         "operator": ("kim", "/console/operators/kim"),
         "act": (act.act_id, f"/console/acts?act_id={act.act_id}"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import asyncpg
 
+from tallystick.access.roles import Role
 from tallystick.interfaces.console.app import SESSION_COOKIE
 from tallystick.interfaces.console.forms import token_for
 from tallystick.interfaces.console.page import Page
@@ -61,7 +62,7 @@ async def _kept(here: Here) -> tuple[list[Any], int]:
 
 async def test_no_page_shows_and_no_act_changes_what_is_anothers(new_database: NewDatabase) -> None:
     async with filled(new_database) as here:
-        everything = ("operator", "auditor", "admin")
+        everything: tuple[Role, ...] = ("operator", "auditor", "admin")
         other = here.console.person(*everything, operator_id="grace", merchants=["other"], raw_evidence=True)
         before = await _kept(here)
         for page in PAGES:

@@ -33,11 +33,20 @@ class QueueItem(Struct, frozen=True, kw_only=True):
     currency: str | None
 
 
+#: Rows of a queue are counted up to here: a page that is renewed must cost no more where a process is away.
+COUNTED: Final = 10_000
+
+
 class UnderWay(Struct, frozen=True, kw_only=True):
-    """How many rows a queue has."""
+    """How many rows a queue has, up to ``COUNTED``."""
 
     what: Queue
     waiting: int
+
+    @property
+    def at_least(self) -> bool:
+        """Whether there may be more."""
+        return self.waiting >= COUNTED
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -51,7 +60,7 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 async def read_under_way(connection: Fetches) -> Sequence[UnderWay]:
     """How much of each there is but deadlines, which all open payments have. Raises what the connection raises."""
-    return structs_of(await connection.fetch(STATEMENTS["under_way"]), UnderWay)
+    return structs_of(await connection.fetch(STATEMENTS["under_way"], COUNTED), UnderWay)
 
 
 async def read_asked(connection: Fetches, shift_ms: int) -> Sequence[Asked]:

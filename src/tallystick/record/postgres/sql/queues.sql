@@ -2,11 +2,14 @@
 -- read here: there may be much of it, and it has its lists.
 -- Of all that are rows: $1: how many. item_id: the row's own id; about: the payment or the stream that it belongs to.
 
--- under_way: how much of each there is
-SELECT 'attempts_to_settle' AS what, count(*) AS waiting FROM attempt WHERE next_check_at IS NOT NULL
-UNION ALL SELECT 'events_to_process', count(*) FROM inbox WHERE next_try_at IS NOT NULL
-UNION ALL SELECT 'messages_to_dispatch', count(*) FROM outbox WHERE dispatched_at IS NULL
-UNION ALL SELECT 'queues_to_send', count(*) FROM message_lane;
+-- under_way: how much of each there is, counted up to $1: where a process is away there may be millions
+SELECT 'attempts_to_settle' AS what, count(*) AS waiting
+FROM (SELECT 1 FROM attempt WHERE next_check_at IS NOT NULL LIMIT $1) AS w
+UNION ALL SELECT 'events_to_process', count(*)
+FROM (SELECT 1 FROM inbox WHERE next_try_at IS NOT NULL LIMIT $1) AS w
+UNION ALL SELECT 'messages_to_dispatch', count(*)
+FROM (SELECT 1 FROM outbox WHERE dispatched_at IS NULL LIMIT $1) AS w
+UNION ALL SELECT 'queues_to_send', count(*) FROM (SELECT 1 FROM message_lane LIMIT $1) AS w;
 
 -- asking: attempts that recovery asks about because nobody knows their outcome, by currency ($1: shift in ms)
 SELECT currency, count(*) AS waiting, sum(amount)::bigint AS amount, min(opened_at) AS oldest_at FROM attempt

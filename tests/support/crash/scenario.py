@@ -38,6 +38,7 @@ SETTINGS: Final = Settings(
     pending_poll_ms=1_000,
     resubmit_limit=2,
     journal_connections=1,
+    journal_commit_timeout_ms=60_000,
     sealing_keys=RUNTIME_SETTINGS.sealing_keys,
 )
 

@@ -46,6 +46,8 @@ def pages_of(found: Scene) -> dict[str, str]:
         "first-sign-in": "/console/first-sign-in?operator=grace",
         "account": "/console/accounts?account=suspense:simulator&currency=EUR",
         "refused-webhooks": "/console/refused-webhooks",
+        "queues": "/console/queues",
+        "settlement-files": "/console/settlement-files",
     }
 
 

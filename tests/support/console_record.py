@@ -23,10 +23,10 @@ class Here(NamedTuple):
 
 
 @asynccontextmanager
-async def filled(new_database: NewDatabase, dead: int = 3) -> AsyncIterator[Here]:
+async def filled(new_database: NewDatabase, dead: int = 3, **settings: Any) -> AsyncIterator[Here]:
     database = new_database()
     found = await scene(database, "shop", dead)
-    async with inside_console(database, BookedProvider()) as console:
+    async with inside_console(database, BookedProvider(), **settings) as console:
         yield Here(console, found, database)
 
 

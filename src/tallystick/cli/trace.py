@@ -44,8 +44,8 @@ def trace(
         str,
         typer.Argument(
             metavar="ID",
-            help="The id of a payment, refund, dispute, attempt, event, message, case or act; an idempotency key; or a"
-            " provider's reference of a charge, capture, refund, dispute or event.",
+            help="The id of a payment, refund, dispute, attempt, event, message, case or act; an idempotency key; a"
+            " request's trace id; or a provider's reference of a charge, capture, refund, dispute or event.",
         ),
     ],
     merchant: SomeMerchant = None,

@@ -12,23 +12,26 @@ from msgspec import Struct
 
 from tallystick.domain.alert import Alert
 from tallystick.kit.clock import Clock
+from tallystick.oversight.audit.lag import SealingLag, read_lag
 from tallystick.oversight.cases import Cases, read_cases
 from tallystick.oversight.completeness import WINDOWS
 from tallystick.oversight.latencies import percentile_ms
 from tallystick.oversight.numbers import account_items
+from tallystick.oversight.provider_trends import ProviderTrends, read_provider_trends
 from tallystick.record.postgres.alerts import AlertBook
+from tallystick.record.postgres.console_reads import FirstSteps, first_steps
 from tallystick.record.postgres.deployments import Deployment, DeploymentBook
 from tallystick.record.postgres.number_reads import (
     ClearingBalance,
     Completeness,
     NumberReads,
     OpenItems,
-    UnknownOutcomes,
 )
-from tallystick.record.postgres.operator_reads import Backlog, OperatorReads
+from tallystick.record.postgres.queues import Asked, UnderWay, read_asked, read_under_way
 from tallystick.record.postgres.rates import RateBook
 from tallystick.record.postgres.trends import Step, TrendBook
 from tallystick.record.postgres.work_lists import WORK_LISTS, Total, WorkFilter, WorkList, WorkReads
+from tallystick.settings.load import Settings
 
 Block = TypeVar("Block", bound=Struct)
 
@@ -66,10 +69,10 @@ class WaitingWork(Struct, frozen=True, kw_only=True):
     read_at: datetime
     totals: Mapping[WorkList, Sequence[Total]]
     oldest: Mapping[WorkList, datetime]
-    asking: Sequence[UnknownOutcomes]
+    asking: Sequence[Asked]
     cases: Cases | None
     alerts: Sequence[Alert]
-    backlog: Sequence[Backlog]
+    backlog: Sequence[UnderWay]
 
     def count(self, of_list: WorkList) -> int:
         """How many rows a list has."""
@@ -86,12 +89,14 @@ class Books(Struct, frozen=True, kw_only=True):
 
 class Audit(Struct, frozen=True, kw_only=True):
     """Of the payments that are final, how many have all that must stand beside them. ``examined_until``: the newest
-    minute that was looked at. ``repeats``: what repeated instructions came to in the last day, by the rates' names."""
+    minute that was looked at. ``repeats``: what repeated instructions came to in the last day, by the rates' names.
+    ``sealing``: how far sealing is behind; None where it is off, or has not begun."""
 
     read_at: datetime
     windows: Mapping[str, Completeness]
     examined_until: datetime | None
     repeats: Mapping[str, int]
+    sealing: SealingLag | None
 
 
 class ProcessRate(Struct, frozen=True, kw_only=True):
@@ -125,16 +130,18 @@ class Trends(Struct, frozen=True, kw_only=True):
 class OverviewReader:
     """Reads blocks for one process; several viewers share a reading. They raise what the database raises."""
 
-    def __init__(self, pool: asyncpg.Pool, clock: Clock, alerts: AlertBook) -> None:
+    def __init__(self, pool: asyncpg.Pool, clock: Clock, alerts: AlertBook, settings: Settings) -> None:
+        self._pool = pool
         self._clock = clock
+        self._settings = settings
         self._work = WorkReads(pool)
         self._numbers = NumberReads(pool, clock)
-        self._operators = OperatorReads(pool, clock)
         self._rates = RateBook(pool, clock)
         self._trends = TrendBook(pool, clock)
         self._deployments = DeploymentBook(pool)
         self._alerts = alerts
         self._kept: dict[Any, tuple[int, Struct]] = {}
+        self._begun: FirstSteps | None = None
 
     async def waiting(self, merchants: frozenset[str] | None) -> WaitingWork:
         """What waits of these merchants; None is all, and what belongs to none."""
@@ -155,6 +162,19 @@ class OverviewReader:
     async def trends(self, span: str) -> Trends:
         """One of ``SPANS``."""
         return await self._fresh(("trends", span), TRENDS_MS, lambda: self._read_trends(span))
+
+    async def first_steps(self) -> FirstSteps:
+        """What a new platform has already. A platform that has had a payment is not asked again."""
+        if self._begun is None:
+            steps = await first_steps(self._pool)
+            if not steps.payments:
+                return steps
+            self._begun = steps
+        return self._begun
+
+    async def provider_trends(self, span: str) -> ProviderTrends:
+        """How long calls took, and how they ended, of one of ``SPANS``."""
+        return await self._fresh(("providers", span), TRENDS_MS, lambda: self._read_provider_trends(span))
 
     async def _fresh(self, key: object, keep_ms: int, read: Callable[[], Awaitable[Block]]) -> Block:
         now_ms = self._clock.monotonic_ms()
@@ -178,10 +198,10 @@ class OverviewReader:
             read_at=now,
             totals=totals,
             oldest=oldest,
-            asking=[each for each in await self._numbers.unknown_outcomes() if not each.parked] if all_of_it else [],
+            asking=await read_asked(self._pool, self._clock.shift_ms) if all_of_it else [],
             cases=await read_cases(self._numbers, now) if all_of_it else None,
             alerts=[each for each in await self._alerts.all() if each.state != "resolved"] if all_of_it else [],
-            backlog=await self._operators.backlog() if all_of_it else [],
+            backlog=await read_under_way(self._pool) if all_of_it else [],
         )
 
     async def _books(self) -> Books:
@@ -199,6 +219,7 @@ class OverviewReader:
             windows=windows,
             examined_until=await self._numbers.examined_until(),
             repeats=cast(Mapping[str, int], await self._rates.between(now - timedelta(days=1), now)),
+            sealing=await read_lag(self._pool, self._clock, self._settings),
         )
 
     async def _processes(self) -> Processes:
@@ -235,10 +256,16 @@ class OverviewReader:
                 Step(what="api", step=step, value=round(percentile_ms(counts, 0.99) or 0))
                 for step, counts in times.items()
             ],
-            marks=[
-                each for each in await self._deployments.since(since, MARKS) if each.kind == "release" or each.changed
-            ],
+            marks=await self._marks(since),
         )
+
+    async def _marks(self, since: datetime) -> Sequence[Deployment]:
+        return [each for each in await self._deployments.since(since, MARKS) if each.kind == "release" or each.changed]
+
+    async def _read_provider_trends(self, span: str) -> ProviderTrends:
+        back, step_s = SPANS[span]
+        now = self._clock.now()
+        return await read_provider_trends(self._trends, now - back, now, step_s, await self._marks(now - back))
 
 
 def _by_what(steps: Sequence[Step]) -> dict[str, list[Step]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from tallystick.access.accounts import Granted
 from tallystick.flows.operations import operators
-from tests.support.console import inside_console, token_on
+from tallystick.interfaces.console.app import SESSION_COOKIE
+from tallystick.interfaces.console.forms import token_for
+from tests.support.console import PASSWORD, code_now, inside_console, token_on
 from tests.support.database import NewDatabase
 from tests.support.runtime import BookedProvider
 
@@ -27,6 +29,12 @@ async def test_a_second_person_decides_in_the_console(new_database: NewDatabase)
         assert invited.invitation not in (await bob.see(page)).text, "who approves cannot sign in as the new one"
         assert "somebody else decides" in (await ada.see(page)).text
         seen = {"seen": invited.request.shown_hash.hex(), "reason": "talked to them"}
+        other_session = await console.process.sessions.sign_in("ada", PASSWORD, code_now(), "192.0.2.7")
+        again = console.stranger()
+        again.http.cookies.set(SESSION_COOKIE, other_session)
+        form = {"form_token": token_for(other_session, page), "word": "approve", **seen}
+        own = await again.http.post(page, data=form)
+        assert (own.status_code, "somebody else" in own.text) == (409, True), "two sessions are one person"
         refused = await bob.send(page, page, word="approve", **{**seen, "seen": "00"})
         assert (refused.status_code, "shown" in refused.text) == (409, True)
         assert (await bob.send(page, page, word="perhaps", **seen)).status_code == 400

@@ -69,6 +69,20 @@ async def test_every_page_is_well(new_database: NewDatabase, browser: Launch, wi
         assert wrong == {}
 
 
+#: Of a page as it is printed: folds that are closed, fields and buttons that are seen, tables that are cut off, and
+#: whether every entry of the timeline is seen.
+ON_PAPER = """() => {
+  const seen = (one) => one.getClientRects().length > 0;
+  const all = (what) => [...document.querySelectorAll(what)];
+  return {
+    folded: all("details:not([open])").length,
+    fields: all("button, input, textarea, nav").filter(seen).length,
+    cut: all(".wide").filter((one) => getComputedStyle(one).overflowX !== "visible").length,
+    entries: all("li.entry").every(seen),
+  };
+}"""
+
+
 async def test_a_payment_is_found_by_keyboard(new_database: NewDatabase, browser: Launch) -> None:
     async with at_a_desk(new_database, browser, "viewer") as (somebody, found):
         await somebody.go("/console")
@@ -79,6 +93,11 @@ async def test_a_payment_is_found_by_keyboard(new_database: NewDatabase, browser
         said = await somebody.text()
         assert "Captured 42.50 EUR" in said and "12.50 EUR went back" in said
         assert "Ask the provider now" not in said  # a viewer may not
+        await somebody.page.emulate_media(media="print")
+        await somebody.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        assert await somebody.page.evaluate(ON_PAPER) == {"folded": 0, "fields": 0, "cut": 0, "entries": True}
+        await somebody.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+        assert await somebody.page.locator("details:not([open])").count() > 0, "as it was"
 
 
 async def test_a_dead_letter_is_replayed(new_database: NewDatabase, browser: Launch) -> None:

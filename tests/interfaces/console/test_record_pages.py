@@ -47,6 +47,7 @@ async def test_an_empty_platform_is_explained(new_database: NewDatabase) -> None
         person = console.person("operator", "auditor", "admin")
         overview = (await person.see("/console")).text
         assert "Nothing waits for a person." in overview and "Nothing was counted" in overview
+        assert "First steps" in overview and "tallystick keys create" in overview
         for page in (alerts, cases, dead_letters, in_doubt, late_money):
             assert html.escape(page.PAGE.empty) in (await person.see(page.PAGE.path)).text
         for path in ("/console/providers", "/console/merchants", "/console/acts", "/console/refused-webhooks"):
@@ -57,11 +58,41 @@ async def test_an_empty_platform_is_explained(new_database: NewDatabase) -> None
         assert (await console.person("operator").see("/console/sealing")).status_code == 403
 
 
+async def test_trends_have_their_figures_and_providers_their_plots(new_database: NewDatabase) -> None:
+    async with filled(new_database) as here:
+        person = here.console.person("viewer")
+        for span in ("6h", "24h", "7d"):
+            shown = (await person.see("/console/trends", over=span)).text
+            assert 'id="figures"' in shown and '<th class="number">instructions</th>' in shown
+            assert '<g class="mark">' in shown or span == "6h", "the release of nine hours ago"
+            assert re.search(r"as of [0-9: -]+ UTC, \d+ s ago", shown)
+        providers = (await person.see("/console/providers")).text
+        assert "simulator: calls in 15 minutes" in providers and "simulator: p99 in ms" in providers
+
+
+async def test_how_far_sealing_is_behind_stands_on_the_first_page(new_database: NewDatabase) -> None:
+    async with filled(new_database, audit_sealing=True) as here:
+        connection = await asyncpg.connect(here.database.owner_url)
+        try:
+            await connection.execute(
+                "INSERT INTO audit_checkpoint SELECT 1, '{}', 'x', max(at) FROM transition"  # nothing of it is sealed
+            )
+        finally:
+            await connection.close()
+        overview = (await here.console.person("viewer").see("/console")).text
+        assert re.search(r'<dt>sealed</dt>\s*<dd><a href="/console/alerts">[0-9.]+ m?s behind</a>', overview)
+
+
 async def test_numbers_lead_to_the_rows_behind_them(new_database: NewDatabase) -> None:
     async with filled(new_database) as here:
         person = here.console.person("viewer")
         overview = (await person.see("/console")).text
+        assert "First steps" not in overview and "<dt>sealed</dt>" not in overview
+        assert re.findall(r'<(?:td class="number"|p class="big")>(?!<a )', overview) == [], (
+            "a number that leads nowhere"
+        )
         for href, row in (
+            ("/console/queues?of=messages_to_dispatch", here.scene.payment_id),
             ("/console/in-doubt?own=EUR", here.scene.in_doubt),
             ("/console/dead-letters", here.scene.event_ids[0]),
             ("/console/late-money?own=EUR", here.scene.late),
@@ -146,7 +177,7 @@ async def test_whoever_is_limited_to_a_merchant_sees_nothing_else(new_database: 
     async with filled(new_database) as here:
         other = here.console.person("operator", operator_id="grace", merchants=["other"])
         assert (await other.see(f"/console/payments/{here.scene.payment_id}")).status_code == 404
-        assert "No payment has the name" in (await other.see("/console/find", q="order-1042")).text
+        assert "Nothing has the name" in (await other.see("/console/find", q="order-1042")).text
         for name in ("dead-letters", "cases", "in-doubt", "late-money", "alerts"):
             assert "Nothing is here." in (await other.see(f"/console/{name}")).text
         assert "Clearing balances" not in (await other.see("/console")).text

@@ -40,6 +40,8 @@ OF_EVERY_DAY = {
         "trends.sql",
         "work_lists.sql",
         "work_owners.sql",
+        "queues.sql",
+        "other_names.sql",
     )
     for name, statement in sql.load(file).items()
 }
@@ -190,6 +192,7 @@ BY_NAME = {
         "transition_pkey",
         "payment_pkey",
         "instruction_pkey",
+        "instruction_by_trace",
         "payment_by_provider_reference",
         "attempt_by_reference",
         "refund_pkey",

@@ -36,6 +36,7 @@ STATEMENTS = {
 WITHOUT = [
     ("payment_by_provider_reference", "trace_find.sql find"),
     ("attempt_by_reference", "trace_find.sql find"),
+    ("instruction_by_trace", "trace_find.sql find"),
     ("message_delivery_by_message", "trace_find.sql find"),
     ("inbox_by_event", "trace_find.sql find_event"),
     ("rejected_case_of_stream", "trace.sql of_payment"),
@@ -131,6 +132,7 @@ def looked_for(owner: psycopg.Connection[Any], name: str) -> list[str]:
         ).fetchall()
         first = next((column for (column,) in rows if column not in SHARED_OUT_BY), None)
         given = set(re.findall(r"\(\(*(?:\w+\.)?(\w+)\)?(?:::\w+)? = ", condition))
+        given |= set(re.findall(r"\b(\w+)\([^()]*\) = ", condition))  # an expression is named by its function
         if first not in given and not {relation, index} & READ_ON_PURPOSE:
             found.append(f"{relation} by {index}: {condition}")
     return found

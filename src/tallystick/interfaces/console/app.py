@@ -132,6 +132,8 @@ class Console:
             return self.error(401, "You are signed out. Nothing was done; sign in, and do it again.", _STRANGER)
         if not visit.viewer.may(page.right):
             raise Refused(403, f"This needs the right “{page.right}”, which you do not have.")
+        if page.platform and visit.viewer.merchants is not None:
+            raise Refused(403, "This is about the platform, and you are limited to merchants.")
         if page.fresh and not visit.viewer.is_fresh(self.process.runtime.clock.now(), self.settings.console_fresh_ms):
             raise Refused(403, "This needs a recent sign-in. Sign in again, and do it again; nothing was done.")
         return None
@@ -163,7 +165,14 @@ class Console:
         """Pages with a group, of those that the viewer may see."""
         if viewer is None:
             return []
-        return [page for page in self.pages if page.group and page.right is not None and viewer.may(page.right)]
+        return [
+            page
+            for page in self.pages
+            if page.group
+            and page.right is not None
+            and viewer.may(page.right)
+            and (viewer.merchants is None or not page.platform)
+        ]
 
 
 class ConsoleApplication(Litestar):

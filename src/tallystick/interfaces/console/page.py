@@ -92,7 +92,8 @@ class Page(Struct, frozen=True, kw_only=True):
     """One row of the registry. ``path``: the whole address, with parts that vary as ``{payment_id:str}``. ``right``:
     what the viewer needs; None is for everybody, signed in or not. ``title``: the page's heading, and its link.
     ``group``: where it stands in the navigation. ``fresh``: it moves money or rights, and needs a recent sign-in.
-    ``by_itself``: browsers ask for it without anybody there, so that it is no use of a session."""
+    ``by_itself``: browsers ask for it without anybody there, so that it is no use of a session. ``platform``: it is
+    about the platform, and not for those who are limited to merchants."""
 
     name: str
     path: str
@@ -103,3 +104,4 @@ class Page(Struct, frozen=True, kw_only=True):
     method: Literal["GET", "POST"] = "GET"
     fresh: bool = False
     by_itself: bool = False
+    platform: bool = False

@@ -43,11 +43,13 @@ class Mark(Struct, frozen=True, kw_only=True):
 
 
 class Plot(Struct, frozen=True, kw_only=True):
-    """A drawing, and what its lines are. ``svg`` None: nothing was counted."""
+    """A drawing, and what its lines are. ``svg`` None: nothing was counted. ``figures``: (time, the value of each
+    line), the newest first, of times at which anything was counted."""
 
     title: str
     svg: Markup | None
     legend: Sequence[str]
+    figures: Sequence[tuple[datetime, Sequence[int]]] = ()
 
 
 def plot(
@@ -71,7 +73,13 @@ def plot(
     canvas = group.find(".//g[@class='axis left']/..")
     if canvas is not None:
         _add_marks(canvas, [each for each in marks if since <= each.at <= until], times)
-    return Plot(title=title, svg=_svg(group, title), legend=[each.name for each in drawn])
+    return Plot(title=title, svg=_svg(group, title), legend=[each.name for each in drawn], figures=_figures(drawn))
+
+
+def _figures(lines: Sequence[Line]) -> list[tuple[datetime, Sequence[int]]]:
+    values = [dict(each.points) for each in lines]
+    times = sorted({at for each in values for at in each}, reverse=True)
+    return [(at, [each.get(at, 0) for each in values]) for at in times]
 
 
 class _Times(leather.Temporal):  # type: ignore[misc]  # it ships no types

@@ -36,6 +36,20 @@ class Holder(Struct, frozen=True, kw_only=True):
     net: int
 
 
+class FirstSteps(Struct, frozen=True, kw_only=True):
+    """What a new platform has already: two operators, a merchant with a key, an endpoint for messages, a payment."""
+
+    operators: bool
+    keys: bool
+    endpoints: bool
+    payments: bool
+
+
+async def first_steps(pool: asyncpg.Pool) -> FirstSteps:
+    """Whether each was taken. Raises what asyncpg raises."""
+    return structs_of(await pool.fetch(STATEMENTS["first_steps"]), FirstSteps)[0]
+
+
 async def keys_of(pool: asyncpg.Pool, merchant_id: str) -> Sequence[ShownKey]:
     """The oldest first. Raises what asyncpg raises."""
     return structs_of(await pool.fetch(STATEMENTS["keys"], merchant_id), ShownKey)

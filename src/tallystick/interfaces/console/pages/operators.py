@@ -23,7 +23,6 @@ APPROVALS: Final = f"{ROOT}/approvals"
 
 async def operators(request: PageRequest) -> Answer:
     """Everybody as they are now."""
-    _require_platform(request)
     accounts = request.runtime.stores.accounts
     found = [(each, await accounts.last_sign_in(each.operator_id)) for each in await accounts.newest()]
     return _view(request, "operators.html", found=found, roles=ROLES, may_manage=request.viewer.may("manage"))
@@ -55,7 +54,6 @@ async def operator(request: PageRequest) -> Answer:
 
 async def add(request: PageRequest) -> Answer:
     """Somebody new. The secret of their first sign-in is shown once."""
-    _require_platform(request)
     name, granted = request.form.get("operator").lower(), _granted(request)
 
     async def do(actor: str, reason: str) -> flow.Invited:
@@ -127,16 +125,10 @@ def _granted(request: PageRequest) -> Granted:
 
 
 async def _found(request: PageRequest) -> OperatorVersion:
-    _require_platform(request)
     found = await request.runtime.stores.accounts.find(request.path["operator_id"])
     if found is None:
         raise Refused(404, f"There is no operator {bounded(request.path['operator_id'], 64)}.")
     return found
-
-
-def _require_platform(request: PageRequest) -> None:
-    if request.viewer.merchants is not None:
-        raise Refused(403, "This is about the platform, and you are limited to merchants.")
 
 
 def _view(request: PageRequest, template: str, **context: Any) -> View:
@@ -145,15 +137,30 @@ def _view(request: PageRequest, template: str, **context: Any) -> View:
 
 def _act(name: str, path: str, handle: Callable[[PageRequest], Awaitable[Answer]]) -> Page:
     return Page(
-        name=f"operator_{name}", path=path, handle=handle, right="manage", title="Operators", method="POST", fresh=True
+        name=f"operator_{name}",
+        path=path,
+        handle=handle,
+        right="manage",
+        title="Operators",
+        method="POST",
+        fresh=True,
+        platform=True,
     )
 
 
 _ONE: Final = f"{PATH}/{{operator_id:str}}"
 
 PAGES: Final = (
-    Page(name="operators", path=PATH, handle=operators, right="audit", title="Operators", group="Platform"),
-    Page(name="operator", path=_ONE, handle=operator, right="audit", title="Operator"),
+    Page(
+        name="operators",
+        path=PATH,
+        handle=operators,
+        right="audit",
+        title="Operators",
+        group="Platform",
+        platform=True,
+    ),
+    Page(name="operator", path=_ONE, handle=operator, right="audit", title="Operator", platform=True),
     _act("add", PATH, add),
     _act("change", f"{_ONE}/change", change),
     _act("disable", f"{_ONE}/disable", disable),

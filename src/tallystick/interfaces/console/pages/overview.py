@@ -3,7 +3,8 @@ browser renews it while it is open, by server-sent events."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -11,7 +12,7 @@ from weakref import WeakKeyDictionary
 from litestar.response import ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 
-from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Redirect, Refused, View
+from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Redirect, View
 from tallystick.interfaces.console.pages.refused_webhooks import PATH as REFUSED_WEBHOOKS
 from tallystick.interfaces.console.plots import Line, Mark, Plot, plot
 from tallystick.interfaces.console.rendering import Templates
@@ -42,7 +43,9 @@ def reader_of(request: PageRequest) -> OverviewReader:
     runtime = request.runtime
     found = _READERS.get(runtime.reads)
     if found is None:
-        found = _READERS[runtime.reads] = OverviewReader(runtime.pool, runtime.clock, runtime.stores.alerts)
+        found = _READERS[runtime.reads] = OverviewReader(
+            runtime.pool, runtime.clock, runtime.stores.alerts, runtime.settings
+        )
     return found
 
 
@@ -68,8 +71,6 @@ async def live(request: PageRequest) -> Answer:
 
 async def trends(request: PageRequest) -> Answer:
     """How it changed, over a span that the address names."""
-    if request.viewer.merchants is not None:
-        raise Refused(403, "This is about the platform, and you are limited to merchants.")
     span = request.query.get("over", "24h")
     span = span if span in SPANS else "24h"
     found = await reader_of(request).trends(span)
@@ -95,6 +96,7 @@ async def _blocks(request: PageRequest) -> dict[str, Any]:
         "processes": await reader.processes() if of_all else None,
         "trends": shown,
         "plots": [] if shown is None else plots_of(shown),
+        "first_steps": await reader.first_steps() if of_all else None,
         "refused_webhooks": REFUSED_WEBHOOKS,
         "w": Words(request.runtime.clock.now()),
     }
@@ -102,10 +104,7 @@ async def _blocks(request: PageRequest) -> dict[str, Any]:
 
 def plots_of(found: Trends) -> list[Plot]:
     """The trends, drawn."""
-    marks = [Mark(at=each.at, title=_mark(each)) for each in found.marks]
-
-    def drawn(title: str, lines: list[Line]) -> Plot:
-        return plot(title, lines, marks, found.since, found.read_at, found.step_s)
+    drawn = drawer(found.since, found.read_at, found.step_s, found.marks)
 
     def rates(*named: tuple[str, str]) -> list[Line]:
         return [Line(name=says, points=[(s.step, s.value) for s in found.rates.get(name, ())]) for name, says in named]
@@ -125,6 +124,18 @@ def plots_of(found: Trends) -> list[Plot]:
     ]
 
 
+def drawer(
+    since: datetime, until: datetime, step_s: int, deployments: Sequence[Deployment]
+) -> Callable[[str, list[Line]], Plot]:
+    """A function that draws lines of this time under a title, with a mark for each release and configuration."""
+    marks = [Mark(at=each.at, title=_mark(each)) for each in deployments]
+
+    def drawn(title: str, lines: list[Line]) -> Plot:
+        return plot(title, lines, marks, since, until, step_s)
+
+    return drawn
+
+
 def _mark(each: Deployment) -> str:
     when = Words.at(each.at)
     if each.kind == "release":
@@ -141,5 +152,13 @@ PAGES: Final = (
     Page(name="start", path="/", handle=start, right=None, title="Start"),
     Page(name="overview", path=ROOT, handle=overview, right="read", title="What happened?", group="Overview"),
     Page(name="live", path=f"{ROOT}/live", handle=live, right="read", title="What happened?", by_itself=True),
-    Page(name="trends", path=f"{ROOT}/trends", handle=trends, right="read", title="Trends", group="Overview"),
+    Page(
+        name="trends",
+        path=f"{ROOT}/trends",
+        handle=trends,
+        right="read",
+        title="Trends",
+        group="Overview",
+        platform=True,
+    ),
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Final
 from urllib.parse import urlencode
 
-from tallystick.domain.operator_act import ACT_NAMES
-from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Refused, View
+from tallystick.domain.operator_act import ACT_NAMES, OperatorAct
+from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, View
 from tallystick.interfaces.console.tables import Cell, Section
 from tallystick.interfaces.console.words import Words, at, bounded, money
 from tallystick.oversight.audit.heads import group_name
@@ -26,13 +27,16 @@ _PREFIX: Final = "TALLYSTICK_"
 
 
 async def acts(request: PageRequest) -> Answer:
-    """What people did, the newest first."""
-    if request.viewer.merchants is not None:
-        raise Refused(403, "This is about the platform, and you are limited to merchants.")
+    """What people did, the newest first; one act, where the address names it."""
     query = {name: request.query.get(name, "").strip() for name in ("operator", "act", "target")}
     before = request.query.get("before") or None
     named = {name: value or None for name, value in query.items()}
-    found = await request.runtime.stores.acts.page(before, _ROWS + 1, **named)
+    one = request.query.get("act_id", "").strip()
+    if one:
+        act = await request.runtime.stores.acts.by_id(one)
+        found: Sequence[OperatorAct] = [] if act is None else [act]
+    else:
+        found = await request.runtime.stores.acts.page(before, _ROWS + 1, **named)
     shown = found[:_ROWS]
     kept = {name: value for name, value in query.items() if value}
     following = f"{ROOT}/acts?{urlencode({**kept, 'before': shown[-1].act_id})}" if len(found) > _ROWS else ""
@@ -79,8 +83,6 @@ async def settings(request: PageRequest) -> Answer:
 
 async def sealing(request: PageRequest) -> Answer:
     """How far the record is sealed, and what was declared about it."""
-    if request.viewer.merchants is not None:
-        raise Refused(403, "This is about the platform, and you are limited to merchants.")
     found = await how_far(request.runtime.pool)
     trees = Section(
         title="Trees",
@@ -111,8 +113,6 @@ async def sealing(request: PageRequest) -> Answer:
 
 async def account(request: PageRequest) -> Answer:
     """Which merchants hold what of one account."""
-    if request.viewer.merchants is not None:
-        raise Refused(403, "This is about the platform, and you are limited to merchants.")
     name, currency = request.query.get("account", "")[:100], request.query.get("currency", "")[:3]
     held = await holders_of(request.runtime.pool, name, currency, _HOLDERS)
     provider = name.partition(":")[2]
@@ -144,8 +144,24 @@ def _tables(request: PageRequest, sections: list[Section], **more: object) -> Vi
 
 
 PAGES: Final = (
-    Page(name="acts", path=f"{ROOT}/acts", handle=acts, right="read", title="Acts", group="Platform"),
-    Page(name="settings", path=f"{ROOT}/settings", handle=settings, right="audit", title="Settings", group="Platform"),
-    Page(name="sealing", path=f"{ROOT}/sealing", handle=sealing, right="audit", title="Sealing", group="Platform"),
-    Page(name="account", path=f"{ROOT}/accounts", handle=account, right="read", title="Account"),
+    Page(name="acts", path=f"{ROOT}/acts", handle=acts, right="read", title="Acts", group="Platform", platform=True),
+    Page(
+        name="settings",
+        path=f"{ROOT}/settings",
+        handle=settings,
+        right="audit",
+        title="Settings",
+        group="Platform",
+        platform=True,
+    ),
+    Page(
+        name="sealing",
+        path=f"{ROOT}/sealing",
+        handle=sealing,
+        right="audit",
+        title="Sealing",
+        group="Platform",
+        platform=True,
+    ),
+    Page(name="account", path=f"{ROOT}/accounts", handle=account, right="read", title="Account", platform=True),
 )

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
 from tallystick.flows.operations import pauses
 from tallystick.interfaces.console.acting import act_once
 from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Redirect, Refused, View
+from tallystick.interfaces.console.pages.overview import drawer, reader_of
+from tallystick.interfaces.console.plots import Line, Plot
 from tallystick.interfaces.console.tables import Cell, Section, row
-from tallystick.interfaces.console.words import Words, at, duration, milliseconds, number, spoken
+from tallystick.interfaces.console.words import Words, at, bounded, duration, milliseconds, number, spoken
 from tallystick.kit.ids import new_id
-from tallystick.oversight.console import NumberReads, read_circuits, read_pauses
+from tallystick.oversight.console import read_circuits, read_pauses
 from tallystick.oversight.latencies import percentile_ms
+from tallystick.oversight.provider_trends import ProviderTrends
 
 PATH: Final = f"{ROOT}/providers"
 
@@ -25,7 +29,13 @@ _TIMEOUT_S: Final = 5.0
 _CALLS: Final = timedelta(hours=1)
 
 #: Drift of so long: a release of a provider takes effect within hours.
-_DRIFT: Final = timedelta(hours=24)
+_DRIFT_HOURS: Final = 24
+
+#: Fields that are shown: a provider that changes everything has thousands.
+_FIELDS: Final = 50
+
+#: Of the plots.
+_SPAN: Final = "24h"
 
 #: How long a pause may be asked for; the last is until somebody resumes it.
 _PAUSES: Final = (("3600", "an hour"), ("86400", "a day"), ("0", "until somebody resumes it"))
@@ -34,10 +44,11 @@ _PAUSES: Final = (("3600", "an hour"), ("86400", "a day"), ("0", "until somebody
 async def providers(request: PageRequest) -> Answer:
     """All of them."""
     runtime = request.runtime
-    if request.viewer.merchants is not None:
-        raise Refused(403, "This is about the platform, and you are limited to merchants.")
+    now_and_before = await reader_of(request).provider_trends(_SPAN)
     context = {
         "lead": "",
+        "trends": now_and_before,
+        "plots": _plots(now_and_before),
         "sections": [
             _calls(await runtime.stores.trends.latencies_since(runtime.clock.now() - _CALLS)),
             await _circuits(request),
@@ -50,6 +61,18 @@ async def providers(request: PageRequest) -> Answer:
     return View(template="tables.html", context=context)
 
 
+def _plots(found: ProviderTrends) -> list[Plot]:
+    minutes, drawn = found.step_s // 60, drawer(found.since, found.read_at, found.step_s, found.marks)
+    plots = []
+    for provider, outcomes in found.calls.items():
+        lines = [
+            Line(name=spoken(outcome), points=[(s.step, s.value) for s in steps]) for outcome, steps in outcomes.items()
+        ]
+        p99 = [Line(name="p99", points=[(s.step, s.value) for s in found.p99_ms[provider]])]
+        plots += [drawn(f"{provider}: calls in {minutes} minutes", lines), drawn(f"{provider}: p99 in ms", p99)]
+    return plots
+
+
 def _calls(counted: Mapping[str, Mapping[int, int]]) -> Section:
     rows = []
     for name in sorted(counted):
@@ -60,7 +83,7 @@ def _calls(counted: Mapping[str, Mapping[int, int]]) -> Section:
                 (
                     Cell(provider),
                     Cell(spoken(outcome), kind="bad" if outcome in ("unknown", "failed") else ""),
-                    Cell(number(sum(counts.values())), f"{ROOT}/trends", "number"),
+                    Cell(number(sum(counts.values())), f"{PATH}#plots", "number"),
                     Cell(milliseconds(percentile_ms(counts, 0.5)), kind="number"),
                     Cell(milliseconds(percentile_ms(counts, 0.99)), kind="number"),
                 )
@@ -125,17 +148,19 @@ async def _paused(request: PageRequest) -> Section:
 
 
 async def _drift(request: PageRequest) -> Section:
-    runtime = request.runtime
-    since = (runtime.clock.now() - _DRIFT).replace(minute=0, second=0, microsecond=0)
-    found = await NumberReads(runtime.pool, runtime.clock).drift_since(since)
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for each in await request.runtime.stores.contract_drift.of_last(_DRIFT_HOURS):
+        counts[each.provider, each.kind, each.field] += each.count
     return Section(
-        title="Contract drift of 24 hours",
-        header=("Provider", "What", "How often"),
+        title=f"Contract drift of {_DRIFT_HOURS} hours",
+        header=("Provider", "What", "Field", "How often"),
         rows=[
-            (Cell(each.provider), Cell(spoken(each.kind)), Cell(number(each.count), kind="number")) for each in found
+            (Cell(provider), Cell(spoken(kind)), Cell(bounded(field, 120), kind="id"), Cell(number(n), kind="number"))
+            for (provider, kind, field), n in counts.most_common(_FIELDS)
         ],
         empty="Providers sent what is expected of them.",
-        says="What providers sent otherwise than it is read here. `tallystick contract-drift` names the fields.",
+        says="What providers sent otherwise than it is read here"
+        + (f": the {_FIELDS} fields that differed most often." if len(counts) > _FIELDS else "."),
     )
 
 
@@ -189,8 +214,13 @@ async def _act(request: PageRequest, name: ActName) -> Answer:
     return Redirect(PATH)
 
 
+def _page(name: str, path: str, handle: Callable[[PageRequest], Awaitable[Answer]], **more: Any) -> Page:
+    row: dict[str, Any] = {"right": "read", "title": "Providers", **more}
+    return Page(name=name, path=path, handle=handle, platform=True, **row)
+
+
 PAGES: Final = (
-    Page(name="providers", path=PATH, handle=providers, right="read", title="Providers", group="Providers"),
-    Page(name="pause_provider", path=f"{PATH}/pause", handle=pause, right="act", title="Providers", method="POST"),
-    Page(name="resume_provider", path=f"{PATH}/resume", handle=resume, right="act", title="Providers", method="POST"),
+    _page("providers", PATH, providers, group="Providers"),
+    _page("pause_provider", f"{PATH}/pause", pause, right="act", method="POST"),
+    _page("resume_provider", f"{PATH}/resume", resume, right="act", method="POST"),
 )

@@ -1,5 +1,5 @@
--- find: the payments that a name is of, in the tables of merchants: of a subject, a message or an idempotency key, or a
--- reference of a provider. Every merchant is looked up by key, or the one that is given ($1: it, or null; $2: the name,
+-- find: the payments that a name is of, in the tables of merchants: of a subject, a message or an idempotency key, the
+-- trace of a request, or a reference of a provider. Every merchant is looked up by key, or the one that is given ($1: it, or null; $2: the name,
 -- $3: the ids that disputes and refunds get from references)
 WITH merchants AS MATERIALIZED (
     SELECT merchant_id FROM merchant WHERE $1::text IS NULL
@@ -16,6 +16,9 @@ UNION ALL SELECT 'payment', p.merchant_id, p.payment_id FROM merchants m
     JOIN payment p ON p.merchant_id = m.merchant_id AND p.payment_id = $2::text
 UNION ALL SELECT 'idempotency key', i.merchant_id, i.payment_id FROM merchants m
     JOIN instruction i ON i.merchant_id = m.merchant_id AND i.idempotency_key = $2::text
+UNION ALL SELECT 'trace', i.merchant_id, i.payment_id FROM merchants m
+    JOIN instruction i ON i.merchant_id = m.merchant_id AND substr(i.traceparent, 4, 32) = $2::text
+        AND i.traceparent IS NOT NULL
 UNION ALL SELECT 'provider reference', p.merchant_id, p.payment_id FROM merchants m
     JOIN payment p ON p.merchant_id = m.merchant_id AND p.provider_reference = $2::text
 UNION ALL SELECT 'provider reference', a.merchant_id, a.payment_id FROM merchants m

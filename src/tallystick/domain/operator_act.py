@@ -34,9 +34,12 @@ ActName = Literal[
     "dispute.state_amount",
     "case.acknowledge",
     "case.escalate",
+    "case.give_back",
     "case.ignore",
     "case.reprocess",
     "alert.acknowledge",
+    "alert.hand_on",
+    "alert.give_back",
     "alert.resolve",
     "provider.pause",
     "provider.resume",
@@ -56,6 +59,7 @@ ActName = Literal[
     "work.take",
     "work.hand_on",
     "work.give_back",
+    "webhook_refusal.close",
 ]
 
 ACT_NAMES: Final[tuple[ActName, ...]] = get_args(ActName)

@@ -81,7 +81,8 @@ LIFECYCLES = {
         """),
     "alert": _edges("""
         new: open > open
-        open acknowledged: acknowledge > acknowledged, resolve > resolved, cleared > resolved
+        open acknowledged: acknowledge > acknowledged, hand_on > acknowledged, resolve > resolved, cleared > resolved
+        acknowledged: give_back > open
         resolved: reopen > open
         """),
     "settled_batch": _edges("""
@@ -89,10 +90,7 @@ LIFECYCLES = {
         posting: supplemented, completed > posted
         posted: supplemented > posting
         """),
-    "settlement": _edges("""
-        new: posted > posted
-        posted: supplemented
-        """),
+    "settlement": _edges("new: posted > posted\nposted: supplemented"),
     "bank_statement": _edges("""
         new: posted > posted
         posted: compared_again
@@ -100,6 +98,7 @@ LIFECYCLES = {
     "rejected_case": _edges("""
         new: reject > open
         open acknowledged: acknowledge > acknowledged, escalate > acknowledged, rejected_again
+        acknowledged: give_back > open
         open acknowledged: settled > resolved, reprocessed > resolved, ignore > resolved
         """),
 }

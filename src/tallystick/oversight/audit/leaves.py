@@ -151,6 +151,7 @@ NOT_SEALED: Final[Mapping[str, str]] = {
     "provider_comparison": "whose turn it is",
     "settlement_report": "a schedule; its state changes in place",
     "webhook_refusal": "counts",
+    "webhook_refusal_closing": "changes in place; the acts about it are sealed",
     "contract_drift": "counts",
     "version_use": "counts",
     "event_result": "counts",

@@ -38,8 +38,9 @@ SELECT create_distributed_table('processing', 'provider_event_id', colocate_with
 -- Whose charge a reference names. It is asked for by the reference alone.
 SELECT create_distributed_table('provider_reference', 'reference', colocate_with => 'none');
 
--- Counts of rejected deliveries by the hour: few rows, joined with nothing.
+-- Counts of rejected deliveries by the hour, and until when somebody closed them: few rows.
 SELECT create_distributed_table('webhook_refusal', 'provider', colocate_with => 'none');
+SELECT create_distributed_table('webhook_refusal_closing', 'provider', colocate_with => 'webhook_refusal');
 
 -- Which keys seal, and which were given up: a few rows in all. Two processes that begin at once want the same number.
 SELECT create_distributed_table('sealing_key_act', 'number', colocate_with => 'none');

@@ -48,6 +48,9 @@ WITHOUT_JSON: Final = {
     "settlements schema": "a JSON Schema",
 }
 
+#: Commands of lists whose rows have owners in a table of their own, and the prefix of their ids.
+OWNED: Final = {"in-doubt": "att", "late-money": "pay", "dead-letters": "evt", "webhook-refusals": "wrf"}
+
 #: Commands that print no table of the record, with the reason.
 WITHOUT_TABLE: Final = {
     **WITHOUT_JSON,
@@ -73,6 +76,7 @@ WITHOUT_TABLE: Final = {
             "sealing-keys retire",
             "rejections acknowledge",
             "rejections escalate",
+            "rejections give-back",
             "rejections ignore",
             "rejections reprocess",
             "acts annotate",
@@ -85,7 +89,11 @@ WITHOUT_TABLE: Final = {
             "reconciliation match",
             "reconciliation write-off",
             "alerts acknowledge",
+            "alerts hand-on",
+            "alerts give-back",
             "alerts resolve",
+            "webhook-refusals close",
+            *(f"{each} {act}" for each in OWNED for act in ("take", "hand-on", "give-back")),
             "operators add",
             "operators change",
             "operators disable",
@@ -204,6 +212,7 @@ def lines_with_rows(world: World) -> dict[str, list[str]]:
         "dead-letters show": [world.event],
         "sealing-keys list": [],
         "webhook-refusals": [],
+        "webhook-refusals list": [],
         "alerts list": [],
         "alerts show": [world.alert],
         "metrics": [],
@@ -311,6 +320,11 @@ NEEDED: Final = {
     "alerts show": [new_id("alr")],
     "alerts acknowledge": [new_id("alr"), "--reason", "r"],
     "alerts resolve": [new_id("alr"), "--reason", "r"],
+    "alerts hand-on": [new_id("alr"), "--to", "o", "--reason", "r"],
+    "alerts give-back": [new_id("alr"), "--reason", "r"],
+    "webhook-refusals close": [new_id("wrf"), "--reason", "r"],
+    **{f"{name} {act}": [new_id(of), "--reason", "r"] for name, of in OWNED.items() for act in ("take", "give-back")},
+    **{f"{name} hand-on": [new_id(of), "--to", "o", "--reason", "r"] for name, of in OWNED.items()},
     "settlements import": [__file__],
     "settlements show": [new_id("stl")],
     "settlements withdraw": [new_id("stl"), "--reason", "r"],
@@ -319,6 +333,7 @@ NEEDED: Final = {
     "rejections show": [new_id("case")],
     "rejections acknowledge": [new_id("case"), "--reason", "r"],
     "rejections escalate": [new_id("case"), "--to", "o", "--reason", "r"],
+    "rejections give-back": [new_id("case"), "--reason", "r"],
     "rejections ignore": [new_id("case"), "--reason", "r"],
     "rejections reprocess": [new_id("case"), "--reason", "r"],
     "acts show": [new_id("opa")],

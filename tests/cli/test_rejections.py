@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import asyncpg
 import pytest
 
 from tallystick.access.api_key import parse_key
@@ -16,6 +17,7 @@ from tallystick.access.operator import operator_of_shell
 from tallystick.domain.api_keys import declaration
 from tallystick.kit.ids import new_id
 from tests.cli.test_late_money import made
+from tests.support.acts import colleague_in
 from tests.support.commands import Ran, run_here
 from tests.support.database import Database
 
@@ -28,6 +30,12 @@ def command(database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     return lambda *arguments, **settings: run_here(
         monkeypatch, capsys, *arguments, database_url=database.app_url, **settings
     )
+
+
+async def colleague(database: Database, merchant: str) -> str:
+    """An enabled operator of this merchant."""
+    async with asyncpg.create_pool(database.app_url, min_size=1, max_size=1) as pool:
+        return await colleague_in(pool, merchant)
 
 
 def document(ran: Ran) -> Any:
@@ -53,14 +61,34 @@ def test_a_case_is_shown_taken_handed_on_and_ignored(database: Database, fresh_m
     taken = command("rejections", "acknowledge", case["id"], "--reason", "mine")
     assert "looks at it" in taken.out
     assert case_of(command, fresh_merchant)["owner"] == operator_of_shell().name
-    on = command("rejections", "escalate", case["id"], "--to", "treasury", "--reason", "not mine")
-    assert "treasury looks at it" in on.out
+    nobody = command("rejections", "escalate", case["id"], "--to", "treasury", "--reason", "not mine")
+    assert nobody.code == 2 and "owner_unknown" in nobody.err
+    grace = asyncio.run(colleague(database, fresh_merchant))
+    on = command("rejections", "escalate", case["id"], "--to", grace, "--reason", "not mine")
+    assert f"operator:{grace} looks at it" in on.out
+    back = command("rejections", "give-back", case["id"], "--reason", "she is away")
+    assert "The case is open." in back.out and case_of(command, fresh_merchant)["owner"] is None
     ignored = command("rejections", "ignore", case["id"], "--reason", "settled by telephone")
     assert "The case is resolved." in ignored.out
     assert command("rejections", "ignore", case["id"], "--reason", "again").code == 2
     assert document(command("rejections", "list", "--merchant", fresh_merchant, "--json")) == []
     steps = document(command("rejections", "show", case["id"], "--json"))["steps"]
-    assert [step["event"] for step in steps] == ["reject", "acknowledge", "escalate", "ignore"]
+    assert [step["event"] for step in steps] == ["reject", "acknowledge", "escalate", "give_back", "ignore"]
+
+
+def test_other_work_is_taken_handed_on_and_given_back(
+    database: Database, fresh_merchant: str, command: Command
+) -> None:
+    payment_id = asyncio.run(made(database, fresh_merchant))
+    taken = document(command("late-money", "take", payment_id, "--reason", "mine", "--json"))
+    assert taken["owner"] == operator_of_shell().name
+    grace = asyncio.run(colleague(database, fresh_merchant))
+    on = command("late-money", "hand-on", payment_id, "--to", f"operator:{grace}", "--reason", "she knows the shop")
+    assert f"operator:{grace} has it." in on.out
+    refused = command("late-money", "take", payment_id, "--reason", "mine again")
+    assert refused.code == 2 and f"operator:{grace} has it" in refused.err
+    assert "Nobody has it." in command("late-money", "give-back", payment_id, "--reason", "done").out
+    assert command("late-money", "give-back", payment_id, "--reason", "twice").code == 2
 
 
 def test_the_same_act_is_done_once(database: Database, fresh_merchant: str, command: Command) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,9 @@ SOURCE = Path(tallystick.__file__).parent
 
 #: Functions that make an id; the prefix is their first argument.
 MAKERS = {"new_id", "sibling_id", "derived_id"}
+
+#: An id that a statement makes of names.
+IN_SQL = re.compile(r"'([a-z]+)_' \|\| md5\(")
 
 
 def made_in(source: str) -> Iterator[str]:
@@ -28,4 +32,5 @@ def made_in(source: str) -> Iterator[str]:
 
 def test_the_table_is_what_the_source_makes() -> None:
     made = {prefix for file in SOURCE.rglob("*.py") for prefix in made_in(file.read_text())}
+    made |= {prefix for file in SOURCE.rglob("*.sql") for prefix in IN_SQL.findall(file.read_text())}
     assert made == ID_PREFIXES.keys()

@@ -407,6 +407,7 @@ CASES: Final = {
     ),
     "acknowledge": Row(WAITING, ALIKE, "operators_at_once_each_take_a_version", NO_PEOPLE, NO_PEOPLE),
     "escalate": Row(WAITING, ALIKE, "operators_at_once_each_take_a_version", NO_PEOPLE, NO_PEOPLE),
+    "give_back": Row("acknowledged", ALIKE, "operators_at_once_each_take_a_version", NO_PEOPLE, NO_PEOPLE),
     "rejected_again": Row(WAITING, ALIKE, "operators_at_once_each_take_a_version", NO_PEOPLE, NO_PEOPLE),
     "ignore": Row(WAITING, "act: case.ignore", "operators_at_once_each_take_a_version", NO_PEOPLE, NO_PEOPLE),
     "reprocessed": Row(WAITING, ALIKE, "what_is_accepted_at_once_is_accepted_once", NO_PEOPLE, NO_PEOPLE),
@@ -419,6 +420,8 @@ ONE_ROW: Final = "- the same statements as a case's acts: a change of one subjec
 ALERTS: Final = {
     "open": Row("new", ONE_ROW, "a_condition_opens_one_alert_whoever_finds_it", NO_ALERTS, NO_ALERTS),
     "acknowledge": Row(WAITING, ONE_ROW, "people_and_the_watch_at_once_each_take_a_version", NO_ALERTS, NO_ALERTS),
+    "hand_on": Row(WAITING, ONE_ROW, "people_and_the_watch_at_once_each_take_a_version", NO_ALERTS, NO_ALERTS),
+    "give_back": Row("acknowledged", ONE_ROW, "people_and_the_watch_at_once_each_take_a_version", NO_ALERTS, NO_ALERTS),
     "resolve": Row(WAITING, ONE_ROW, "people_and_the_watch_at_once_each_take_a_version", NO_ALERTS, NO_ALERTS),
     "cleared": Row(WAITING, ONE_ROW, "people_and_the_watch_at_once_each_take_a_version", NO_ALERTS, NO_ALERTS),
     "reopen": Row("resolved", ONE_ROW, "people_and_the_watch_at_once_each_take_a_version", NO_ALERTS, NO_ALERTS),

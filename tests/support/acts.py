@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import asyncpg
+
+from tallystick.access.accounts import OperatorVersion, insert_version
 from tallystick.domain.notices import AttemptNotice
 from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
 from tallystick.domain.rejected_case import RejectedCase
@@ -16,6 +19,7 @@ from tallystick.kit.ids import new_id
 from tallystick.record.postgres.cases import CaseFilter
 from tests.support.database import Database
 from tests.support.inbox import accept, drain, envelope
+from tests.support.letters import new_letters
 
 #: An operator's API key.
 KIM = "key:kimsownkeyabcdef"
@@ -32,6 +36,24 @@ def asked(
 def retiring(key_id: bytes, reason: str) -> OperatorAct:
     """A sealing key is given up, as an operator's act."""
     return asked("sealing_key.retire", key_id.hex(), reason=reason).done({}, utc_now())
+
+
+async def colleague_in(pool: asyncpg.Pool, merchant_id: str | None, **changed: Any) -> str:
+    """An enabled operator who may act on this merchant alone, None is all: nobody whom other tests could meet."""
+    name = f"op-{new_letters()}"
+    version: dict[str, Any] = {
+        "operator_id": name,
+        "version": 1,
+        "state": "active",
+        "roles": ["operator"],
+        "merchants": None if merchant_id is None else [merchant_id],
+        "actor": "shell:test@test",
+        "request_id": None,
+        "at": utc_now(),
+    }
+    async with pool.acquire() as connection:
+        await insert_version(connection, OperatorVersion(**{**version, **changed}))
+    return name
 
 
 async def refused_event(runtime: Runtime, database: Database, stored: PaymentSnapshot, name: str | None = None) -> str:

@@ -23,6 +23,7 @@ from tallystick.kit.clock import utc_now
 from tallystick.kit.ids import new_id
 from tallystick.oversight.overview import RATES, SAMPLES
 from tallystick.providers.port import ProviderCall
+from tallystick.record.postgres.refused_webhooks import RefusedWebhooks
 from tests.support.acts import refused_event
 from tests.support.database import Database
 from tests.support.inbox import accept, envelope
@@ -35,8 +36,13 @@ HOSTILE = "<img src=x onerror=alert(1)><script>alert(1)</script>'\"&"
 PATIENT = replace(SETTINGS, recovery_backoff_base_ms=60_000, recovery_backoff_cap_ms=60_000)
 
 
+#: A kind of refused webhooks.
+FORGED = ("simulator", "main", "webhook_signature_invalid")
+
+
 class Scene(NamedTuple):
-    """Ids of what there is. ``hostile``: a payment whose provider wrote markup wherever it could."""
+    """Ids of what there is. ``hostile``: a payment whose provider wrote markup wherever it could. ``refused_kind``: of
+    refused webhooks."""
 
     merchant_id: str
     payment_id: str
@@ -47,6 +53,7 @@ class Scene(NamedTuple):
     event_ids: list[str]
     alert_id: str
     endpoint_id: str
+    refused_kind: str
 
 
 async def scene(database: Database, merchant_id: str, dead_letters: int = 3) -> Scene:
@@ -74,8 +81,9 @@ async def scene(database: Database, merchant_id: str, dead_letters: int = 3) -> 
             await runtime.pool.fetchval("SELECT case_id FROM rejected_case WHERE merchant_id = $1", merchant_id)
         )
         alert_id = await _alert(runtime)
+        refused_kind = await refuse(runtime, FORGED, 12, hours=3)
     await _past(database)
-    return Scene(merchant_id, paid, hostile, doubtful, late, case_id, events, alert_id, endpoint_id)
+    return Scene(merchant_id, paid, hostile, doubtful, late, case_id, events, alert_id, endpoint_id, refused_kind)
 
 
 async def _hostile(runtime: Runtime, provider: BookedProvider, client: Client) -> str:
@@ -156,6 +164,13 @@ async def _endpoint(runtime: Runtime, merchant_id: str) -> str:
         f"https://shop.example/{HOSTILE}",
     )
     return endpoint_id
+
+
+async def refuse(runtime: Runtime, kind: tuple[str, str, str], number: int, hours: int = 0) -> str:
+    """Webhooks of a kind (provider, account, reason) that were refused so many hours ago. Returns the kind's id."""
+    hour = (runtime.clock.now() - timedelta(hours=hours)).replace(minute=0, second=0, microsecond=0)
+    await runtime.stores.refused_webhooks.add({(*kind, hour): number})
+    return RefusedWebhooks(provider=kind[0], account=kind[1], reason=kind[2], hour=hour, count=number).kind_id
 
 
 async def _alert(runtime: Runtime) -> str:

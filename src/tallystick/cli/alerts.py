@@ -11,6 +11,7 @@ from rich.text import Text
 
 from tallystick.cli.acts import ActKey, Asking, Reason, act_on, print_done, require_words
 from tallystick.cli.context import AsJson, DataDir, console, print_json, settings_from
+from tallystick.cli.owners import To
 from tallystick.cli.reading import NotFound, OpenRecord, id_of, lines, shown_time, state_option, with_record
 from tallystick.cli.tables import duration, facts_of, literal, table_of
 from tallystick.contract.monitoring import render_dashboard, render_rules
@@ -92,6 +93,32 @@ def acknowledge(
     _act(data_dir, "alert.acknowledge", alert, reason, key, alerts.acknowledge, as_json)
 
 
+@app.command("hand-on")
+def hand_on(
+    alert: AlertId,
+    to: To,
+    reason: Reason,
+    key: ActKey = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Hand an alert on to another operator, whoever has it."""
+    require_words(("--to", to))
+
+    async def handed_on(runtime: Runtime, asked: AskedAct) -> OperatorAct:
+        return await alerts.hand_on(runtime, asked, to)
+
+    _act(data_dir, "alert.hand_on", alert, reason, key, handed_on, as_json, owner=to)
+
+
+@app.command("give-back")
+def give_back(
+    alert: AlertId, reason: Reason, key: ActKey = None, as_json: AsJson = False, data_dir: DataDir = None
+) -> None:
+    """Give an alert back: nobody looks at it any more."""
+    _act(data_dir, "alert.give_back", alert, reason, key, alerts.give_back, as_json)
+
+
 @app.command()
 def resolve(
     alert: AlertId, reason: Reason, key: ActKey = None, as_json: AsJson = False, data_dir: DataDir = None
@@ -120,9 +147,10 @@ def _act(
     key: str | None,
     do: Callable[[Runtime, AskedAct], Awaitable[OperatorAct]],
     as_json: bool,
+    **arguments: str,
 ) -> None:
     require_words(("--reason", reason))
-    asking = Asking(act=name, target=alert, reason=reason, key=key, scope="alerts:write")
+    asking = Asking(act=name, target=alert, reason=reason, key=key, scope="alerts:write", arguments=arguments)
     done = act_on(settings_from(data_dir), asking, do)
     print_done(done, as_json, f"The alert is {done.act.result['alert']['state']}.")
 

@@ -72,7 +72,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "fees": "tallystick.cli.fees:app",
     "reconciliation": "tallystick.cli.reconciliation:app",
     "sealing-keys": "tallystick.cli.sealing_keys:app",
-    "webhook-refusals": "tallystick.cli.webhook_refusals:webhook_refusals",
+    "webhook-refusals": "tallystick.cli.webhook_refusals:app",
     "alerts": "tallystick.cli.alerts:app",
     "metrics": "tallystick.cli.metrics:metrics",
     "contract-drift": "tallystick.cli.contract_drift:contract_drift",

@@ -15,6 +15,7 @@ from rich.text import Text
 from tallystick.cli.acts import ActKey, Asking, Done, Reason, act_in, act_on, record_of, require_words, with_runtime
 from tallystick.cli.context import AsJson, DataDir, console, print_json, settings_from
 from tallystick.cli.database import existing_database
+from tallystick.cli.owners import owner_commands
 from tallystick.cli.reading import with_record
 from tallystick.cli.tables import literal, table_of, way_of_an_event
 from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
@@ -149,6 +150,8 @@ _command(
     DeadLetters.discard,
     DeadLetters.discard_all,
 )
+
+owner_commands(app, "dead_letters", "evt", "a dead letter", "dead_letters:write")
 
 
 def _act_on_each(

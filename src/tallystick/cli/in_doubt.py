@@ -13,6 +13,7 @@ from rich.text import Text
 
 from tallystick.cli.acts import ActKey, Asking, Reason, act_on, record_of, require_words, with_runtime
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, print_json, settings_from
+from tallystick.cli.owners import owner_commands
 from tallystick.cli.tables import duration, literal, table_of
 from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.flows.operations.acts import recorded
@@ -124,6 +125,9 @@ def resolve(
     steps += [f"rejected: {rejection['reason']}" for rejection in done.act.result["rejected"]]
     about = "\n".join([*steps, *_money(done.act), *record_of(done)])
     console.print(about, highlight=False, markup=False, soft_wrap=True)
+
+
+owner_commands(app, "in_doubt", "att", "an attempt in doubt", "in_doubt:write")
 
 
 def _with_book(settings: Settings, action: Callable[[Runtime, RecoverySchedule], Awaitable[Result]]) -> Result:

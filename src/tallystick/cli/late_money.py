@@ -9,6 +9,7 @@ import typer
 
 from tallystick.cli.acts import ActKey, Asking, Done, Reason, act_on, record_of, require_words, with_runtime
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, print_json, settings_from
+from tallystick.cli.owners import owner_commands
 from tallystick.cli.tables import table_of
 from tallystick.decisions.operator_acts import result_of
 from tallystick.domain.change import Change
@@ -96,6 +97,9 @@ def give_back(
     else:
         unknown = "It is not known yet whether the payer has the money. Recovery asks the provider; do not repeat."
         _print(done, unknown, as_json, change)
+
+
+owner_commands(app, "late_money", "pay", "a payment with late money", "late_money:write")
 
 
 def _print(done: Done, meaning: str, as_json: bool, outcome: Change | None = None) -> None:

@@ -28,7 +28,7 @@ UNASSIGNED_MS: Final = 86_400_000
 #: Below the list: what a person does next.
 NEXT: Final = (
     "`tallystick rejections show CASE` says what was tried and on what. Then: `tallystick rejections acknowledge CASE"
-    " --reason REASON`, `reprocess` where its cause is gone, `escalate --to OWNER`, or `ignore`."
+    " --reason REASON`, `reprocess` where its cause is gone, `escalate --to OPERATOR`, or `ignore`."
 )
 
 app = typer.Typer(help="Refused transitions that somebody has to look at.", no_args_is_help=True)
@@ -151,37 +151,36 @@ def events(
 
 @app.command()
 def acknowledge(
-    case: CaseId,
-    reason: Reason,
-    owner: Annotated[str | None, typer.Option(help="Who looks at it.", show_default="you")] = None,
-    key: ActKey = None,
-    as_json: AsJson = False,
-    data_dir: DataDir = None,
+    case: CaseId, reason: Reason, key: ActKey = None, as_json: AsJson = False, data_dir: DataDir = None
 ) -> None:
-    """Take a case: somebody looks at it."""
-
-    async def taken(runtime: Runtime, asked: AskedAct) -> OperatorAct:
-        return await cases.acknowledge(runtime, asked, owner)
-
-    _act(data_dir, "case.acknowledge", case, reason, key, taken, as_json, owner=owner)
+    """Take a case: you look at it. What somebody else has stays theirs."""
+    _act(data_dir, "case.acknowledge", case, reason, key, cases.acknowledge, as_json)
 
 
 @app.command()
 def escalate(
     case: CaseId,
-    to: Annotated[str, typer.Option("--to", metavar="OWNER", help="Who has to look at it.")],
+    to: Annotated[str, typer.Option("--to", metavar="OPERATOR", help="Who has to look at it: an operator's name.")],
     reason: Reason,
     key: ActKey = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Hand a case on to somebody else."""
+    """Hand a case on to another operator, whoever has it."""
     require_words(("--to", to))
 
     async def handed_on(runtime: Runtime, asked: AskedAct) -> OperatorAct:
         return await cases.escalate(runtime, asked, to)
 
     _act(data_dir, "case.escalate", case, reason, key, handed_on, as_json, owner=to)
+
+
+@app.command("give-back")
+def give_back(
+    case: CaseId, reason: Reason, key: ActKey = None, as_json: AsJson = False, data_dir: DataDir = None
+) -> None:
+    """Give a case back: nobody looks at it any more."""
+    _act(data_dir, "case.give_back", case, reason, key, cases.give_back, as_json)
 
 
 @app.command()

@@ -6,6 +6,7 @@ from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.domain.alert import Alert, Found
 from tallystick.domain.change import Change
 from tallystick.domain.errors import TallystickError
+from tallystick.domain.work_owner import require_owned, require_takeable
 
 
 class AlertResolved(TallystickError):
@@ -58,8 +59,22 @@ def cleared(alert: Alert, cause: Cause) -> Change:
 
 
 def acknowledge(alert: Alert, by: str, cause: Cause) -> Change:
-    """Somebody looks at it. Raises AlertResolved."""
+    """Somebody looks at it. Raises AlertResolved, and NotOwned where somebody else does."""
+    require_unresolved(alert)
+    require_takeable(alert.acknowledged_by, by)
     return _moved(alert, "acknowledge", cause, acknowledged_by=by)
+
+
+def hand_on(alert: Alert, to: str, cause: Cause) -> Change:
+    """Somebody else has to look at it. Raises AlertResolved."""
+    return _moved(alert, "hand_on", cause, acknowledged_by=to)
+
+
+def give_back(alert: Alert, cause: Cause) -> Change:
+    """Nobody looks at it any more. Raises AlertResolved, and NotOwned where nobody did."""
+    require_unresolved(alert)
+    require_owned(alert.acknowledged_by)
+    return _moved(alert, "give_back", cause, acknowledged_by=None)
 
 
 def resolve(alert: Alert, by: str, cause: Cause) -> Change:
@@ -67,9 +82,14 @@ def resolve(alert: Alert, by: str, cause: Cause) -> Change:
     return _moved(alert, "resolve", cause, resolved_by=by)
 
 
-def _moved(alert: Alert, event: str, cause: Cause, **fields: object) -> Change:
+def require_unresolved(alert: Alert) -> None:
+    """Raises AlertResolved."""
     if alert.state == "resolved":
         raise AlertResolved(f"alert {alert.alert_id} is resolved (by {alert.resolved_by})")
+
+
+def _moved(alert: Alert, event: str, cause: Cause, **fields: object) -> Change:
+    require_unresolved(alert)
     builder = ChangeBuilder(alert.merchant_id, alert.alert_id, cause)
     builder.move(alert, event, **fields)
     return builder.change(must_not_be_shed=False)

@@ -13,6 +13,7 @@ from tallystick.domain.late_money import unclaimed
 from tallystick.domain.lifecycles.rejected_case import REJECTED_CASE
 from tallystick.domain.rejected_case import ClosedBy, RejectedCase, Resolution
 from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.work_owner import require_owned, require_takeable
 
 
 class CaseResolved(TallystickError):
@@ -26,13 +27,22 @@ def require_unresolved(case: RejectedCase) -> None:
 
 
 def acknowledge(case: RejectedCase, owner: str, cause: Cause) -> Change:
-    """Somebody looks at it. Raises CaseResolved."""
+    """Somebody looks at it. Raises CaseResolved, and NotOwned where somebody else does."""
+    require_unresolved(case)
+    require_takeable(case.owner, owner)
     return _moved(case, "acknowledge", cause, owner=owner)
 
 
 def escalate(case: RejectedCase, owner: str, cause: Cause) -> Change:
     """Somebody else has to look at it. Raises CaseResolved."""
     return _moved(case, "escalate", cause, owner=owner, escalations=case.escalations + 1)
+
+
+def give_back(case: RejectedCase, cause: Cause) -> Change:
+    """Nobody looks at it any more. Raises CaseResolved, and NotOwned where nobody did."""
+    require_unresolved(case)
+    require_owned(case.owner)
+    return _moved(case, "give_back", cause, owner=None)
 
 
 def ignore(case: RejectedCase, cause: Cause) -> Change:

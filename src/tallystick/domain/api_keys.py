@@ -42,6 +42,7 @@ Scope = Literal[
     "dead_letters:read",
     "dead_letters:write",
     "webhook_refusals:read",
+    "webhook_refusals:write",
     "contract_drift:read",
     "rejections:read",
     "rejections:write",

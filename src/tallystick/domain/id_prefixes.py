@@ -27,6 +27,7 @@ ID_PREFIXES: Final[Mapping[str, str]] = {
     "stl": "settlement file of a provider, or statement of a bank",
     "req": "request of a client to the API",
     "evt": "event of a provider",
+    "wrf": "kind of refused webhook deliveries: an account's, for one reason",
     "dlv": "delivery of a provider's event to us",
     "msg": "message to a merchant",
     "tst": "test message to a webhook endpoint",

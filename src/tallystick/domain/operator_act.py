@@ -34,9 +34,12 @@ ActName = Literal[
     "dispute.state_amount",
     "case.acknowledge",
     "case.escalate",
+    "case.give_back",
     "case.ignore",
     "case.reprocess",
     "alert.acknowledge",
+    "alert.hand_on",
+    "alert.give_back",
     "alert.resolve",
     "provider.pause",
     "provider.resume",
@@ -59,6 +62,7 @@ ActName = Literal[
     "work.hand_on",
     "work.give_back",
     "audit.restored",
+    "webhook_refusal.close",
 ]
 
 ACT_NAMES: Final[tuple[ActName, ...]] = get_args(ActName)

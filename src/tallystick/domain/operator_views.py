@@ -11,8 +11,10 @@ from msgspec import Struct
 from tallystick.domain.alert import ALERT_STATES, Alert
 from tallystick.domain.api_keys import KeyKind
 from tallystick.domain.json_types import (
+    AccountName,
     Actor,
     AnySubjectId,
+    Count,
     EventId,
     Hour,
     PaymentId,
@@ -79,7 +81,7 @@ class RejectionView(Struct, frozen=True, kw_only=True):
     event_id: Annotated[
         EventId | None, described("The provider's event that tried it, where one did.", example_id("evt"))
     ]
-    owner: Annotated[str | None, described("Who looks at it; null while nobody does.", "payments-on-call")]
+    owner: Annotated[str | None, described("Who looks at it; null while nobody does.", "operator:grace")]
     escalations: Annotated[int, described("How often it was handed on.", 0, minimum=0)]
     reprocessings: Annotated[int, described("How often it was processed again.", 0, minimum=0)]
     resolution: Annotated[Resolution | None, described("How it ended; null while it waits.", None)]
@@ -128,7 +130,7 @@ class RecordedActView(Struct, frozen=True, kw_only=True):
     key_kind: Annotated[KeyKind | None, described("The kind of the API key.", "human")]
     idempotency_key: Annotated[str, described("The operator's own name for the act.", "ticket-812")]
     reason: Annotated[str, described("Why.", "The provider confirmed it by telephone.")]
-    arguments: Annotated[dict[str, Any], described("What it was to be done with.", {"owner": "payments-on-call"})]
+    arguments: Annotated[dict[str, Any], described("What it was to be done with.", {"owner": "operator:grace"})]
     result: Annotated[dict[str, Any], described("What it came to.", {"count": 12})]
     merchant_id: Annotated[str | None, described("The merchant that it is about, where that is known.", "shop")]
     payment_id: Annotated[
@@ -230,6 +232,18 @@ class AlertView(Struct, frozen=True, kw_only=True):
     ]
     updated_at: Annotated[Time, described("When its state last changed.")]
     version: Annotated[int, described("Counts its steps.", 1, minimum=1)]
+
+
+class RefusedKindView(Struct, frozen=True, kw_only=True):
+    """What one account refused for one reason since somebody last closed it."""
+
+    id: Annotated[str, described("The kind's id.", example_id("wrf"), pattern=id_pattern("wrf"))]
+    provider: ProviderName
+    account: AccountName
+    reason: Annotated[str, described("The error code of the response.", "webhook_signature_invalid")]
+    count: Count
+    since: Annotated[Time, described("The first hour of these, as its beginning.")]
+    owner: Annotated[str | None, described("Who looks at it; null while nobody does.", "operator:grace")]
 
 
 def alert_view(alert: Alert) -> AlertView:

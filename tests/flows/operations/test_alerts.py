@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -12,6 +13,8 @@ import pytest
 
 from tallystick.access.key_store import OPERATORS, create_key
 from tallystick.domain.alert import Alert, Found
+from tallystick.domain.operator_act import OperatorAct
+from tallystick.domain.work_owner import NotOwned, OwnerUnknown
 from tallystick.flows.operations.acts import asked_act
 from tallystick.flows.operations.alert_sending import AlertSender
 from tallystick.flows.operations.alerts import (
@@ -20,6 +23,8 @@ from tallystick.flows.operations.alerts import (
     acknowledge,
     alert_id_of,
     clear,
+    give_back,
+    hand_on,
     raise_alert,
     resolve,
 )
@@ -27,6 +32,7 @@ from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.outbound.signing import new_secret
 from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants import verify
+from tests.support.acts import asked, colleague_in
 from tests.support.api import inside
 from tests.support.database import Database, NewDatabase
 from tests.support.polling import eventually_async
@@ -60,9 +66,16 @@ async def stored(runtime: Runtime) -> Alert:
     return alert
 
 
-async def act(runtime: Runtime, name: str, key: str | None = None) -> None:
-    do = {"alert.acknowledge": acknowledge, "alert.resolve": resolve}[name]
-    await do(runtime, asked_act("key:kim", key, name, ALERT, "ticket 7"))
+DO: dict[str, Callable[..., Awaitable[OperatorAct]]] = {
+    "alert.acknowledge": acknowledge,
+    "alert.hand_on": hand_on,
+    "alert.give_back": give_back,
+    "alert.resolve": resolve,
+}
+
+
+async def act(runtime: Runtime, name: str, *to: str) -> None:
+    await DO[name](runtime, asked_act("key:kim", None, name, ALERT, "ticket 7"), *to)
 
 
 async def test_a_condition_opens_one_alert_whoever_finds_it(database: Database) -> None:
@@ -104,11 +117,37 @@ async def test_its_life(database: Database) -> None:
             await resolve(runtime, asked_act("key:kim", None, "alert.resolve", alert_id_of("no", "such"), "x"))
 
 
+async def test_handed_on_and_given_back(database: Database) -> None:
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        await raise_alert(runtime, None, found())
+        limited, grace = await colleague_in(runtime.pool, "shop"), await colleague_in(runtime.pool, None)
+        kim = partial(asked, target=ALERT, operator="key:kim")
+        with pytest.raises(NotOwned):
+            await give_back(runtime, kim("alert.give_back"))
+        await act(runtime, "alert.acknowledge")
+        with pytest.raises(NotOwned):
+            await acknowledge(runtime, asked("alert.acknowledge", ALERT, operator="key:ines"))
+        with pytest.raises(OwnerUnknown):
+            await hand_on(runtime, kim("alert.hand_on", owner=limited), limited)
+        await hand_on(runtime, kim("alert.hand_on", owner=grace), f"operator:{grace}")
+        assert (await stored(runtime)).acknowledged_by == f"operator:{grace}"
+        await give_back(runtime, kim("alert.give_back"))
+        given = await stored(runtime)
+        assert (given.state, given.acknowledged_by) == ("open", None)
+        steps = [step.event for step in await runtime.stores.alerts.history(ALERT)]
+        assert steps == ["open", "acknowledge", "hand_on", "give_back"]
+        connection = await asyncpg.connect(database.app_url)
+        report = await verify(connection, settings=SETTINGS)
+        await connection.close()
+        assert report.holds, report.violations
+
+
 async def test_people_and_the_watch_at_once_each_take_a_version(database: Database) -> None:
     async with runtime_of(database.app_url, BookedProvider()) as runtime:
         await raise_alert(runtime, None, found())
         alert = await stored(runtime)
-        acts = [act(runtime, name) for name in ("alert.acknowledge", "alert.resolve") for _ in range(4)]
+        grace = await colleague_in(runtime.pool, None)
+        acts = [act(runtime, name, *([grace] if name == "alert.hand_on" else [])) for name in DO for _ in range(3)]
         await asyncio.gather(*acts, clear(runtime, alert), return_exceptions=True)
         resolved = await stored(runtime)
         assert resolved.state == "resolved"

@@ -18,6 +18,7 @@ from tallystick.domain.operator_act import OperatorAct
 from tallystick.domain.rejected_case import RejectedCase
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.verdicts import Approved, Unknown, Verdict
+from tallystick.domain.work_owner import NotOwned, OwnerUnknown
 from tallystick.flows.operations.acts import once
 from tallystick.flows.operations.late_money import accept as accept_late_money
 from tallystick.flows.rejections import cases
@@ -29,7 +30,7 @@ from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.providers.port import ProviderCall
 from tests.flows.operations.test_late_money import late, no_to_charges
-from tests.support.acts import INES, KIM, asked, cases_of, refused_event
+from tests.support.acts import INES, KIM, asked, cases_of, colleague_in, refused_event
 from tests.support.database import Database
 from tests.support.inbox import (
     WEBHOOK_SETTINGS,
@@ -120,9 +121,10 @@ async def test_taken_handed_on_and_ignored(database: Database, fresh_merchant: s
         case_id = (await only_case(runtime, fresh_merchant)).case_id
         await cases.acknowledge(runtime, asked("case.acknowledge", case_id))
         assert (await only_case(runtime, fresh_merchant)).owner == KIM
-        await cases.escalate(runtime, asked("case.escalate", case_id, owner="treasury"), "treasury")
+        treasury = await colleague_in(runtime.pool, fresh_merchant)
+        await cases.escalate(runtime, asked("case.escalate", case_id, owner=treasury), treasury)
         escalated = await only_case(runtime, fresh_merchant)
-        assert (escalated.state, escalated.owner, escalated.escalations) == ("acknowledged", "treasury", 1)
+        assert (escalated.state, escalated.owner, escalated.escalations) == ("acknowledged", f"operator:{treasury}", 1)
         await cases.ignore(runtime, asked("case.ignore", case_id, operator=INES))
         assert await cases_of(runtime, fresh_merchant) == []
         [ended] = await cases_of(runtime, fresh_merchant, "resolved")
@@ -141,6 +143,35 @@ async def test_taken_handed_on_and_ignored(database: Database, fresh_merchant: s
         assert detail.steps[3].evidence == {"operator": {"reason": "ticket 7"}}
         with pytest.raises(NoSuchCase):
             await cases.ignore(runtime, asked("case.ignore", new_id("case")))
+    await assert_invariants(database, fresh_merchant)
+
+
+async def test_given_back_to_nobody_and_never_taken_from_somebody(database: Database, fresh_merchant: str) -> None:
+    async with refused(database, fresh_merchant) as (runtime, _, __, ___):
+        case_id = (await only_case(runtime, fresh_merchant)).case_id
+        with pytest.raises(NotOwned):
+            await cases.give_back(runtime, asked("case.give_back", case_id))
+        await cases.acknowledge(runtime, asked("case.acknowledge", case_id))
+        with pytest.raises(NotOwned):
+            await cases.acknowledge(runtime, asked("case.acknowledge", case_id, operator=INES))
+        wrong: list[dict[str, Any]] = [{"merchants": ["another"]}, {"state": "disabled"}, {"roles": ["viewer"]}]
+        for changed in wrong:
+            name = await colleague_in(runtime.pool, fresh_merchant, **changed)
+            with pytest.raises(OwnerUnknown):
+                await cases.escalate(runtime, asked("case.escalate", case_id, owner=name), name)
+        for name in ("", "nobody-at-all", KIM, "shell:kim@here", "operator:operator:ada", "' OR 1=1"):
+            with pytest.raises(OwnerUnknown):
+                await cases.escalate(runtime, asked("case.escalate", case_id, owner=name), name)
+        given = await cases.give_back(runtime, asked("case.give_back", case_id, operator=INES))
+        case = await only_case(runtime, fresh_merchant)
+        assert (case.state, case.owner, given.result["case"]["owner"]) == ("open", None, None)
+        await cases.acknowledge(runtime, asked("case.acknowledge", case_id, operator=INES))
+        assert (await only_case(runtime, fresh_merchant)).owner == INES
+        await cases.ignore(runtime, asked("case.ignore", case_id))
+        with pytest.raises(CaseResolved):
+            await cases.give_back(runtime, asked("case.give_back", case_id))
+        with pytest.raises(CaseResolved):
+            await cases.escalate(runtime, asked("case.escalate", case_id, owner="x"), "x")
     await assert_invariants(database, fresh_merchant)
 
 
@@ -209,7 +240,8 @@ async def test_nothing_is_written_where_the_provider_cannot_say(database: Databa
 ACTS: list[tuple[str, Any]] = [
     ("case.ignore", lambda runtime, act: cases.ignore(runtime, act)),
     ("case.acknowledge", lambda runtime, act: cases.acknowledge(runtime, act)),
-    ("case.escalate", lambda runtime, act: cases.escalate(runtime, act, "treasury")),
+    ("case.escalate", lambda runtime, act: cases.escalate(runtime, act, act.arguments["owner"])),
+    ("case.give_back", lambda runtime, act: cases.give_back(runtime, act)),
     ("case.reprocess", reprocess),
 ]
 
@@ -218,10 +250,11 @@ async def test_operators_at_once_each_take_a_version(database: Database, fresh_m
     """Two processes, eight operators: the case moves one step at a time, and ends once."""
     async with refused(database, fresh_merchant) as (runtime, stored, bank, _):
         case_id = (await only_case(runtime, fresh_merchant)).case_id
+        to = await colleague_in(runtime.pool, fresh_merchant)
         async with runtime_of(database.app_url, bank) as other:
             done = await asyncio.gather(
                 *(
-                    do(process, asked(name, case_id, operator=f"{KIM}{number}"))  # type: ignore[arg-type]
+                    do(process, asked(name, case_id, operator=f"{KIM}{number}", owner=to))  # type: ignore[arg-type]
                     for number in range(2)
                     for process in (runtime, other)
                     for name, do in ACTS
@@ -230,7 +263,7 @@ async def test_operators_at_once_each_take_a_version(database: Database, fresh_m
             )
         acts = [each for each in done if isinstance(each, OperatorAct)]
         others = [each for each in done if not isinstance(each, OperatorAct)]
-        assert all(isinstance(each, CaseResolved) for each in others), others
+        assert all(isinstance(each, CaseResolved | NotOwned) for each in others), others
         assert sum(act.act == "case.ignore" for act in acts) == 1
         steps = await runtime.reads.history(fresh_merchant, case_id)
         assert [step.version for step in steps] == list(range(1, len(acts) + 2))

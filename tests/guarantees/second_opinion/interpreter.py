@@ -82,7 +82,8 @@ LIFECYCLES = {
         """),
     "alert": _edges("""
         new: open > open
-        open acknowledged: acknowledge > acknowledged, resolve > resolved, cleared > resolved
+        open acknowledged: acknowledge > acknowledged, hand_on > acknowledged, resolve > resolved, cleared > resolved
+        acknowledged: give_back > open
         resolved: reopen > open
         """),
     "settled_batch": _edges("""
@@ -91,11 +92,15 @@ LIFECYCLES = {
         posted: supplemented > posting
         """),
     "settlement": _edges("new: posted > posted\nposted: supplemented"),
-    "bank_statement": _edges("new: posted > posted\nposted: compared_again"),
+    "bank_statement": _edges("""
+        new: posted > posted
+        posted: compared_again
+        """),
     "reconciliation": _edges("new: settled > settled, exception > exception"),
     "rejected_case": _edges("""
         new: reject > open
         open acknowledged: acknowledge > acknowledged, escalate > acknowledged, rejected_again
+        acknowledged: give_back > open
         open acknowledged: settled > resolved, reprocessed > resolved, ignore > resolved
         """),
 }

@@ -163,9 +163,9 @@ async def _acts(here: Inside, there: Inside, merchant_id: str, operator: str) ->
         return answer.json()
 
     case_id = await _a_case(here, merchant_id)
-    taken = await done(f"/v1/rejections/{case_id}/acknowledge", owner=case_id)
-    assert (await shown(f"/v1/rejections/{case_id}"))["owner"] == case_id
-    assert [each["id"] for each in (await shown(f"/v1/rejections?owner={case_id}"))["data"]] == [case_id]
+    taken = await done(f"/v1/rejections/{case_id}/acknowledge")
+    assert (await shown(f"/v1/rejections/{case_id}"))["owner"] == taken["operator"]
+    assert [each["id"] for each in (await shown(f"/v1/rejections?owner={taken['operator']}"))["data"]] == [case_id]
     assert case_id in [each["example_id"] for each in (await shown("/v1/rejection-groups"))["data"]]
     assert await shown(f"/v1/acts/{taken['id']}") == taken
     assert taken in (await shown("/v1/acts"))["data"]

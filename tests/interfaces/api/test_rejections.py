@@ -11,6 +11,7 @@ from tallystick.access.key_store import OPERATORS, create_key
 from tallystick.domain.api_keys import declaration
 from tallystick.kit.ids import new_id
 from tests.flows.operations.test_late_money import late, no_to_charges
+from tests.support.acts import colleague_in
 from tests.support.api import Inside, assert_problem, inside
 from tests.support.database import Database
 from tests.support.runtime import BookedProvider
@@ -62,17 +63,27 @@ async def test_a_case_from_its_list_to_its_end(database: Database, fresh_merchan
             for each in groups
         )
         path = f"/v1/rejections/{case['id']}"
-        taken = await desk.post(f"{path}/acknowledge", {"reason": "mine", "owner": "ines"})
-        assert taken.status_code == 200 and taken.json()["result"]["case"]["owner"] == "ines"
-        handed_on = await desk.post(f"{path}/escalate", {"reason": "not mine", "owner": "treasury"})
-        assert handed_on.json()["result"]["case"]["owner"] == "treasury"
+        taken = await desk.post(f"{path}/acknowledge", {"reason": "mine"})
+        assert taken.status_code == 200 and taken.json()["result"]["case"]["owner"] == taken.json()["operator"]
+        other = await desk_of(app, database)
+        assert_problem(await other.post(f"{path}/acknowledge", {"reason": "mine"}), 409, "not_owned")
+        nobody = await desk.post(f"{path}/escalate", {"reason": "not mine", "owner": "treasury"})
+        assert_problem(nobody, 422, "owner_unknown")
+        grace = await colleague_in(app.app.state.runtime.pool, fresh_merchant)
+        handed_on = await desk.post(f"{path}/escalate", {"reason": "not mine", "owner": grace})
+        assert handed_on.json()["result"]["case"]["owner"] == f"operator:{grace}"
+        listed = (await desk.get(f"/v1/rejections?owner={grace}")).json()["data"]
+        assert [each["id"] for each in listed] == [case["id"]], "with or without operator:"
+        back = await desk.post(f"{path}/give-back", {"reason": "nobody is there"})
+        assert (back.json()["act"], back.json()["result"]["case"]["owner"]) == ("case.give_back", None)
+        assert_problem(await desk.post(f"{path}/give-back", {"reason": "twice"}), 409, "not_owned")
         again = await desk.post(f"{path}/reprocess", {"reason": "to be sure"})
         assert again.status_code in (200, 409), again.text
         ignored = await desk.post(f"{path}/ignore", {"reason": "decided by telephone"}, "k-1")
         assert (ignored.status_code, ignored.json()["payment_id"]) == (200, payment_id)
         shown = (await desk.get(path)).json()
         assert (shown["state"], shown["resolution"], shown["closed_by"]) == ("resolved", "ignored", "person")
-        assert [step["event"] for step in shown["steps"]][:3] == ["reject", "acknowledge", "escalate"]
+        assert [step["event"] for step in shown["steps"]][:4] == ["reject", "acknowledge", "escalate", "give_back"]
         assert_problem(await desk.post(f"{path}/ignore", {"reason": "again"}), 409, "case_resolved")
         assert_problem(await desk.post(f"{path}/reprocess", {"reason": "again"}), 409, "case_resolved")
         assert (await desk.get(f"/v1/rejections?merchant_id={fresh_merchant}")).json()["data"] == []
@@ -92,7 +103,9 @@ async def test_an_act_is_answered_again_and_its_key_is_its_own(database: Databas
         assert_problem(
             await desk.post("/v1/acts", {"target": case["id"], "reason": "mine"}, key), 422, "idempotency_key_reused"
         )
-        assert (await other.post(path, {"reason": "theirs"}, key)).status_code == 200
+        assert (
+            await other.post(path.replace("acknowledge", "give-back"), {"reason": "theirs"}, key)
+        ).status_code == 200
         act_id = first.json()["id"]
         assert (await other.get(f"/v1/acts/{act_id}")).json() == first.json()
         page = (await desk.get(f"/v1/acts?target={case['id']}&limit=1")).json()

@@ -168,11 +168,35 @@ async def test_refusals_are_counted_for_operators(database: Database, fresh_merc
         refused["simulator", "main", "body_too_large"] = 1
         refused["(unknown)", "(unknown)", "not_found"] = 30
         assert await counts(app) - before == refused
+        waiting = (await app.client.get("/v1/webhook-refusals", headers=operator)).json()["waiting"]
+        [strangers] = [each for each in waiting if each["provider"] == "(unknown)"]
+        assert strangers["count"] >= 30 and strangers["owner"] is None
+        await _closed(app, operator, f"/v1/webhook-refusals/{strangers['id']}")
         forbidden = await app.client.get("/v1/webhook-refusals")
         assert (forbidden.status_code, forbidden.json()["code"]) == (403, "forbidden")
         for query in ("hours=0", "hours=721", "hours=x", "hours=1&hours=2", "since=1", "hours="):
             invalid = await app.client.get(f"/v1/webhook-refusals?{query}", headers=operator)
             assert (invalid.status_code, invalid.json()["code"]) == (422, "validation_failed"), query
+
+
+async def _closed(app: Inside, operator: dict[str, str], path: str) -> None:
+    """A kind is taken, given back, and closed; then nothing of it waits."""
+
+    async def act(name: str, **body: str) -> tuple[int, str]:
+        headers = {**operator, "idempotency-key": new_id("req")}
+        answer = await app.client.post(f"{path}/{name}", json={"reason": "why", **body}, headers=headers)
+        return answer.status_code, answer.json().get("code") or answer.json()["act"]
+
+    assert await act("give-back") == (409, "not_owned")
+    assert await act("take") == (200, "work.take")
+    assert await act("hand-on", owner="nobody-at-all") == (422, "owner_unknown")
+    waiting = (await app.client.get("/v1/webhook-refusals", headers=operator)).json()["waiting"]
+    assert [each["owner"][:4] for each in waiting if each["id"] in path] == ["key:"]
+    assert await act("give-back") == (200, "work.give_back")
+    assert await act("close") == (200, "webhook_refusal.close")
+    assert await act("close") == (409, "refusals_closed")
+    waiting = (await app.client.get("/v1/webhook-refusals", headers=operator)).json()["waiting"]
+    assert not [each for each in waiting if each["id"] in path]
 
 
 async def test_the_size_of_a_delivery(database: Database, fresh_merchant: str) -> None:

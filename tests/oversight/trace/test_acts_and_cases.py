@@ -15,7 +15,7 @@ from tallystick.oversight.trace.payment import PaymentTrace, traced_payment
 from tallystick.record.postgres.connections import connect_journal
 from tallystick.record.postgres.trace_find import find_payments
 from tests.flows.rejections.test_cases import only_case, refused
-from tests.support.acts import INES, KIM, asked
+from tests.support.acts import INES, KIM, asked, colleague_in
 from tests.support.database import Database
 from tests.support.inbox import waiting_payment
 
@@ -52,15 +52,16 @@ async def test_an_open_case_waits_for_an_operator(database: Database, fresh_merc
 async def test_who_has_it_is_said_and_an_end_ends_the_waiting(database: Database, fresh_merchant: str) -> None:
     async with refused(database, fresh_merchant) as (runtime, stored, _, __):
         payment_id, case_id = stored.payment.payment_id, (await only_case(runtime, fresh_merchant)).case_id
-        await cases.escalate(runtime, asked("case.escalate", case_id, owner="treasury"), "treasury")
+        treasury = await colleague_in(runtime.pool, fresh_merchant)
+        await cases.escalate(runtime, asked("case.escalate", case_id, owner=treasury), treasury)
         taken = await trace_of(runtime, fresh_merchant, payment_id)
         [waits] = [each for each in taken.waiting if each.kind == "case"]
-        assert "treasury has it" in waits.what
+        assert f"operator:{treasury} has it" in waits.what
         await cases.ignore(runtime, asked("case.ignore", case_id, operator=INES, reason="the bank was wrong"))
         ended = await trace_of(runtime, fresh_merchant, payment_id)
         assert all(each.kind != "case" for each in ended.waiting)
         [entry] = [each for each in ended.timeline if each.kind == "case"]
-        assert (entry.state, entry.owner) == ("resolved", "treasury")
+        assert (entry.state, entry.owner) == ("resolved", f"operator:{treasury}")
         did = [each for each in ended.timeline if each.kind == "act"]
         assert [(each.what, each.actor, each.reason) for each in did] == [
             ("case.escalate", KIM, "ticket 7"),

@@ -12,12 +12,15 @@ from tallystick.domain.lifecycles.table import NEW, Edge, Machine
 #: ``resolve`` is a person's; ``cleared`` says that the condition holds no longer.
 _ENDS: Final = {"resolve": Edge("resolved"), "cleared": Edge("resolved")}
 
+#: By whoever looks at it, or by somebody else for them.
+_TAKEN: Final = {"acknowledge": Edge("acknowledged"), "hand_on": Edge("acknowledged")}
+
 ALERT: Final = Machine(
     "alert",
     {
         NEW: {"open": Edge("open")},
-        "open": {"acknowledge": Edge("acknowledged"), **_ENDS},
-        "acknowledged": {"acknowledge": Edge("acknowledged"), **_ENDS},
+        "open": {**_TAKEN, **_ENDS},
+        "acknowledged": {**_TAKEN, "give_back": Edge("open"), **_ENDS},
         "resolved": {"reopen": Edge("open")},
     },
     final=frozenset(),

@@ -11,6 +11,9 @@ from tallystick.domain.lifecycles.table import NEW, Edge, Machine
 
 _ESCALATE: Final = {"escalate": Edge("acknowledged")}
 
+#: Nobody looks at it any more.
+_GIVE_BACK: Final = {"give_back": Edge("open")}
+
 #: How a case ends. ``settled`` is by rule: the record agrees by now, or what it waited for was decided.
 _ENDS: Final = {
     "settled": Edge("resolved"),
@@ -26,7 +29,13 @@ REJECTED_CASE: Final = Machine(
     {
         NEW: {"reject": Edge("open")},
         "open": {"acknowledge": Edge("acknowledged"), **_ESCALATE, _AGAIN: Edge("open"), **_ENDS},
-        "acknowledged": {"acknowledge": Edge("acknowledged"), **_ESCALATE, _AGAIN: Edge("acknowledged"), **_ENDS},
+        "acknowledged": {
+            "acknowledge": Edge("acknowledged"),
+            **_ESCALATE,
+            **_GIVE_BACK,
+            _AGAIN: Edge("acknowledged"),
+            **_ENDS,
+        },
         "resolved": {},
     },
     final=frozenset({"resolved"}),

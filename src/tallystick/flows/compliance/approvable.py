@@ -11,8 +11,9 @@ from tallystick.decisions.late_money import NoLateMoney
 from tallystick.decisions.stated_amounts import NotStateable
 from tallystick.domain.late_money import unclaimed
 from tallystick.domain.operator_act import ActKeyReused, ActName, AskedAct, OperatorAct
+from tallystick.domain.work_owner import PERSON
 from tallystick.flows.compliance import erasure, four_eyes
-from tallystick.flows.compliance.four_eyes import PERSON, Approvable, Approval, ApprovalRequest
+from tallystick.flows.compliance.four_eyes import Approvable, Approval, ApprovalRequest
 from tallystick.flows.operations import disputed_money, late_money, operators, restores
 from tallystick.flows.operations.acts import once, recorded
 from tallystick.flows.reconciliation import by_hand

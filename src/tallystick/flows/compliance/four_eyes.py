@@ -21,6 +21,7 @@ from msgspec import Struct
 from tallystick.access.accounts import Accounts, OperatorVersion
 from tallystick.access.viewer import Viewer
 from tallystick.domain.errors import TallystickError
+from tallystick.domain.work_owner import PERSON
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.record.postgres.approvals import (
@@ -37,9 +38,6 @@ __all__ = ["Approvable", "Approval", "ApprovalRequest", "NotDecided", "ask", "de
 
 #: A request that nobody decides for so long is asked for again, with today's reasons.
 EXPIRES_AFTER: Final = timedelta(days=7)
-
-#: Whoever was signed in says who they are so.
-PERSON: Final = "operator:"
 
 
 class NotDecided(TallystickError):

@@ -16,7 +16,7 @@ from tallystick.record.postgres.acts import ActBook
 from tallystick.settings.load import Settings
 
 #: What may be annotated: whatever has an id of these kinds.
-ANNOTATED: Final = ("pay", "att", "re", "dp", "case", "evt", "msg", "we", "opa", "alr", "dep", "chg", "rej")
+ANNOTATED: Final = ("pay", "att", "re", "dp", "case", "evt", "msg", "we", "opa", "alr", "dep", "chg", "rej", "wrf")
 
 
 class NoSuchTarget(TallystickError):

@@ -14,12 +14,23 @@ from tallystick.domain.alert import Alert, Found
 from tallystick.domain.change import Change
 from tallystick.domain.errors import Overloaded, TallystickError
 from tallystick.domain.operator_act import AskedAct, OperatorAct
+from tallystick.flows.operations.owners import colleague
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import derived_id, new_id
 from tallystick.kit.logs import get_logger
 from tallystick.record.journal import Fresh
 
-__all__ = ["AlertResolved", "NoSuchAlert", "acknowledge", "alert_id_of", "clear", "raise_alert", "resolve"]
+__all__ = [
+    "AlertResolved",
+    "NoSuchAlert",
+    "acknowledge",
+    "alert_id_of",
+    "clear",
+    "give_back",
+    "hand_on",
+    "raise_alert",
+    "resolve",
+]
 
 log = get_logger("tallystick.flows.operations.alerts")
 
@@ -72,8 +83,19 @@ async def clear(runtime: Runtime, alert: Alert) -> bool:
 
 
 async def acknowledge(runtime: Runtime, asked: AskedAct) -> OperatorAct:
-    """An operator looks at it. Raises NoSuchAlert, AlertResolved and Overloaded."""
+    """The operator looks at it. Raises NoSuchAlert, AlertResolved, NotOwned where somebody else does, Overloaded."""
     return await _moved(runtime, asked, lambda alert, cause: alerts.acknowledge(alert, asked.operator, cause))
+
+
+async def hand_on(runtime: Runtime, asked: AskedAct, to: str) -> OperatorAct:
+    """Another operator has to look at it. Raises NoSuchAlert, AlertResolved, OwnerUnknown and Overloaded."""
+    owner = await colleague(runtime, to, None)
+    return await _moved(runtime, asked, lambda alert, cause: alerts.hand_on(alert, owner, cause))
+
+
+async def give_back(runtime: Runtime, asked: AskedAct) -> OperatorAct:
+    """Nobody looks at it any more. Raises NoSuchAlert, AlertResolved, NotOwned where nobody did, and Overloaded."""
+    return await _moved(runtime, asked, alerts.give_back)
 
 
 async def resolve(runtime: Runtime, asked: AskedAct) -> OperatorAct:

@@ -31,7 +31,8 @@ from tallystick.access.accounts import (
 from tallystick.access.api_key import is_merchant_id
 from tallystick.access.roles import ROLES
 from tallystick.domain.operator_act import AskedAct
-from tallystick.flows.compliance.four_eyes import PERSON, Approvable, Approval, ApprovalRequest, ShownChanged, ask
+from tallystick.domain.work_owner import PERSON
+from tallystick.flows.compliance.four_eyes import Approvable, Approval, ApprovalRequest, ShownChanged, ask
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.record.postgres.acts import insert_act

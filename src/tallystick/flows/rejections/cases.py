@@ -15,12 +15,13 @@ from tallystick.domain.change import Change
 from tallystick.domain.errors import Overloaded, TallystickError
 from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.domain.rejected_case import RejectedCase
+from tallystick.flows.operations.owners import colleague
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.record.journal import Fresh
 from tallystick.record.postgres.cases import CaseBook
 
-__all__ = ["CaseResolved", "NoSuchCase", "acknowledge", "escalate", "find", "ignore"]
+__all__ = ["CaseResolved", "NoSuchCase", "acknowledge", "escalate", "find", "give_back", "ignore"]
 
 #: An act that loses so many races in a row is on a case that many work on: nothing was written.
 RACES: Final = 20
@@ -38,15 +39,22 @@ async def find(book: CaseBook, case_id: str) -> RejectedCase:
     return case
 
 
-async def acknowledge(runtime: Runtime, asked: AskedAct, owner: str | None = None) -> OperatorAct:
-    """Somebody takes it: the operator, or whom the operator names. Raises NoSuchCase, CaseResolved and Overloaded."""
-    taken_by = owner or asked.operator
-    return await _moved(runtime, asked, lambda case, cause: rejected_cases.acknowledge(case, taken_by, cause))
+async def acknowledge(runtime: Runtime, asked: AskedAct) -> OperatorAct:
+    """The operator takes it. Raises NoSuchCase, CaseResolved, NotOwned where somebody else has it, and Overloaded."""
+    return await _moved(runtime, asked, lambda case, cause: rejected_cases.acknowledge(case, asked.operator, cause))
 
 
 async def escalate(runtime: Runtime, asked: AskedAct, owner: str) -> OperatorAct:
-    """Somebody else has to look at it. Raises NoSuchCase, CaseResolved and Overloaded."""
-    return await _moved(runtime, asked, lambda case, cause: rejected_cases.escalate(case, owner, cause))
+    """Another operator has to look at it. Raises NoSuchCase, CaseResolved, OwnerUnknown and Overloaded."""
+    case = await find(runtime.stores.cases, asked.target)
+    rejected_cases.require_unresolved(case)
+    to = await colleague(runtime, owner, case.merchant_id)
+    return await _moved(runtime, asked, lambda case, cause: rejected_cases.escalate(case, to, cause))
+
+
+async def give_back(runtime: Runtime, asked: AskedAct) -> OperatorAct:
+    """Nobody looks at it any more. Raises NoSuchCase, CaseResolved, NotOwned where nobody did, and Overloaded."""
+    return await _moved(runtime, asked, rejected_cases.give_back)
 
 
 async def ignore(runtime: Runtime, asked: AskedAct) -> OperatorAct:

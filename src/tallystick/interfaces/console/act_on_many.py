@@ -19,7 +19,15 @@ from tallystick.flows.operations.acts import asked_act, perform
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.console.page import Answer, PageRequest, Redirect, Refused, View
 from tallystick.interfaces.console.words import Words
-from tallystick.interfaces.console.work_list import ListAct, WorkPage, digest_of, query_of, reads, work_filter
+from tallystick.interfaces.console.work_list import (
+    ListAct,
+    WorkPage,
+    colleagues_for,
+    digest_of,
+    query_of,
+    reads,
+    work_filter,
+)
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import get_logger
 from tallystick.oversight.console import Total, WorkFilter, WorkItem
@@ -74,7 +82,8 @@ async def preview(page: WorkPage, act: ListAct, request: PageRequest) -> Answer:
             "sums": sums_of(rows),
             "without": sum(each.amount is None for each in rows),
             "left": in_all - len(rows),
-            "query": query_of(which),
+            "query": query_of(request),
+            "colleagues": await colleagues_for([act], request, rows),
             "w": Words(request.runtime.clock.now()),
         },
     )

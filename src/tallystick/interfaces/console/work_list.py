@@ -5,22 +5,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
-from typing import Any, Final, Literal
+from datetime import datetime, timedelta
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from tallystick.access.roles import Right
 from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
+from tallystick.flows.operations.owners import colleagues
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.console.csv_export import download
 from tallystick.interfaces.console.forms import Form
 from tallystick.interfaces.console.page import ROOT, Answer, Group, PageRequest, Redirect, Refused, View
 from tallystick.interfaces.console.words import Words
 from tallystick.kit.ids import new_id
-from tallystick.oversight.console import OWNED_LISTS, SavedFilter, WorkFilter, WorkItem, WorkList, WorkReads
+from tallystick.oversight.console import SavedFilter, WorkFilter, WorkItem, WorkList, WorkReads
 
 #: Rows of one page: as many as a person reads.
 PAGE_ROWS: Final = 50
@@ -38,18 +38,32 @@ _VALUE_CHARS: Final = 200
 NOTES: Final = 50
 
 #: The filters of every list, in the order of the form.
-_FILTERS: Final = ("merchant", "provider", "kind", "own", "owner")
+_FILTERS: Final = ("merchant", "provider", "kind", "own", "owner", "age")
+
+#: Values of the filter ``age``, in words and hours: rows that wait at least so long.
+AGES: Final[Mapping[str, tuple[str, int]]] = {
+    "1h": ("an hour", 1),
+    "1d": ("a day", 24),
+    "3d": ("3 days", 72),
+    "7d": ("a week", 168),
+}
+
+#: Values of the filter ``owner`` that are no names. Operators who are called so are asked for by ``operator:…``.
+ME: Final = "me"
+NOBODY: Final = "nobody"
 
 Do = Callable[[Runtime, AskedAct, Mapping[str, str]], Awaitable[OperatorAct]]
 
 
 class Field(Struct, frozen=True, kw_only=True):
-    """What an act asks for beside its reason. ``choices``: (value, label); none is a text. ``required``: of a text."""
+    """What an act asks for beside its reason. ``choices``: (value, label); none is a text. ``required``: of a text.
+    ``of_colleagues``: the choices are operators who may act on the rows."""
 
     name: str
     label: str
     choices: tuple[tuple[str, str], ...] = ()
     required: bool = True
+    of_colleagues: bool = False
 
 
 class ListAct(Struct, frozen=True, kw_only=True):
@@ -81,7 +95,8 @@ class WorkPage(Struct, frozen=True, kw_only=True):
     """A list. ``name``: in addresses; ``kind`` and ``own``: what these filters are called; ``choices``: values of one
     filter, where it has few. ``says``: what these rows are, and what to do. ``empty``: what it means that there are
     none. ``leads``: links from one row to what is behind it. ``evidence``: where a row's raw evidence is,
-    by its id. ``id_in_path``: path, where ids have a slash."""
+    by its id. ``id_in_path``: path, where ids have a slash. ``of_platform``: no row is a merchant's.
+    ``of_providers``: rows can be of a provider."""
 
     name: str
     work: WorkList
@@ -98,13 +113,8 @@ class WorkPage(Struct, frozen=True, kw_only=True):
     detail: Callable[[PageRequest, WorkItem], Awaitable[Sequence[tuple[str, str]]]] | None = None
     leads: Callable[[WorkItem], Sequence[tuple[str, str]]] | None = None
     evidence: Callable[[str], str] | None = None
-
-    @property
-    def owner_filter(self) -> Literal["own", "owner"] | None:
-        """Which filter asks for an owner: a case has its own in its row. None: it cannot be asked for."""
-        if self.own == "owner":
-            return "own"
-        return "owner" if self.work in OWNED_LISTS else None
+    of_platform: bool = False
+    of_providers: bool = True
 
     @property
     def path(self) -> str:
@@ -114,17 +124,27 @@ class WorkPage(Struct, frozen=True, kw_only=True):
 
 def work_filter(request: PageRequest) -> WorkFilter:
     """The filters of an address, within what the viewer may see."""
-    named = {name: request.query.get(name, "").strip()[:_VALUE_CHARS] or None for name in _FILTERS}
-    for name in ("own", "owner"):
-        if request.query.get(name) == "" and "nobody" in request.query:
-            named[name] = ""
-    return WorkFilter(merchants=request.viewer.merchants, **named)
+    named = asked_filters(request)
+    owner, age = named.pop("owner", None), named.pop("age", None)
+    return WorkFilter(
+        merchants=request.viewer.merchants,
+        owner={ME: request.viewer.actor, NOBODY: ""}.get(owner, owner) if owner else None,
+        waiting_since=request.runtime.clock.now() - timedelta(hours=AGES[age][1]) if age else None,
+        **named,
+    )
 
 
-def query_of(which: WorkFilter, **more: str) -> str:
-    """Filters as they stand in an address; what is not set is left out."""
-    named = {name: value for name in _FILTERS if (value := getattr(which, name)) is not None}
-    return urlencode({**named, **({"nobody": "1"} if "" in (which.own, which.owner) else {}), **more})
+def asked_filters(request: PageRequest) -> dict[str, str]:
+    """The filters that are set, as they stand in the address."""
+    named = {name: request.query.get(name, "").strip()[:_VALUE_CHARS] for name in _FILTERS}
+    if named["age"] not in AGES:
+        named["age"] = ""
+    return {name: value for name, value in named.items() if value}
+
+
+def query_of(request: PageRequest, **more: str) -> str:
+    """The filters as an address has them; what is not set is left out."""
+    return urlencode({**asked_filters(request), **more})
 
 
 def reads(request: PageRequest) -> WorkReads:
@@ -134,23 +154,24 @@ def reads(request: PageRequest) -> WorkReads:
 
 async def list_page(page: WorkPage, request: PageRequest) -> Answer:
     """A page of rows, with what there is of all of them."""
-    which, after = work_filter(request), _place(request.query.get("after"))
+    which, asked, after = work_filter(request), asked_filters(request), _place(request.query.get("after"))
     book, trends = reads(request), request.runtime.stores.trends
     rows = await book.page(page.work, which, after, PAGE_ROWS + 1)
     more, shown = rows[PAGE_ROWS:], rows[:PAGE_ROWS]
-    following = f"{page.path}?{query_of(which, after=_after(shown[-1]))}" if more else None
+    following = f"{page.path}?{query_of(request, after=_after(shown[-1]))}" if more else None
     return View(
         template="list.html",
         context={
             "page": page,
             "rows": shown,
             "totals": await book.totals(page.work, which),
-            "which": which,
-            "filtered": any(getattr(which, name) is not None for name in _FILTERS),
-            "query": query_of(which),
+            "which": asked,
+            "filtered": bool(asked),
+            "query": query_of(request),
+            "ages": [(name, says) for name, (says, _) in AGES.items()],
             "following": following,
             "begun": after is not None,
-            "owned_by": _owned_by(page, which, request),
+            "owned_by": _owned_by(asked),
             "saved": await trends.filters(request.viewer.operator_id, page.name),
             "acts": acts_of(page, request),
             "w": Words(request.runtime.clock.now()),
@@ -179,6 +200,7 @@ async def item_page(page: WorkPage, request: PageRequest) -> Answer:
             "leads": page.leads(found[0]) if page.leads is not None and found else (),
             "notes": notes,
             "acts": acts if found else (),
+            "colleagues": await colleagues_for(acts, request, found),
             "digests": {each.name: digest_of(each.name, [item_id]) for each in acts},
             "keys": {each.name: new_id("opa") for each in acts},
             "evidence_path": page.evidence(item_id) if page.evidence and request.viewer.may("raw_evidence") else None,
@@ -242,13 +264,17 @@ def acts_of(page: WorkPage, request: PageRequest) -> list[ListAct]:
     return [each for each in page.acts if request.viewer.may(each.right)]
 
 
-def _owned_by(page: WorkPage, which: WorkFilter, request: PageRequest) -> list[tuple[str, str, bool]]:
-    """(label, filters, whether they are these) of the viewer's rows and of nobody's; the other filters stay."""
-    if page.owner_filter is None:
+async def colleagues_for(acts: Sequence[ListAct], request: PageRequest, rows: Sequence[WorkItem]) -> list[str]:
+    """Operators to whom these rows can be handed on, by name; none where no act asks for one."""
+    if not rows or not any(each.of_colleagues for act in acts for each in act.fields):
         return []
-    wanted = (("mine", request.viewer.actor), ("nobody's", ""))
-    now = getattr(which, page.owner_filter)
-    return [(label, query_of(replace(which, **{page.owner_filter: who})), now == who) for label, who in wanted]
+    return await colleagues(request.runtime, {each.merchant_id for each in rows})
+
+
+def _owned_by(asked: Mapping[str, str]) -> list[tuple[str, str, bool]]:
+    """(label, filters, whether they are these) of the viewer's rows and of nobody's; the other filters stay."""
+    wanted = (("mine", ME), ("nobody's", NOBODY))
+    return [(label, urlencode({**asked, "owner": who}), asked.get("owner") == who) for label, who in wanted]
 
 
 def _after(item: WorkItem) -> str:

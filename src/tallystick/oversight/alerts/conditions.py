@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from tallystick.domain.ledger.accounts import disputes_account
-from tallystick.domain.rates import PART_OF
+from tallystick.domain.rates import PART_OF, RateName
 from tallystick.oversight.alerts.evidence import Evidence
 from tallystick.record.postgres.operator_reads import Backlog
 from tallystick.settings.alerts import amounts_by_currency
@@ -122,10 +122,12 @@ def queue_age_rising(evidence: Evidence, settings: Settings) -> Iterator[Holds]:
 
 
 def repeats_off_trend(evidence: Evidence, settings: Settings) -> Iterator[Holds]:
-    """Since a release began to work, something is repeated many times as often as before."""
+    """Since a release began to work, something is repeated many times as often as before. Replays are repeats: they are
+    named alone where repeats as a whole are not off their trend."""
     trend = evidence.trend
     if trend is None:
         return
+    found: dict[RateName, Holds] = {}
     for part, whole in PART_OF.items():
         before, after = trend.before.get(whole, 0), trend.after.get(whole, 0)
         if min(before, after) < settings.alert_rate_minimum:
@@ -133,7 +135,10 @@ def repeats_off_trend(evidence: Evidence, settings: Settings) -> Iterator[Holds]
         was, now = trend.before.get(part, 0) / before, trend.after.get(part, 0) / after
         if now * 100 >= settings.alert_rate_floor_percent and now >= settings.alert_rate_factor * was:
             say = f"{part} are {now:.1%} of {whole} since {trend.release.name}, and were {was:.1%} before"
-            yield Holds(part, say, trend.release.at)
+            found[part] = Holds(part, say, trend.release.at)
+    if "repeats" in found:
+        found.pop("replays", None)
+    yield from found.values()
 
 
 def clocks_apart(evidence: Evidence, settings: Settings) -> Iterator[Holds]:

@@ -143,6 +143,7 @@ NOT_PROMISED: Final[Mapping[str, str]] = {
     "personal_move": "how far rows of an older release are moved",
     "settlement_report": "a schedule; its state changes in place",
     "webhook_refusal": "counts",
+    "webhook_refusal_closing": "changes in place; the acts about it are sealed",
     "contract_drift": "counts",
     "version_use": "counts",
     "event_result": "counts",

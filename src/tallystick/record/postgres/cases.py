@@ -14,6 +14,7 @@ from tallystick.domain.change import Rejection
 from tallystick.domain.kinds import REJECTED_CASE_KIND
 from tallystick.domain.origin import Origin
 from tallystick.domain.rejected_case import Category, RejectedCase
+from tallystick.domain.work_owner import names_of
 from tallystick.kit.clock import Clock
 from tallystick.kit.ids import sibling_id
 from tallystick.record.postgres import sql
@@ -120,7 +121,7 @@ class CaseBook:
             which.category,
             which.provider,
             which.merchant_id,
-            which.owner,
+            None if which.owner is None else names_of(which.owner),
             which.event,
             which.subject,
             which.subject_state,

@@ -1,5 +1,5 @@
 """What waits for a person, in one shape: dead letters, rejected cases, attempts in doubt, late money, rows of
-settlement files, alerts."""
+settlement files, alerts, kinds of refused webhooks."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import asyncpg
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tallystick.domain.work_owner import names_of
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.structs import structs_of
 from tallystick.record.postgres.work_owners import WorkOwners
@@ -18,12 +19,14 @@ from tallystick.record.postgres.work_owners import WorkOwners
 STATEMENTS: Final = sql.load("work_lists.sql")
 
 #: The lists, by the names of their statements.
-WorkList = Literal["in_doubt", "cases", "dead_letters", "late_money", "settlement_rows", "alerts"]
+WorkList = Literal[
+    "in_doubt", "cases", "dead_letters", "late_money", "settlement_rows", "alerts", "refused_webhooks"
+]
 
 WORK_LISTS: Final[tuple[WorkList, ...]] = get_args(WorkList)
 
 #: Those whose owners are rows of their own; cases and alerts have theirs in their own rows.
-OwnedList = Literal["in_doubt", "dead_letters", "late_money"]
+OwnedList = Literal["in_doubt", "dead_letters", "late_money", "refused_webhooks"]
 
 OWNED_LISTS: Final[tuple[OwnedList, ...]] = get_args(OwnedList)
 
@@ -33,8 +36,9 @@ _BEGINNING: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 class WorkFilter(Struct, frozen=True, kw_only=True):
     """Which rows; None matches all. ``merchants``: those that may be seen, None is every one. ``kind``: an event's
-    type, a case's category, an attempt's operation, a payment's state. ``own``: what the list filters by beside that:
-    the account, the owner of a case (empty: nobody), the currency. ``owner``: of the other lists (empty: nobody)."""
+    type, a case's category, an attempt's operation, a payment's state, an alert's severity, why webhooks were refused.
+    ``own``: what the list filters by beside that: the account, a case's subject, the currency, an alert's name.
+    ``owner``: who has it (empty: nobody). ``waiting_since``: then, or before."""
 
     merchants: Collection[str] | None = None
     merchant: str | None = None
@@ -42,6 +46,7 @@ class WorkFilter(Struct, frozen=True, kw_only=True):
     kind: str | None = None
     own: str | None = None
     owner: str | None = None
+    waiting_since: datetime | None = None
 
 
 class WorkItem(Struct, frozen=True, kw_only=True):
@@ -61,6 +66,7 @@ class WorkItem(Struct, frozen=True, kw_only=True):
     amount: int | None
     currency: str | None
     tries: int
+    account: str | None = None
 
 
 class Total(Struct, frozen=True, kw_only=True):
@@ -99,13 +105,13 @@ class WorkReads:
     ) -> Sequence[WorkItem]:
         """Rows after that place, the oldest first, each with its money; only those of ``ids``, where they are named."""
         owned = await self._owned(of_list, which, ids)
-        values = (*_values(which), *(after or (_BEGINNING, "")), limit, *owned)
+        values = (*_values(which), *(after or (_BEGINNING, "")), limit, *owned, *_more(of_list, which))
         items = structs_of(await self._pool.fetch(STATEMENTS[of_list], *values), WorkItem)
         return await self._with_amounts(await self._with_owners(of_list, items))
 
     async def totals(self, of_list: WorkList, which: WorkFilter) -> Sequence[Total]:
         """How much there is of it, by currency where rows have amounts."""
-        values = (*_values(which), *await self._owned(of_list, which, None))
+        values = (*_values(which), *await self._owned(of_list, which, None), *_more(of_list, which))
         return structs_of(await self._pool.fetch(STATEMENTS[f"{of_list}_total"], *values), Total)
 
     async def notes(self, target: str, limit: int) -> Sequence[NoteRow]:
@@ -119,7 +125,7 @@ class WorkReads:
         payments are not: two statements, and no join."""
         if which.owner is None or of_list not in OWNED_LISTS:
             return ids, None
-        owned = await self._owners.owned(of_list, which.owner or None)
+        owned = await self._owners.owned(of_list, names_of(which.owner) if which.owner else None)
         if which.owner == "":
             return ids, owned
         return (owned if ids is None else sorted({*owned} & {*ids})), None
@@ -150,3 +156,10 @@ class WorkReads:
 def _values(which: WorkFilter) -> tuple[object, ...]:
     merchants = None if which.merchants is None else sorted(which.merchants)
     return (merchants, which.merchant, which.provider, which.kind, which.own)
+
+
+def _more(of_list: WorkList, which: WorkFilter) -> tuple[object, ...]:
+    """Since when at least; and the owner's names, where rows of the list have their owner."""
+    if of_list in OWNED_LISTS:
+        return (which.waiting_since,)
+    return (which.waiting_since, None if which.owner is None else names_of(which.owner) if which.owner else [""])

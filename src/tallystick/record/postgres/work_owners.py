@@ -1,5 +1,5 @@
 """Who has what waits for a person, where the work's own row has no place for it: dead letters, attempts in doubt, late
-money."""
+money, refused webhooks."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ class WorkOwners:
         rows = await self._pool.fetch(STATEMENTS["owners"], list(ids), of_list) if ids else []
         return {row["item_id"]: row["owner"] for row in rows}
 
-    async def owned(self, of_list: str, owner: str | None) -> list[str]:
-        """The ids that the owner has, or anybody (None)."""
-        return [row["item_id"] for row in await self._pool.fetch(STATEMENTS["owned"], of_list, owner)]
+    async def owned(self, of_list: str, names: Sequence[str] | None) -> list[str]:
+        """The ids that an owner of one of these names has, or anybody (None)."""
+        values = (of_list, None if names is None else list(names))
+        return [row["item_id"] for row in await self._pool.fetch(STATEMENTS["owned"], *values)]
 
-    async def take(self, of_list: str, owner: str, act: OperatorAct) -> bool:
-        """The act's target is the owner's, with the act; False, and nothing is written, where somebody else has it.
-        UniqueViolationError where the act's key is taken, here and below."""
-        return await self._write("take", act, (act.target, of_list, owner, act.act_id, act.at))
+    async def take(self, of_list: str, owner: str, names: Sequence[str], act: OperatorAct) -> bool:
+        """The act's target is the owner's, with the act; False, and nothing is written, where somebody else has it, who
+        has none of ``names``. UniqueViolationError where the act's key is taken, here and below."""
+        return await self._write("take", act, (act.target, of_list, owner, act.act_id, act.at, list(names)))
 
     async def hand_on(self, of_list: str, owner: str, act: OperatorAct) -> bool:
         """The act's target is the owner's, whoever has it."""

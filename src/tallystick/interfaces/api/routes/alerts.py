@@ -12,16 +12,17 @@ from tallystick.domain.errors import problem
 from tallystick.domain.json_types import Actor, Time, described
 from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
 from tallystick.domain.operator_views import AlertView, RecordedActView, act_view, alert_view
+from tallystick.domain.work_owner import NotOwned, OwnerUnknown
 from tallystick.flows.operations import alerts
 from tallystick.flows.operations.alerts import AlertResolved, NoSuchAlert
 from tallystick.flows.runtime import Runtime
-from tallystick.interfaces.api.acts import ACT_KEY, KEYED_ACT_ERRORS, Asked, act_once
+from tallystick.interfaces.api.acts import ACT_KEY, KEYED_ACT_ERRORS, Asked, act_once, owner_problem
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import ACT, READ, Endpoint, Handle, read
 from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
 from tallystick.interfaces.api.parameters import one_of, path_id
 from tallystick.interfaces.api.problems import ProblemError, not_found
-from tallystick.interfaces.api.routes.rejections import ReasonBody
+from tallystick.interfaces.api.routes.rejections import HandOnBody, ReasonBody
 from tallystick.interfaces.api.typed_body import read_typed
 
 PATH: Final = "/v1/alerts"
@@ -79,18 +80,22 @@ async def get_alert(runtime: Runtime, request: ApiRequest, _: Caller) -> object:
     )
 
 
-def _act(name: ActName, do: Callable[[Runtime, AskedAct], Awaitable[OperatorAct]]) -> Handle:
+def _act(name: ActName, do: Callable[..., Awaitable[OperatorAct]], body: type[Any] = ReasonBody) -> Handle:
     async def handle(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
-        alert_id, said = request.id_in_path(), await read_typed(request, ReasonBody)
+        alert_id, said = request.id_in_path(), await read_typed(request, body)
+        owner = getattr(said, "owner", None)
 
         async def done(asked: AskedAct) -> OperatorAct:
-            return await do(runtime, asked)
+            return await (do(runtime, asked) if owner is None else do(runtime, asked, owner))
 
         try:
-            wanted = Asked(act=name, target=alert_id, reason=said.reason)
+            arguments = {} if owner is None else {"owner": owner}
+            wanted = Asked(act=name, target=alert_id, reason=said.reason, arguments=arguments)
             return json_response(request, act_view(await act_once(runtime, request, caller, wanted, done)))
         except NoSuchAlert:
             raise not_found(request.request_id, "alert") from None
+        except (OwnerUnknown, NotOwned) as error:
+            raise owner_problem(error, request.request_id) from None
         except AlertResolved as error:
             refused = problem("alert_resolved", f"{error}.", request_id=request.request_id)
             raise ProblemError(refused) from None
@@ -98,7 +103,15 @@ def _act(name: ActName, do: Callable[[Runtime, AskedAct], Awaitable[OperatorAct]
     return handle
 
 
-def _endpoint(path: str, name: str, summary: str, description: str, handle: Handle) -> Endpoint:
+def _endpoint(
+    path: str,
+    name: str,
+    summary: str,
+    description: str,
+    handle: Handle,
+    *errors: str,
+    body: type[Any] = ReasonBody,
+) -> Endpoint:
     return Endpoint(
         method="POST",
         path=f"{PATH}/{{id}}/{path}",
@@ -108,8 +121,8 @@ def _endpoint(path: str, name: str, summary: str, description: str, handle: Hand
         handle=handle,
         scope="alerts:write",
         responses={200: RecordedActView},
-        codes=(*ACT, *KEYED_ACT_ERRORS, "not_found", "alert_resolved", "overloaded"),
-        body_type=ReasonBody,
+        codes=(*ACT, *KEYED_ACT_ERRORS, "not_found", *errors, "alert_resolved", "overloaded"),
+        body_type=body,
         body_required=True,
         parameters=(ALERT_ID, ACT_KEY),
         callers="operator",
@@ -156,8 +169,26 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "acknowledge",
         "acknowledgeAlert",
         "Say that somebody looks at an alert",
-        "It stays until its condition is over.",
+        "The caller looks at it. It stays until its condition is over; what somebody else has stays theirs.",
         _act("alert.acknowledge", alerts.acknowledge),
+        "not_owned",
+    ),
+    _endpoint(
+        "hand-on",
+        "handAlertOn",
+        "Hand an alert on",
+        "Another operator has to look at it, whoever has it.",
+        _act("alert.hand_on", alerts.hand_on, HandOnBody),
+        "owner_unknown",
+        body=HandOnBody,
+    ),
+    _endpoint(
+        "give-back",
+        "giveAlertBack",
+        "Give an alert back",
+        "Nobody looks at it any more: it is open again, and webhooks are told so.",
+        _act("alert.give_back", alerts.give_back),
+        "not_owned",
     ),
     _endpoint(
         "resolve",

@@ -28,6 +28,7 @@ from tallystick.domain.operator_views import (
     rejection_view,
 )
 from tallystick.domain.rejected_case import CASE_STATES, CATEGORIES
+from tallystick.domain.work_owner import NotOwned, OwnerUnknown
 from tallystick.flows.event_results import KEEP_HOURS
 from tallystick.flows.hourly_counts import counted_until
 from tallystick.flows.rejections import cases
@@ -37,7 +38,7 @@ from tallystick.flows.rejections.rates import REPEATED, results_of_events
 from tallystick.flows.rejections.reprocess import NotReprocessable, reprocess
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.stores import CaseFilter
-from tallystick.interfaces.api.acts import ACT_KEY, KEYED_ACT_ERRORS, Asked, act_once
+from tallystick.interfaces.api.acts import ACT_KEY, KEYED_ACT_ERRORS, Asked, act_once, owner_problem
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import ACT, READ, Endpoint, Handle, read
 from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
@@ -104,18 +105,14 @@ class ReasonBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reason: Why
 
 
-class TakeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who takes a case, and why."""
+class HandOnBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """To whom something is handed on, and why."""
 
     reason: Why
-    owner: Annotated[_Owner | None, described("Who looks at it; by default the caller's key.", "ines")] = None
-
-
-class EscalateBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """To whom a case is handed on, and why."""
-
-    reason: Why
-    owner: Annotated[_Owner, described("Who has to look at it.", "payments-on-call")]
+    owner: Annotated[
+        _Owner,
+        described("Who has to look at it: an enabled operator who may act on it, by name.", "grace"),
+    ]
 
 
 async def list_rejections(runtime: Runtime, request: ApiRequest, _: Caller) -> object:
@@ -160,7 +157,9 @@ def _act(name: ActName, body: type[Any], do: Do) -> Handle:
     async def handle(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
         case_id, said = request.id_in_path(), await read_typed(request, body)
         owner = getattr(said, "owner", None)
-        wanted = Asked(act=name, target=case_id, reason=said.reason, arguments={"owner": owner})
+        wanted = Asked(
+            act=name, target=case_id, reason=said.reason, arguments={} if owner is None else {"owner": owner}
+        )
 
         async def done(asked: AskedAct) -> OperatorAct:
             return await do(runtime, asked, owner)
@@ -169,12 +168,22 @@ def _act(name: ActName, body: type[Any], do: Do) -> Handle:
             act = await act_once(runtime, request, caller, wanted, done)
         except NoSuchCase:
             raise not_found(request.request_id, "case") from None
+        except (OwnerUnknown, NotOwned) as error:
+            raise owner_problem(error, request.request_id) from None
         except (CaseResolved, NotReprocessable) as error:
             code = "case_resolved" if isinstance(error, CaseResolved) else "not_reprocessable"
             raise ProblemError(problem(code, f"{error}.", request_id=request.request_id)) from None
         return json_response(request, act_view(act))
 
     return handle
+
+
+async def _acknowledge(runtime: Runtime, asked: AskedAct, _: None) -> OperatorAct:
+    return await cases.acknowledge(runtime, asked)
+
+
+async def _give_back(runtime: Runtime, asked: AskedAct, _: None) -> OperatorAct:
+    return await cases.give_back(runtime, asked)
 
 
 async def _ignore(runtime: Runtime, asked: AskedAct, _: None) -> OperatorAct:
@@ -185,7 +194,9 @@ async def _reprocess(runtime: Runtime, asked: AskedAct, _: None) -> OperatorAct:
     return await reprocess(runtime, asked)
 
 
-def _endpoint(path: str, name: str, summary: str, description: str, handle: Handle, body: type[Any]) -> Endpoint:
+def _endpoint(
+    path: str, name: str, summary: str, description: str, handle: Handle, body: type[Any], *errors: str
+) -> Endpoint:
     return Endpoint(
         method="POST",
         path=f"{PATH}/{{id}}/{path}",
@@ -195,7 +206,7 @@ def _endpoint(path: str, name: str, summary: str, description: str, handle: Hand
         handle=handle,
         scope="rejections:write",
         responses={200: RecordedActView},
-        codes=(*ACT, *KEYED_ACT_ERRORS, "not_found", "case_resolved", "not_reprocessable", "overloaded"),
+        codes=(*ACT, *KEYED_ACT_ERRORS, "not_found", *errors, "case_resolved", "not_reprocessable", "overloaded"),
         body_type=body,
         body_required=True,
         parameters=(CASE_ID, ACT_KEY),
@@ -271,17 +282,28 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "acknowledge",
         "acknowledgeRejection",
         "Take a case",
-        "Somebody looks at it: the caller, or whom the caller names.",
-        _act("case.acknowledge", TakeBody, cases.acknowledge),
-        TakeBody,
+        "The caller looks at it. What somebody else has stays theirs.",
+        _act("case.acknowledge", ReasonBody, _acknowledge),
+        ReasonBody,
+        "not_owned",
     ),
     _endpoint(
         "escalate",
         "escalateRejection",
         "Hand a case on",
-        "Somebody else has to look at it.",
-        _act("case.escalate", EscalateBody, cases.escalate),
-        EscalateBody,
+        "Another operator has to look at it, whoever has it.",
+        _act("case.escalate", HandOnBody, cases.escalate),
+        HandOnBody,
+        "owner_unknown",
+    ),
+    _endpoint(
+        "give-back",
+        "giveRejectionBack",
+        "Give a case back",
+        "Nobody looks at it any more.",
+        _act("case.give_back", ReasonBody, _give_back),
+        ReasonBody,
+        "not_owned",
     ),
     _endpoint(
         "ignore",

@@ -9,6 +9,7 @@ from typing import Final
 from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.flows.operations import alerts
 from tallystick.flows.runtime import Runtime
+from tallystick.interfaces.console.owner_acts import three_acts
 from tallystick.interfaces.console.page import ROOT, PageRequest
 from tallystick.interfaces.console.words import at, plural
 from tallystick.interfaces.console.work_list import ListAct, WorkPage
@@ -21,7 +22,7 @@ _STEPS: Final = 20
 #: Where the rows behind a condition are, by the alert's name. The others are about the machines, and have no rows.
 ROWS: Final[Mapping[str, tuple[str, str]]] = {
     "rejected_transition": ("Rejected cases", f"{ROOT}/cases"),
-    "case_unassigned": ("Rejected cases", f"{ROOT}/cases?own=&nobody=1"),
+    "case_unassigned": ("Rejected cases", f"{ROOT}/cases?owner=nobody"),
     "unknown_outcome": ("In doubt", f"{ROOT}/in-doubt"),
     "dead_letter_old": ("Dead letters", f"{ROOT}/dead-letters"),
     "dead_letters_ageing": ("Dead letters", f"{ROOT}/dead-letters"),
@@ -38,9 +39,19 @@ ROWS: Final[Mapping[str, tuple[str, str]]] = {
 _NAMED: Final = re.compile(r"\b(?:pay|evt)_[0-9a-f]{32}\b")
 
 
-async def acknowledge(runtime: Runtime, asked: AskedAct, _: Mapping[str, str]) -> OperatorAct:
+async def take(runtime: Runtime, asked: AskedAct, _: Mapping[str, str]) -> OperatorAct:
     """Somebody looks at it."""
     return await alerts.acknowledge(runtime, asked)
+
+
+async def hand_on(runtime: Runtime, asked: AskedAct, fields: Mapping[str, str]) -> OperatorAct:
+    """Somebody else has to look at it."""
+    return await alerts.hand_on(runtime, asked, fields["owner"])
+
+
+async def give_back(runtime: Runtime, asked: AskedAct, _: Mapping[str, str]) -> OperatorAct:
+    """Nobody looks at it any more."""
+    return await alerts.give_back(runtime, asked)
 
 
 async def resolve(runtime: Runtime, asked: AskedAct, _: Mapping[str, str]) -> OperatorAct:
@@ -57,6 +68,7 @@ async def detail(request: PageRequest, item: WorkItem) -> Sequence[tuple[str, st
     steps = (await book.history(item.item_id))[-_STEPS:]
     return [
         ("runbook", alert.runbook),
+        ("configured owner", alert.owner),
         ("opened", plural(alert.openings, "time")),
         *((at(each.at), f"{each.from_state} → {each.to_state} ({each.event}), {each.actor}") for each in steps),
     ]
@@ -83,13 +95,6 @@ PAGE: Final = WorkPage(
     choices={"kind": ("page", "notice")},
     acts=(
         ListAct(
-            name="acknowledge",
-            label="Take",
-            act="alert.acknowledge",
-            says="You look at the alerts. They are not sent again while they stay as they are.",
-            do=acknowledge,
-        ),
-        ListAct(
             name="resolve",
             label="Resolve",
             act="alert.resolve",
@@ -97,8 +102,11 @@ PAGE: Final = WorkPage(
             do=resolve,
             careful=True,
         ),
+        *three_acts(("alert.acknowledge", take), ("alert.hand_on", hand_on), ("alert.give_back", give_back)),
     ),
     detail=detail,
+    of_platform=True,
+    of_providers=False,
     leads=leads,
 )
 

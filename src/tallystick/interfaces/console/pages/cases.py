@@ -11,21 +11,27 @@ from tallystick.flows.rejections import cases
 from tallystick.flows.rejections.details import detail_of
 from tallystick.flows.rejections.reprocess import reprocess
 from tallystick.flows.runtime import Runtime
+from tallystick.interfaces.console.owner_acts import three_acts
 from tallystick.interfaces.console.page import PageRequest
 from tallystick.interfaces.console.words import at, bounded, spoken
-from tallystick.interfaces.console.work_list import Field, ListAct, WorkPage
+from tallystick.interfaces.console.work_list import ListAct, WorkPage
 from tallystick.interfaces.console.work_pages import pages_of
 from tallystick.oversight.console import WorkItem
 
 
-async def acknowledge(runtime: Runtime, asked: AskedAct, fields: Mapping[str, str]) -> OperatorAct:
-    """Somebody takes it."""
-    return await cases.acknowledge(runtime, asked, fields.get("owner"))
+async def take(runtime: Runtime, asked: AskedAct, _: Mapping[str, str]) -> OperatorAct:
+    """Somebody looks at it."""
+    return await cases.acknowledge(runtime, asked)
 
 
-async def escalate(runtime: Runtime, asked: AskedAct, fields: Mapping[str, str]) -> OperatorAct:
+async def hand_on(runtime: Runtime, asked: AskedAct, fields: Mapping[str, str]) -> OperatorAct:
     """Somebody else has to look at it."""
     return await cases.escalate(runtime, asked, fields["owner"])
+
+
+async def give_back(runtime: Runtime, asked: AskedAct, _: Mapping[str, str]) -> OperatorAct:
+    """Nobody looks at it any more."""
+    return await cases.give_back(runtime, asked)
 
 
 async def ignore(runtime: Runtime, asked: AskedAct, _: Mapping[str, str]) -> OperatorAct:
@@ -67,25 +73,9 @@ PAGE: Final = WorkPage(
     " malformed, or is about something unknown. Nothing was changed. Somebody decides what it means.",
     empty="No refusal waits for anybody.",
     kind="category",
-    own="owner",
+    own="subject",
     choices={"kind": CATEGORIES},
     acts=(
-        ListAct(
-            name="acknowledge",
-            label="Take",
-            act="case.acknowledge",
-            says="Somebody looks at the cases: you, or whom you name.",
-            do=acknowledge,
-            fields=(Field(name="owner", label="Owner, if it is not you", required=False),),
-        ),
-        ListAct(
-            name="escalate",
-            label="Hand on",
-            act="case.escalate",
-            says="Somebody else has to look at the cases.",
-            do=escalate,
-            fields=(Field(name="owner", label="To whom"),),
-        ),
         ListAct(
             name="reprocess",
             label="Process again",
@@ -103,6 +93,7 @@ PAGE: Final = WorkPage(
             do=ignore,
             careful=True,
         ),
+        *three_acts(("case.acknowledge", take), ("case.escalate", hand_on), ("case.give_back", give_back)),
     ),
     detail=detail,
 )

@@ -13,7 +13,6 @@ from litestar.response import ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 
 from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Redirect, View
-from tallystick.interfaces.console.pages.refused_webhooks import PATH as REFUSED_WEBHOOKS
 from tallystick.interfaces.console.plots import Line, Mark, Plot, plot
 from tallystick.interfaces.console.rendering import Templates
 from tallystick.interfaces.console.words import Words
@@ -97,7 +96,6 @@ async def _blocks(request: PageRequest) -> dict[str, Any]:
         "trends": shown,
         "plots": [] if shown is None else plots_of(shown),
         "first_steps": await reader.first_steps() if of_all else None,
-        "refused_webhooks": REFUSED_WEBHOOKS,
         "w": Words(request.runtime.clock.now()),
     }
 

@@ -1,57 +1,63 @@
-"""Deliveries of providers that were refused at the door, hour by hour. Nothing else of them is kept."""
+"""Refused webhooks: deliveries of providers that were refused at the door. Only their numbers are kept, so a row is a
+kind of them: what one account refused for one reason."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from tallystick.interfaces.console.csv_export import download
-from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Refused, View
-from tallystick.interfaces.console.words import Words
-from tallystick.oversight.console import RefusedWebhooks
+from tallystick.domain.operator_act import AskedAct, OperatorAct
+from tallystick.flows.operations import refusals
+from tallystick.flows.runtime import Runtime
+from tallystick.interfaces.console.owner_acts import owner_acts
+from tallystick.interfaces.console.page import PageRequest
+from tallystick.interfaces.console.words import at, plural
+from tallystick.interfaces.console.work_list import ListAct, WorkPage
+from tallystick.interfaces.console.work_pages import pages_of
+from tallystick.oversight.console import WorkItem
 
-PATH: Final = f"{ROOT}/refused-webhooks"
-
-#: How far back it may be asked for, in hours: counts are kept for weeks.
-_SPANS: Final = (24, 72, 168, 720)
-
-_HEADER: Final = ("hour", "provider", "account", "reason", "count")
-
-
-async def _rows(request: PageRequest) -> tuple[list[RefusedWebhooks], int]:
-    if request.viewer.merchants is not None:
-        raise Refused(403, "This is about the platform, and you are limited to merchants.")
-    hours = int(request.query.get("hours", "")) if request.query.get("hours", "").isdecimal() else _SPANS[0]
-    hours = hours if hours in _SPANS else _SPANS[0]
-    named = {name: request.query.get(name, "").strip() for name in ("provider", "reason")}
-    found = await request.runtime.stores.refused_webhooks.of_last(hours)
-    kept = [each for each in found if all(not value or getattr(each, name) == value for name, value in named.items())]
-    return kept, hours
+#: Hours that are shown of one kind: two days, and the rest as their sum.
+_HOURS: Final = 48
 
 
-async def refused(request: PageRequest) -> Answer:
-    """By hour, the newest first."""
-    rows, hours = await _rows(request)
-    context = {
-        "rows": rows,
-        "hours": hours,
-        "spans": _SPANS,
-        "provider": request.query.get("provider", ""),
-        "reason": request.query.get("reason", ""),
-        "total": sum(each.count for each in rows),
-        "path": PATH,
-        "w": Words(request.runtime.clock.now()),
-    }
-    return View(template="refused_webhooks.html", context=context)
+async def close(runtime: Runtime, asked: AskedAct, _: Mapping[str, str]) -> OperatorAct:
+    """Nobody has to look at what was counted until now."""
+    return await refusals.close(runtime, asked)
 
 
-async def export(request: PageRequest) -> Answer:
-    """The same as a file."""
-    rows, _ = await _rows(request)
-    lines = [(Words.iso(each.hour), each.provider, each.account, each.reason, each.count) for each in rows]
-    return download("refused-webhooks", _HEADER, lines)
+async def detail(request: PageRequest, item: WorkItem) -> Sequence[tuple[str, str]]:
+    """How many in which hour, closed ones too."""
+    counted = await refusals.counts_of(request.runtime, item.item_id)
+    hours = [(f"{at(each.hour)[:16]} UTC", plural(each.count, "delivery", "deliveries")) for each in counted[:_HOURS]]
+    in_all = plural(sum(each.count for each in counted), "delivery", "deliveries")
+    return [("kept", f"{in_all} in {plural(len(counted), 'hour')}, of the last 30 days"), *hours]
 
 
-PAGES: Final = (
-    Page(name="refused_webhooks", path=PATH, handle=refused, right="read", title="Refused webhooks", group="Waiting"),
-    Page(name="refused_webhooks_file", path=f"{PATH}.csv", handle=export, right="read", title="Refused webhooks"),
+PAGE: Final = WorkPage(
+    name="refused-webhooks",
+    work="refused_webhooks",
+    title="Refused webhooks",
+    one="kind of refused webhooks",
+    says="Deliveries that were refused at the door: a wrong signature, an account that is not configured, a body that"
+    " cannot be read. Nothing of them is kept but their number, hour by hour; sampled lines of the log say more. A row"
+    " is what one account refused for one reason since somebody last closed it.",
+    empty="No delivery was refused, or somebody has closed all that were.",
+    kind="reason",
+    own="account",
+    acts=(
+        ListAct(
+            name="close",
+            label="Close",
+            act="webhook_refusal.close",
+            says="What was refused until now needs nobody any more: its cause is known, and the reason says it. What is"
+            " refused after that waits anew.",
+            do=close,
+            careful=True,
+        ),
+        *owner_acts("refused_webhooks"),
+    ),
+    detail=detail,
+    of_platform=True,
 )
+
+PAGES: Final = pages_of(PAGE)

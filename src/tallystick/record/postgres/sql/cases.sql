@@ -5,7 +5,7 @@ SELECT * FROM rejected_case WHERE case_id = $1;
 SELECT * FROM rejected_case
 WHERE state <> 'resolved' AND (created_at, case_id) > ($1::timestamptz, $2::text)
   AND ($3::text IS NULL OR state = $3) AND ($4::text IS NULL OR category = $4) AND ($5::text IS NULL OR provider = $5)
-  AND ($6::text IS NULL OR merchant_id = $6) AND ($7::text IS NULL OR owner = $7) AND ($8::text IS NULL OR event = $8)
+  AND ($6::text IS NULL OR merchant_id = $6) AND ($7::text[] IS NULL OR owner = ANY ($7)) AND ($8::text IS NULL OR event = $8)
   AND ($9::text IS NULL OR subject = $9) AND ($10::text IS NULL OR subject_state = $10)
   AND (NOT $11::boolean OR owner IS NULL)
 ORDER BY created_at, case_id
@@ -15,7 +15,7 @@ LIMIT $12;
 SELECT * FROM rejected_case
 WHERE state = 'resolved' AND (created_at, case_id) > ($1::timestamptz, $2::text)
   AND ($3::text IS NULL OR state = $3) AND ($4::text IS NULL OR category = $4) AND ($5::text IS NULL OR provider = $5)
-  AND ($6::text IS NULL OR merchant_id = $6) AND ($7::text IS NULL OR owner = $7) AND ($8::text IS NULL OR event = $8)
+  AND ($6::text IS NULL OR merchant_id = $6) AND ($7::text[] IS NULL OR owner = ANY ($7)) AND ($8::text IS NULL OR event = $8)
   AND ($9::text IS NULL OR subject = $9) AND ($10::text IS NULL OR subject_state = $10)
   AND (NOT $11::boolean OR owner IS NULL)
 ORDER BY created_at, case_id

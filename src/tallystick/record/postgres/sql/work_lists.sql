@@ -1,7 +1,8 @@
 -- What waits for a person, in one shape: a page of each list, the oldest first, and how much there is of it.
 -- Of all: $1: the merchants that may be seen, null is all; filters from $2 on are null for all: merchant, provider, kind,
 -- and the list's own ($5). A page is after ($6, $7), has $8 rows, and
--- of some things alone where $9 names them, and without those that $10 names. Totals have the same two as $6 and $7.
+-- of some things alone where $9 names them, and without those that $10 names; those that wait since $11 or longer. Where the
+-- owner is in the row, $12 has the owner's names, an empty one is nobody. Totals have the same as $6 to $9.
 
 -- dead_letters: dead letters by their arrival; $5: the account
 SELECT e.event_id AS item_id, e.merchant_id, e.payment_id, e.provider, e.type AS kind, e.state, e.detail AS says,
@@ -13,6 +14,7 @@ WHERE e.state = 'dead'
   AND ($3::text IS NULL OR e.provider = $3) AND ($4::text IS NULL OR e.type = $4) AND ($5::text IS NULL OR e.account = $5)
   AND (e.received_at, e.event_id) > ($6::timestamptz, $7::text)
   AND ($9::text[] IS NULL OR e.event_id = ANY ($9)) AND ($10::text[] IS NULL OR e.event_id <> ALL ($10))
+  AND ($11::timestamptz IS NULL OR e.closed_at <= $11)
 ORDER BY e.received_at, e.event_id
 LIMIT $8;
 
@@ -22,9 +24,10 @@ FROM inbox e
 WHERE e.state = 'dead'
   AND ($1::text[] IS NULL OR e.merchant_id = ANY ($1)) AND ($2::text IS NULL OR e.merchant_id = $2)
   AND ($3::text IS NULL OR e.provider = $3) AND ($4::text IS NULL OR e.type = $4) AND ($5::text IS NULL OR e.account = $5)
-  AND ($6::text[] IS NULL OR e.event_id = ANY ($6)) AND ($7::text[] IS NULL OR e.event_id <> ALL ($7));
+  AND ($6::text[] IS NULL OR e.event_id = ANY ($6)) AND ($7::text[] IS NULL OR e.event_id <> ALL ($7))
+  AND ($8::timestamptz IS NULL OR e.closed_at <= $8);
 
--- cases: rejected cases that are not resolved, by their time; $5: the owner, empty for nobody
+-- cases: rejected cases that are not resolved, by their time; $5: the subject's kind
 SELECT c.case_id AS item_id, c.merchant_id, CASE WHEN c.from_stream_id LIKE 'pay%' THEN c.from_stream_id END AS payment_id,
        c.provider, c.category AS kind, c.state, c.subject || ': ' || c.event || ' of ' || c.subject_state || '. ' || c.reason AS says,
        c.owner, c.created_at AS since, c.created_at AS place, NULL::bigint AS amount, NULL::text AS currency,
@@ -32,9 +35,10 @@ SELECT c.case_id AS item_id, c.merchant_id, CASE WHEN c.from_stream_id LIKE 'pay
 FROM rejected_case c
 WHERE c.state <> 'resolved'
   AND ($1::text[] IS NULL OR c.merchant_id = ANY ($1)) AND ($2::text IS NULL OR c.merchant_id = $2)
-  AND ($3::text IS NULL OR c.provider = $3) AND ($4::text IS NULL OR c.category = $4) AND ($5::text IS NULL OR coalesce(c.owner, '') = $5)
+  AND ($3::text IS NULL OR c.provider = $3) AND ($4::text IS NULL OR c.category = $4) AND ($5::text IS NULL OR c.subject = $5)
   AND (c.created_at, c.case_id) > ($6::timestamptz, $7::text)
   AND ($9::text[] IS NULL OR c.case_id = ANY ($9)) AND ($10::text[] IS NULL OR c.case_id <> ALL ($10))
+  AND ($11::timestamptz IS NULL OR c.created_at <= $11) AND ($12::text[] IS NULL OR coalesce(c.owner, '') = ANY ($12))
 ORDER BY c.created_at, c.case_id
 LIMIT $8;
 
@@ -43,8 +47,9 @@ SELECT NULL::text AS currency, count(*) AS n, NULL::bigint AS amount
 FROM rejected_case c
 WHERE c.state <> 'resolved'
   AND ($1::text[] IS NULL OR c.merchant_id = ANY ($1)) AND ($2::text IS NULL OR c.merchant_id = $2)
-  AND ($3::text IS NULL OR c.provider = $3) AND ($4::text IS NULL OR c.category = $4) AND ($5::text IS NULL OR coalesce(c.owner, '') = $5)
-  AND ($6::text[] IS NULL OR c.case_id = ANY ($6)) AND ($7::text[] IS NULL OR c.case_id <> ALL ($7));
+  AND ($3::text IS NULL OR c.provider = $3) AND ($4::text IS NULL OR c.category = $4) AND ($5::text IS NULL OR c.subject = $5)
+  AND ($6::text[] IS NULL OR c.case_id = ANY ($6)) AND ($7::text[] IS NULL OR c.case_id <> ALL ($7))
+  AND ($8::timestamptz IS NULL OR c.created_at <= $8) AND ($9::text[] IS NULL OR coalesce(c.owner, '') = ANY ($9));
 
 -- in_doubt: attempts in doubt, by the time at which recovery gave up; $5: the currency
 SELECT a.attempt_id AS item_id, a.merchant_id, a.payment_id, a.provider, a.operation AS kind, a.state,
@@ -56,6 +61,7 @@ WHERE a.parked_at IS NOT NULL
   AND ($3::text IS NULL OR a.provider = $3) AND ($4::text IS NULL OR a.operation = $4) AND ($5::text IS NULL OR a.currency = $5)
   AND (a.parked_at, a.attempt_id) > ($6::timestamptz, $7::text)
   AND ($9::text[] IS NULL OR a.attempt_id = ANY ($9)) AND ($10::text[] IS NULL OR a.attempt_id <> ALL ($10))
+  AND ($11::timestamptz IS NULL OR a.parked_at <= $11)
 ORDER BY a.parked_at, a.attempt_id
 LIMIT $8;
 
@@ -66,6 +72,7 @@ WHERE a.parked_at IS NOT NULL
   AND ($1::text[] IS NULL OR a.merchant_id = ANY ($1)) AND ($2::text IS NULL OR a.merchant_id = $2)
   AND ($3::text IS NULL OR a.provider = $3) AND ($4::text IS NULL OR a.operation = $4) AND ($5::text IS NULL OR a.currency = $5)
   AND ($6::text[] IS NULL OR a.attempt_id = ANY ($6)) AND ($7::text[] IS NULL OR a.attempt_id <> ALL ($7))
+  AND ($8::timestamptz IS NULL OR a.parked_at <= $8)
 GROUP BY a.currency ORDER BY a.currency;
 
 -- late_money: payments with late money that nobody has decided on, by id; $5: the currency
@@ -82,6 +89,7 @@ WHERE p.amount_late > 0
   AND ($3::text IS NULL OR p.provider = $3) AND ($4::text IS NULL OR p.state = $4) AND ($5::text IS NULL OR p.currency = $5)
   AND p.payment_id > $7::text AND $6::timestamptz IS NOT NULL
   AND ($9::text[] IS NULL OR p.payment_id = ANY ($9)) AND ($10::text[] IS NULL OR p.payment_id <> ALL ($10))
+  AND ($11::timestamptz IS NULL OR p.updated_at <= $11)
 ORDER BY p.payment_id
 LIMIT $8;
 
@@ -95,6 +103,7 @@ WHERE p.amount_late > 0
   AND ($1::text[] IS NULL OR p.merchant_id = ANY ($1)) AND ($2::text IS NULL OR p.merchant_id = $2)
   AND ($3::text IS NULL OR p.provider = $3) AND ($4::text IS NULL OR p.state = $4) AND ($5::text IS NULL OR p.currency = $5)
   AND ($6::text[] IS NULL OR p.payment_id = ANY ($6)) AND ($7::text[] IS NULL OR p.payment_id <> ALL ($7))
+  AND ($8::timestamptz IS NULL OR p.updated_at <= $8)
 GROUP BY p.currency ORDER BY p.currency;
 
 -- settlement_rows: rows of files, and entries of bank statements, whose newest comparison waits for a person, by file and
@@ -134,7 +143,7 @@ GROUP BY e.currency ORDER BY e.currency;
 -- alerts: alerts that are not resolved, by when they opened; they are the platform's and of no merchant or provider; $5: the
 -- name. There are as many as conditions and what they are about
 SELECT a.alert_id AS item_id, NULL::text AS merchant_id, NULL::text AS payment_id, NULL::text AS provider, a.severity AS kind,
-       a.state, a.name || ' (' || a.about || '): ' || a.summary AS says, coalesce(a.acknowledged_by, a.owner) AS owner,
+       a.state, a.name || ' (' || a.about || '): ' || a.summary AS says, a.acknowledged_by AS owner,
        a.began_at AS since, a.opened_at AS place, NULL::bigint AS amount, NULL::text AS currency, a.openings AS tries
 FROM alert a
 WHERE a.merchant_id = 'operators' AND a.state <> 'resolved'
@@ -142,6 +151,7 @@ WHERE a.merchant_id = 'operators' AND a.state <> 'resolved'
   AND ($4::text IS NULL OR a.severity = $4) AND ($5::text IS NULL OR a.name = $5)
   AND (a.opened_at, a.alert_id) > ($6::timestamptz, $7::text)
   AND ($9::text[] IS NULL OR a.alert_id = ANY ($9)) AND ($10::text[] IS NULL OR a.alert_id <> ALL ($10))
+  AND ($11::timestamptz IS NULL OR a.began_at <= $11) AND ($12::text[] IS NULL OR coalesce(a.acknowledged_by, '') = ANY ($12))
 ORDER BY a.opened_at, a.alert_id
 LIMIT $8;
 
@@ -151,7 +161,43 @@ FROM alert a
 WHERE a.merchant_id = 'operators' AND a.state <> 'resolved'
   AND $1::text[] IS NULL AND $2::text IS NULL AND $3::text IS NULL
   AND ($4::text IS NULL OR a.severity = $4) AND ($5::text IS NULL OR a.name = $5)
-  AND ($6::text[] IS NULL OR a.alert_id = ANY ($6)) AND ($7::text[] IS NULL OR a.alert_id <> ALL ($7));
+  AND ($6::text[] IS NULL OR a.alert_id = ANY ($6)) AND ($7::text[] IS NULL OR a.alert_id <> ALL ($7))
+  AND ($8::timestamptz IS NULL OR a.began_at <= $8) AND ($9::text[] IS NULL OR coalesce(a.acknowledged_by, '') = ANY ($9));
+
+-- refused_webhooks: kinds of refused webhooks (an account's, for one reason) of which more was counted than when somebody
+-- last closed them, by the first hour of these; they are the platform's. $5: the account. There are as many as
+-- configured accounts and reasons, and counts of 30 days
+SELECT k.item_id, NULL::text AS merchant_id, NULL::text AS payment_id, k.provider, k.reason AS kind, 'open' AS state,
+       'account ' || k.account || ': ' || k.n || ' refused' AS says, NULL::text AS owner, k.since, k.since AS place,
+       NULL::bigint AS amount, NULL::text AS currency, k.n AS tries, k.account
+FROM (SELECT 'wrf_' || md5(r.provider || chr(31) || r.account || chr(31) || r.reason) AS item_id, r.provider, r.account,
+             r.reason, min(r.hour) AS since, sum(r.n - CASE WHEN r.hour = c.hour THEN c.n ELSE 0 END)::bigint AS n
+      FROM webhook_refusal r
+      LEFT JOIN webhook_refusal_closing c
+        ON c.provider = r.provider AND c.account = r.account AND c.reason = r.reason
+      WHERE c.hour IS NULL OR r.hour > c.hour OR (r.hour = c.hour AND r.n > c.n)
+      GROUP BY r.provider, r.account, r.reason) k
+WHERE $1::text[] IS NULL AND $2::text IS NULL
+  AND ($3::text IS NULL OR k.provider = $3) AND ($4::text IS NULL OR k.reason = $4) AND ($5::text IS NULL OR k.account = $5)
+  AND (k.since, k.item_id) > ($6::timestamptz, $7::text)
+  AND ($9::text[] IS NULL OR k.item_id = ANY ($9)) AND ($10::text[] IS NULL OR k.item_id <> ALL ($10))
+  AND ($11::timestamptz IS NULL OR k.since <= $11)
+ORDER BY k.since, k.item_id
+LIMIT $8;
+
+-- refused_webhooks_total: how many kinds
+SELECT NULL::text AS currency, count(*) AS n, NULL::bigint AS amount
+FROM (SELECT 'wrf_' || md5(r.provider || chr(31) || r.account || chr(31) || r.reason) AS item_id, r.provider, r.account,
+             r.reason, min(r.hour) AS since
+      FROM webhook_refusal r
+      LEFT JOIN webhook_refusal_closing c
+        ON c.provider = r.provider AND c.account = r.account AND c.reason = r.reason
+      WHERE c.hour IS NULL OR r.hour > c.hour OR (r.hour = c.hour AND r.n > c.n)
+      GROUP BY r.provider, r.account, r.reason) k
+WHERE $1::text[] IS NULL AND $2::text IS NULL
+  AND ($3::text IS NULL OR k.provider = $3) AND ($4::text IS NULL OR k.reason = $4) AND ($5::text IS NULL OR k.account = $5)
+  AND ($6::text[] IS NULL OR k.item_id = ANY ($6)) AND ($7::text[] IS NULL OR k.item_id <> ALL ($7))
+  AND ($8::timestamptz IS NULL OR k.since <= $8);
 
 -- amounts: what these payments are over, for work that has no amount of its own ($1: merchants, $2: their payments)
 SELECT p.payment_id, p.amount, p.currency

@@ -1,5 +1,5 @@
-"""Who looks at a dead letter, an attempt in doubt, late money or refused webhooks: taken, handed on, given back. Each
-is an act."""
+"""Who looks at a dead letter, an attempt in doubt, late money, a settlement row or refused webhooks: taken, handed on,
+given back. Each is an act."""
 
 from __future__ import annotations
 

@@ -19,14 +19,12 @@ from tallystick.record.postgres.work_owners import WorkOwners
 STATEMENTS: Final = sql.load("work_lists.sql")
 
 #: The lists, by the names of their statements.
-WorkList = Literal[
-    "in_doubt", "cases", "dead_letters", "late_money", "settlement_rows", "alerts", "refused_webhooks"
-]
+WorkList = Literal["in_doubt", "cases", "dead_letters", "late_money", "settlement_rows", "alerts", "refused_webhooks"]
 
 WORK_LISTS: Final[tuple[WorkList, ...]] = get_args(WorkList)
 
 #: Those whose owners are rows of their own; cases and alerts have theirs in their own rows.
-OwnedList = Literal["in_doubt", "dead_letters", "late_money", "refused_webhooks"]
+OwnedList = Literal["in_doubt", "dead_letters", "late_money", "settlement_rows", "refused_webhooks"]
 
 OWNED_LISTS: Final[tuple[OwnedList, ...]] = get_args(OwnedList)
 

@@ -8,6 +8,7 @@ from typing import Final
 from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.flows.reconciliation.by_hand import resolve
 from tallystick.flows.runtime import Runtime
+from tallystick.interfaces.console.owner_acts import owner_acts
 from tallystick.interfaces.console.page import ROOT
 from tallystick.interfaces.console.work_list import Field, ListAct, WorkPage
 from tallystick.interfaces.console.work_pages import pages_of
@@ -65,6 +66,7 @@ PAGE: Final = WorkPage(
             fresh=True,
             careful=True,
         ),
+        *owner_acts("settlement_rows"),
     ),
     leads=leads,
 )

@@ -119,6 +119,7 @@ WHERE e.status IN ('mismatched', 'unexplained')
   AND (e.file_id, e.position) > (split_part($7::text, '/', 1), coalesce(nullif(split_part($7::text, '/', 2), ''), '0')::integer)
   AND $6::timestamptz IS NOT NULL
   AND ($9::text[] IS NULL OR e.file_id || '/' || e.position = ANY ($9))
+  AND ($11::timestamptz IS NULL OR e.compared_at <= $11)
   AND ($10::text[] IS NULL OR e.file_id || '/' || e.position <> ALL ($10)) AND NOT EXISTS (
       SELECT 1 FROM settlement_evidence l
       WHERE l.file_id = e.file_id AND l.position = e.position AND l.version > e.version
@@ -134,6 +135,7 @@ WHERE e.status IN ('mismatched', 'unexplained')
   AND ($1::text[] IS NULL OR e.merchant_id = ANY ($1)) AND ($2::text IS NULL OR e.merchant_id = $2)
   AND ($3::text IS NULL OR f.provider = $3) AND ($4::text IS NULL OR e.reason = $4) AND ($5::text IS NULL OR e.currency = $5)
   AND ($6::text[] IS NULL OR e.file_id || '/' || e.position = ANY ($6))
+  AND ($8::timestamptz IS NULL OR e.compared_at <= $8)
   AND ($7::text[] IS NULL OR e.file_id || '/' || e.position <> ALL ($7)) AND NOT EXISTS (
       SELECT 1 FROM settlement_evidence l
       WHERE l.file_id = e.file_id AND l.position = e.position AND l.version > e.version

@@ -151,7 +151,7 @@ def lives_of(method: str) -> tuple[Callable[[Client], None], ...]:
     every second life, and of the next such script the others."""
     if DEEP or method in LAST_STEPS:
         return LIVES
-    return LIVES[sorted(METHODS.keys() - LAST_STEPS.keys()).index(method) % 2 :: 2]
+    return LIVES[sorted(METHODS - LAST_STEPS.keys()).index(method) % 2 :: 2]
 
 
 def live_all(up: Up, app_url: str, methods: Iterable[str]) -> None:

@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from tallystick.domain.errors import TallystickError
 from tallystick.domain.operator_act import ActName, AskedAct
-from tallystick.flows.compliance.four_eyes import PERSON, Approvable, Approval, ShownChanged
+from tallystick.domain.work_owner import PERSON
+from tallystick.flows.compliance.four_eyes import Approvable, Approval, ShownChanged
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.envelope import KEPT_WITH, unsealed_part
 from tallystick.kit.ids import is_id, new_id

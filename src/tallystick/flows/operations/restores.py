@@ -16,7 +16,8 @@ import asyncpg
 from msgspec import Struct
 
 from tallystick.domain.operator_act import ActName, AskedAct
-from tallystick.flows.compliance.four_eyes import PERSON, Approvable, Approval, ApprovalRequest, ShownChanged, ask
+from tallystick.domain.work_owner import PERSON
+from tallystick.flows.compliance.four_eyes import Approvable, Approval, ApprovalRequest, ShownChanged, ask
 from tallystick.flows.runtime import Runtime
 from tallystick.record.postgres.acts import insert_act
 from tallystick.record.postgres.audit_declarations import insert_restore, read_restores

@@ -16,6 +16,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from tallystick.domain.change import Change
+from tallystick.domain.personal import FIELDS
 from tallystick.domain.requests.fingerprint import fingerprint
 from tallystick.domain.subjects import Attempt, Payment
 from tallystick.kit.ids import derived_id
@@ -32,7 +33,8 @@ from tallystick.lab.bench.workload import (
     settled_change,
 )
 from tallystick.record.postgres.batch import Entry
-from tallystick.record.postgres.subject_rows import STATEMENTS, Row, attempt_row, payment_row
+from tallystick.record.postgres.personal import KEY_BYTES, sealed_text
+from tallystick.record.postgres.subject_rows import STATEMENTS, Row, attempt_row, json_text, payment_row
 
 #: The benchmark's own merchant has half of all payments, the others share the rest.
 MERCHANTS: Final = (MERCHANT, *(f"shop-{number:02d}" for number in range(1, 20)))
@@ -69,6 +71,9 @@ TABLES: Final = {
 #: Columns that the journal does not write: these messages went out long ago, so no dispatcher finds them waiting.
 _LATER_COLUMNS: Final = {"outbox": ("dispatched_at",)}
 
+#: In a step's JSON.
+_SEALED: Final = re.compile(r'"personal":"[^"]*"')
+
 _COLUMNS: Final = re.compile(r"INSERT INTO (\w+) \(([^)]*)\)")
 
 #: Marks are recognisable wherever they turn up: in a column, in JSON, in an answer's body.
@@ -83,10 +88,12 @@ _ATTEMPT: Final = "att_<<attempt>>"
 
 
 class Kind(Struct, frozen=True):
-    """One kind of payment: a pattern for each table, and the accounts that its transfers move the amount between."""
+    """One kind of payment: a pattern for each table, for its request and for its personal fields, and the accounts that
+    its transfers move the amount between."""
 
     currency: str
     body: str
+    personal: str
     patterns: dict[str, str]
     accounts: list[tuple[str, str]]
 
@@ -169,6 +176,9 @@ def _values(rng: random.Random, number: int, kind: Kind) -> dict[str, Any]:
         "settled_after": _rfc3339(deadline + _SETTLING),
     }
     values["fingerprint"] = fingerprint("POST", PATH, (kind.body % values).encode()).hex()
+    personal_key = rng.getrandbits(8 * KEY_BYTES).to_bytes(KEY_BYTES, "big")
+    values["personal_key"] = personal_key.hex()
+    values["personal"] = sealed_text(personal_key, (kind.personal % values).encode(), merchant, payment)
     return values
 
 
@@ -176,8 +186,11 @@ def _kind(currency: str, approved: bool) -> Kind:
     body = payment_body(_AMOUNT, currency, _mark("order"), approved=approved)
     create, outcome = _both_commits(body, approved)
     opened, closed = Entry(create).rows, Entry(outcome).rows
-    marks, settled = _marks(create), outcome.one(Payment)
+    settled = outcome.one(Payment)
     assert settled is not None
+    [instruction] = opened.instructions
+    sealed = next(found[0] for row in opened.transitions if (found := _SEALED.search(row[14])))
+    marks = _marks(instruction[5]) | {sealed: '"personal":"%(personal)s"'}
     attempt = (
         *attempt_row(outcome.every(Attempt)[0])[:21],
         _CREATED_AT,
@@ -193,7 +206,7 @@ def _kind(currency: str, approved: bool) -> Kind:
     rows: dict[str, list[Row]] = {
         "instruction": opened.instructions,
         "transition": [*opened.transitions, *closed.transitions],
-        "payment": [payment_row(settled)],
+        "payment": [(*payment_row(settled)[:-1], _Pattern("\\\\x%(personal_key)s"))],
         "attempt": [attempt],
         "transfer": closed.transfers,
         "response": closed.responses,
@@ -204,10 +217,11 @@ def _kind(currency: str, approved: bool) -> Kind:
         for table in TABLES
         if rows[table]
     }
-    assert create.claim is not None
+    personal = {name: value for name, value in create.transitions[0].change.items() if name in FIELDS}
     return Kind(
         currency=currency,
-        body=_marked(create.claim.request.decode(), marks),
+        body=_marked(instruction[7].decode(), marks),
+        personal=_marked(json_text(personal), marks),
         patterns=patterns,
         accounts=[(transfer.debit, transfer.credit) for transfer in outcome.transfers],
     )
@@ -238,15 +252,14 @@ def _mark(name: str) -> str:
     return f"<<{name}>>"
 
 
-def _marks(create: Change) -> Mapping[str, str]:
-    """What stands in the example for each value."""
-    assert create.claim is not None
+def _marks(printed: bytes) -> dict[str, str]:
+    """What stands in the example for each value. ``printed``: the fingerprint of its request."""
     return {
         derived_id("msg", _mark("settle"), _PAYMENT): "%(message)s",
         _PAYMENT: "%(payment)s",
         _ATTEMPT: "%(attempt)s",
         **{_mark(name): f"%({name})s" for name in _NAMES},
-        create.claim.fingerprint.hex(): "%(fingerprint)s",
+        printed.hex(): "%(fingerprint)s",
         str(_AMOUNT): "%(amount)d",
         _rfc3339(_CREATED_AT.replace(tzinfo=None)): "%(created_at)s",
         _rfc3339(_SETTLED_AT.replace(tzinfo=None)): "%(settled_at)s",

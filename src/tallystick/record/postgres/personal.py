@@ -120,8 +120,12 @@ def new_rows_of(change: Change) -> NewRows | None:
 def sealed_change(key: bytes, change: Mapping[str, Any], merchant_id: str, stream_id: str) -> dict[str, Any]:
     """The change of a first step with its personal fields under the key."""
     plain = _ENCODER.encode({name: change[name] for name in FIELDS if change.get(name)})
-    sealed = AESGCM(key).encrypt(_NONCE, plain, _about(merchant_id, stream_id))
-    return erased_fields(change) | {SEALED: base64.b64encode(sealed).decode()}
+    return erased_fields(change) | {SEALED: sealed_text(key, plain, merchant_id, stream_id)}
+
+
+def sealed_text(key: bytes, plain: bytes, merchant_id: str, stream_id: str) -> str:
+    """Personal fields, as JSON, under the key of their payment. A key is used for one text."""
+    return base64.b64encode(AESGCM(key).encrypt(_NONCE, plain, _about(merchant_id, stream_id))).decode()
 
 
 async def personal_of(connection: Fetches, names: Iterable[Name]) -> dict[Name, Personal]:

@@ -55,7 +55,8 @@ async def start(_: PageRequest) -> Answer:
 
 async def overview(request: PageRequest) -> Answer:
     """What happened?"""
-    return View(template="overview.html", context=await _blocks(request))
+    steps = await reader_of(request).first_steps() if request.viewer.merchants is None else None
+    return View(template="overview.html", context={**await _blocks(request), "first_steps": steps})
 
 
 async def live(request: PageRequest) -> Answer:
@@ -95,7 +96,6 @@ async def _blocks(request: PageRequest) -> dict[str, Any]:
         "processes": await reader.processes() if of_all else None,
         "trends": shown,
         "plots": [] if shown is None else plots_of(shown),
-        "first_steps": await reader.first_steps() if of_all else None,
         "w": Words(request.runtime.clock.now()),
     }
 

@@ -35,7 +35,7 @@ from tallystick.record.postgres.batch import Entry
 from tallystick.record.postgres.subject_rows import STATEMENTS, Row, attempt_row, payment_row
 
 #: The benchmark's own merchant has half of all payments, the others share the rest.
-MERCHANTS: Final = (MERCHANT, *(f"shop-{number:02d}" for number in range(1, 20)))
+MERCHANTS: Final = (MERCHANT, *(f"shop-{number:02d}" for number in range(1, 100)))
 
 #: Payment number n was made n times this long after the first: 5 million are a month.
 SPACING: Final = timedelta(milliseconds=500)

@@ -17,6 +17,7 @@ from tallystick.kit.clock import Clock
 from tallystick.record.postgres.acts import ActBook
 from tallystick.record.postgres.alerts import AlertBook
 from tallystick.record.postgres.approvals import ApprovalBook
+from tallystick.record.postgres.balance_reads import BalanceReads
 from tallystick.record.postgres.bank_book import BankBook
 from tallystick.record.postgres.cases import CaseBook, EventResultCounts
 from tallystick.record.postgres.cases import CaseFilter as CaseFilter
@@ -80,6 +81,7 @@ class Stores(Struct, frozen=True, kw_only=True):
     settlement_reports: ReportBook
     evidence: EvidenceBook
     bank: BankBook
+    balances: BalanceReads
 
 
 def stores_on(
@@ -121,4 +123,5 @@ def stores_on(
         settlement_reports=ReportBook(pool),
         evidence=EvidenceBook(pool, OPERATORS),
         bank=BankBook(pool, OPERATORS),
+        balances=BalanceReads(pool, OPERATORS),
     )

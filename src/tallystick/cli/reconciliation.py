@@ -91,7 +91,8 @@ def explain(provider: Explained, as_json: AsJson = False, data_dir: DataDir = No
             _print(provider, each)
         for layer in layers:
             _print_layer(layer)
-    if any(each.unexplained_remainder for each in (*rows, *layers)):
+    left_over = [*(each.unexplained_remainder for each in rows), *(each.unexplained_remainder for each in layers)]
+    if any(left_over):
         raise typer.Exit(1)
 
 

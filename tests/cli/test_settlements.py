@@ -13,8 +13,9 @@ import pytest
 
 from tallystick.cli.context import console
 from tallystick.domain.settlement_row import SettlementRow
-from tallystick.domain.settlement_views import row_schema, row_view
+from tallystick.domain.settlement_views import evidence_schema, row_schema, row_view
 from tallystick.kit.ids import new_id
+from tests.support.bank_statements import camt053
 from tests.support.commands import Ran, run_here
 from tests.support.database import Database, NewDatabase
 from tests.support.settlement_files import expected_of, golden_file, golden_names, options_of, read_bytes
@@ -118,6 +119,22 @@ def test_accounts_say_how_their_files_are_read(command: Command, tmp_path: Path)
     assert "needs a mapping file" in ran.out
 
 
+def test_a_banks_balance_is_explained(command: Command, tmp_path: Path) -> None:
+    """The first statement opens with 5.00, and nothing explains its entry of 10.00."""
+    assert "Neither files nor postings of bank" in command("reconciliation", "explain", "bank").out
+    (tmp_path / "day.xml").write_text(camt053([(1_000, "somebody")], 500))
+    assert command("settlements", "import", str(tmp_path / "day.xml"), "--provider", "bank").code == 0
+    assert command("reconciliation", "run").code == 0
+    ran = command("reconciliation", "explain", "bank")
+    assert ran.code == 0 and "stated_balance: bank:main, EUR" in ran.out and "before_first" in ran.out, ran
+    said = json.loads(command("reconciliation", "explain", "bank", "--json").out)
+    assert said["differences"] == [] and {each["layer"] for each in said["layers"]} == {"stated_balance", "entries"}
+    assert [(each["theirs"], each["ours"]) for each in said["layers"]] == [(1_500, 1_000), (1_000, 0)]
+    assert all(each["unexplained_remainder"] == 0 for each in said["layers"])
+
+
 def test_the_schema_is_printed_without_a_database(command: Command) -> None:
     ran = command("settlements", "schema")
     assert ran.code == 0 and json.loads(ran.out) == json.loads(json.dumps(row_schema()))
+    ran = command("settlements", "schema", "--evidence")
+    assert ran.code == 0 and json.loads(ran.out) == json.loads(json.dumps(evidence_schema()))

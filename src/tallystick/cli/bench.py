@@ -33,6 +33,7 @@ from tallystick.lab.bench.over_http import (
 from tallystick.lab.bench.picture import draw_growth, drawing
 from tallystick.lab.bench.provider_latency import DEFAULT, MalformedLatency, ProviderLatency, parse_latency
 from tallystick.lab.bench.providers import CONNECTORS, ProvidersPlan, measure_providers
+from tallystick.lab.bench.reconciliation import measure_reconciliation
 from tallystick.lab.bench.report import BenchReport, print_report
 from tallystick.lab.bench.soak import SoakPlan, measure_soak
 from tallystick.lab.bench.stage import Database, open_database
@@ -363,6 +364,39 @@ def trace(
     _print(report, as_json=as_json)
     if figures.judged()[1].holds is False:
         raise typer.Exit(1)
+
+
+@app.command()
+def reconciliation(
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--data-dir",
+            help="Directory of a database that was filled; default: an empty one, which is filled.",
+            show_default=False,
+        ),
+    ] = None,
+    rows: Annotated[int, typer.Option(min=1, help="Rows of payments, in three files.")] = 1_000_000,
+    payments: Annotated[
+        int | None,
+        typer.Option(min=1, help="Payments that the record has at least.", show_default="a tenth more than rows"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a provider's files beside a filled record: imported, matched, posted and evidenced, beside COPY and one
+    join. Rows in have to be rows of evidence out; else there is no report. What the record lacks is filled in first."""
+    settings = _settings(data_dir)
+    # Short: the path of a Unix socket is at most 107 bytes long.
+    with (
+        open_database(data_dir) as database,
+        tempfile.TemporaryDirectory(prefix="tsg-") as work,
+        _progress() as progress,
+    ):
+        machine = asyncio.run(describe_machine(database.app_url))
+        fill_database(database.owner_url, database.app_url, payments or rows * 11 // 10, progress)
+        figures = measure_reconciliation(settings, database, Path(work), rows, progress)
+    report = BenchReport(benchmark="reconciliation", machine=machine, targets=figures.judged(), figures=figures)
+    _print(report, as_json=as_json)
 
 
 @app.command()

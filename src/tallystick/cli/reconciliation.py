@@ -20,7 +20,9 @@ from tallystick.domain.settlement_evidence import authority_of
 from tallystick.flows.reconciliation.by_hand import resolve, target_of
 from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
+from tallystick.oversight.cause import Cause
 from tallystick.oversight.differences import Difference, differences
+from tallystick.oversight.layers import Layer, LayerName, layers_of
 from tallystick.oversight.payment_reconciliation import states_of
 from tallystick.record.postgres.settlement_evidence import OpenRow, StateSum
 from tallystick.settings.settlements import due_rules
@@ -30,6 +32,7 @@ app = typer.Typer(help="Providers' files compared with the record.", no_args_is_
 RowPosition = Annotated[
     int, typer.Argument(min=1, metavar="ROW", help="Its place among the file's rows, as reconciliation open has it.")
 ]
+Explained = Annotated[str, typer.Argument(metavar="PROVIDER", help="The provider's name, or a bank's.")]
 Limit = Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="How many at most.")]
 
 #: What a row may be.
@@ -71,22 +74,28 @@ def run(as_json: AsJson = False, data_dir: DataDir = None) -> None:
 
 
 @app.command()
-def explain(provider: Provider, as_json: AsJson = False, data_dir: DataDir = None) -> None:
-    """Explain the difference between a provider's files and the record, cause by cause, in each currency. Exits 1 if
-    something is left over."""
+def explain(provider: Explained, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """Explain the differences between a provider or bank and the record, cause by cause, in each currency: its rows,
+    the balance that it states, its payouts, the bank's entries. Exits 1 if something is left over."""
 
-    async def found(record: OpenRecord) -> Sequence[Difference]:
-        return await differences(record.stores.evidence, provider)
+    async def found(record: OpenRecord) -> tuple[Sequence[Difference], Sequence[Layer]]:
+        layers = await layers_of(record.stores.balances, provider)
+        is_bank = any(each.layer == "entries" for each in layers)  # its rows are entries, and no payment's
+        rows = [] if is_bank else await differences(record.stores.evidence, provider)
+        return rows, layers
 
-    rows = with_record(settings_from(data_dir), found)
+    rows, layers = with_record(settings_from(data_dir), found)
     if as_json:
-        print_json(rows)
-    elif not rows:
+        print_json({"differences": rows, "layers": layers})
+    elif not rows and not layers:
         console.print(f"Neither files nor postings of {provider}.", highlight=False)
     else:
         for each in rows:
             _print(provider, each)
-    if any(each.unexplained_remainder for each in rows):
+        for layer in layers:
+            _print_layer(layer)
+    left_over = [*(each.unexplained_remainder for each in rows), *(each.unexplained_remainder for each in layers)]
+    if any(left_over):
         raise typer.Exit(1)
 
 
@@ -203,16 +212,25 @@ def amount(minor: int, currency: str) -> str:
     )
 
 
+#: What each layer compares, for people: theirs, and ours.
+_COMPARED: Final[dict[LayerName, tuple[str, str]]] = {
+    "stated_balance": ("Statements close with", "the ledger has"),
+    "payouts": ("At the bank arrived", "the provider sent"),
+    "entries": ("The bank's entries come to", "payouts and charges among them to"),
+}
+
+
+def _print_layer(each: Layer) -> None:
+    theirs, ours = _COMPARED[each.layer]
+    said = (
+        f"{theirs} {amount(each.theirs, each.currency)}, {ours} {amount(each.ours, each.currency)}:"
+        f" a difference of {amount(each.difference, each.currency)}, of which"
+        f" {amount(each.unexplained_remainder, each.currency)} is unexplained."
+    )
+    _print_causes(f"{each.layer}: {each.about}, {each.currency}", each.causes, each.currency, said)
+
+
 def _print(provider: str, each: Difference) -> None:
-    cells = [
-        (
-            f"{cause.cause}\n{cause.detail}",
-            f"{cause.count:,}",
-            amount(cause.amount, each.currency),
-            amount(cause.absolute, each.currency),
-        )
-        for cause in each.causes
-    ]
     said = (
         f"Files say {amount(each.files, each.currency)}, the record {amount(each.record, each.currency)}:"
         f" a difference of {amount(each.difference, each.currency)}, of which"
@@ -223,7 +241,18 @@ def _print(provider: str, each: Difference) -> None:
             else ""
         )
     )
+    _print_causes(f"{provider}, {each.currency}", each.causes, each.currency, said)
+
+
+def _print_causes(title: str, causes: Sequence[Cause], currency: str, said: str) -> None:
+    cells = [
+        (
+            f"{cause.cause}\n{cause.detail}",
+            f"{cause.count:,}",
+            amount(cause.amount, currency),
+            amount(cause.absolute, currency),
+        )
+        for cause in causes
+    ]
     columns = ("cause", "count", "amount", "without signs")
-    console.print(
-        table_of(columns, cells, whole=["count", "amount"], title=f"{provider}, {each.currency}", caption=said)
-    )
+    console.print(table_of(columns, cells, whole=["count", "amount"], title=title, caption=said))

@@ -21,7 +21,7 @@ from tallystick.cli.tables import facts_of, literal, table_of
 from tallystick.domain.money import exponent
 from tallystick.domain.settlement_file import FILE_STATES, SettlementBatch, SettlementFile
 from tallystick.domain.settlement_report import SettlementReport
-from tallystick.domain.settlement_views import SettlementFileDetail, file_detail, file_view, row_schema
+from tallystick.domain.settlement_views import SettlementFileDetail, evidence_schema, file_detail, file_view, row_schema
 from tallystick.flows.reconciliation.fetching import Wanted, fetch_now
 from tallystick.flows.reconciliation.files import BeingImported, ImportAsked, Imported, import_file, shown, withdraw
 from tallystick.flows.reconciliation.formats.base import FileRefused
@@ -201,9 +201,11 @@ def withdraw_file(
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON Schema of a row in the normal form. It needs no database."""
-    typer.echo(json.dumps(row_schema(), indent=2))
+def schema(
+    evidence: Annotated[bool, typer.Option("--evidence", help="Of the evidence of one comparison instead.")] = False,
+) -> None:
+    """Print the JSON Schema of a row in the normal form, or of evidence. It needs no database."""
+    typer.echo(json.dumps(evidence_schema() if evidence else row_schema(), indent=2))
 
 
 def _is_well(done: Imported) -> bool:

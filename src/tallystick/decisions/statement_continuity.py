@@ -66,6 +66,11 @@ def breaks(heads: Sequence[StatementHead]) -> Iterator[StatementBreak]:
                 yield _break("doubled" if same else "number_taken", first, each, 0, 0)
 
 
+def in_order(heads: Sequence[StatementHead]) -> list[StatementHead]:
+    """By account and currency, and in the order in which they follow each other."""
+    return sorted(heads, key=lambda each: (_account(each), _place(each)))
+
+
 def _between(before: StatementHead, after: StatementHead) -> Iterator[StatementBreak]:
     amount, missing = after.opening - before.closing, _missing(before, after)
     if missing:

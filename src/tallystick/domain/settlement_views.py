@@ -19,6 +19,7 @@ from tallystick.domain.json_types import (
     example_id,
     id_pattern,
 )
+from tallystick.domain.settlement_evidence import Evidence
 from tallystick.domain.settlement_file import BATCH_STATES, FILE_STATES, BadRow, SettlementBatch, SettlementFile
 from tallystick.domain.settlement_row import KIND_MEANINGS, ROW_KINDS, SettlementRow
 
@@ -184,6 +185,12 @@ def file_detail(
 def row_view(row: SettlementRow) -> SettlementRowView:
     """A row in the published form."""
     return SettlementRowView(**asdict(row))
+
+
+def evidence_schema() -> dict[str, Any]:
+    """The JSON Schema of the evidence of one comparison."""
+    schema: dict[str, Any] = msgspec.json.schema(Evidence)
+    return schema
 
 
 def row_schema() -> dict[str, Any]:

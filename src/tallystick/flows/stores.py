@@ -17,6 +17,7 @@ from tallystick.kit.clock import Clock
 from tallystick.record.postgres.acts import ActBook
 from tallystick.record.postgres.alerts import AlertBook
 from tallystick.record.postgres.approvals import ApprovalBook
+from tallystick.record.postgres.balance_reads import BalanceReads
 from tallystick.record.postgres.bank_book import BankBook
 from tallystick.record.postgres.cases import CaseBook, EventResultCounts
 from tallystick.record.postgres.cases import CaseFilter as CaseFilter
@@ -85,6 +86,7 @@ class Stores(Struct, frozen=True, kw_only=True):
     bank: BankBook
     told: ToldBook
     waiting: WaitingBook
+    balances: BalanceReads
 
 
 def stores_on(
@@ -128,4 +130,5 @@ def stores_on(
         bank=BankBook(pool, OPERATORS),
         told=ToldBook(pool, OPERATORS),
         waiting=WaitingBook(pool),
+        balances=BalanceReads(pool, OPERATORS),
     )

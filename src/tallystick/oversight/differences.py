@@ -10,18 +10,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from tallystick.oversight.cause import Cause
 from tallystick.record.postgres.settlement_evidence import EvidenceBook, Explained
-
-
-class Cause(Struct, frozen=True, kw_only=True):
-    """One cause. ``amount`` is signed: more than 0 is more at the provider than in our record. ``absolute``: the sum of
-    the amounts without their signs. ``count``: rows, or postings for ``no_row``."""
-
-    cause: str
-    detail: str
-    count: int
-    amount: int
-    absolute: int
 
 
 class Difference(Struct, frozen=True, kw_only=True):

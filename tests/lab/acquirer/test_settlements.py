@@ -64,7 +64,16 @@ def test_each_defect_is_about_a_charge_of_its_own_and_says_what_it_did() -> None
     ]
     with pytest.raises(NotPossible):
         apply_defects(entries[:1], ["missing_row", "doubled_row"])
-    assert {"negative_batch", "file_twice", "missing", "unknown_type", "corrected", *names} == set(DEFECTS)
+    assert {
+        "negative_batch",
+        "file_twice",
+        "missing",
+        "unknown_type",
+        "corrected",
+        "two_payouts",
+        "manual_payout",
+        *names,
+    } == set(DEFECTS)
 
 
 def test_a_day_in_other_formats_and_the_banks_balance_goes_on(tmp_path: Path) -> None:

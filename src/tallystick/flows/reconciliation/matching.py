@@ -24,10 +24,19 @@ from tallystick.domain.settlement_evidence import Evidence
 from tallystick.domain.settlement_file import SettlementFile
 from tallystick.domain.settlement_row import SettlementRow
 from tallystick.flows.runtime import Runtime
-from tallystick.record.postgres.settlement_evidence import Comparing, EvidenceSet, digest_input
+from tallystick.record.postgres.settlement_evidence import Comparing, EvidenceSet
 
 #: Evidence that is written at once.
 _PIECE: Final = 10_000
+
+#: Up to so many rows it costs nothing to join row by row, and more than that costs their square.
+_FEW_ROWS: Final = 500
+
+#: What a plain row came to.
+_PLAIN: Final = ("matched", "same")
+
+#: The digest of no evidence.
+_NO_ROWS: Final = hashlib.sha256(b"").hexdigest()
 
 _OF_MERCHANTS: Final = frozenset({*PART_OF_KIND.values(), "late"})
 
@@ -59,7 +68,9 @@ async def compare_file(runtime: Runtime, file_id: str, actor: str) -> Compared:
             if not await comparing.is_held():
                 raise NotComparable(f"the rows of {file_id} are not posted: it is {file.state}, to {file.purpose}")
             await comparing.take_turn(file.provider)
-            writer = _Writer(comparing, file, actor, runtime.clock.now())
+            if file.rows > _FEW_ROWS:
+                await comparing.expect_many_rows()
+            writer = Writer(comparing, file, actor, runtime.clock.now())
             return await writer.write(schedules)
     except UniqueViolationError:
         return Compared()
@@ -70,14 +81,13 @@ def fees_of(row: SettlementRow, schedules: Sequence[FeeSchedule]) -> FeesOf:
     return lambda gross: fee_check(row if gross == row.gross else replace(row, gross=gross), schedules)
 
 
-class _Writer:
+class Writer:
     """Writes the evidence of one file."""
 
     def __init__(self, comparing: Comparing, file: SettlementFile, actor: str, at: datetime) -> None:
         self._comparing, self._file, self._actor, self._at = comparing, file, actor, at
         self._source = (file.file_id, file.format, file.parser_version)
         self._piece: list[Evidence] = []
-        self._digests: dict[tuple[str, str], list[tuple[int, bytes]]] = {}
         self._sums: dict[tuple[str, str], _Sums] = {}
         self._nets: dict[tuple[str, str], int] = {}
         self._by_reason: dict[tuple[str, str], int] = {}
@@ -87,6 +97,8 @@ class _Writer:
         batches = await self._comparing.batches()
         if not batches:
             return Compared()
+        if not schedules:  # a fee that has to be checked is checked row by row
+            await self._add_plain(batches)
         matcher = FileMatcher()
         async for row, found in self._comparing.rows(self._file.provider, self._file.account, batches):
             match = matcher.add(row, found, fees_of(row, schedules))
@@ -95,14 +107,23 @@ class _Writer:
         for match in matcher.rest():
             await self._add(match)
         await self._comparing.add(self._piece)
-        sets = [self._set(batch, currency) for batch, currency in batches]
+        roots = await self._comparing.roots(self._file, batches, self._actor, self._at)
+        sets = [self._set(name, *roots.get(name, (0, _NO_ROWS))) for name in batches]
         await self._comparing.close(self._file.provider, self._file.account, sets, self._at)
         return Compared(rows=sum(each.rows for each in sets), by_reason=self._by_reason)
+
+    async def _add_plain(self, batches: Sequence[tuple[str, str]]) -> None:
+        for each in await self._comparing.add_plain(self._file, batches, self._actor, self._at):
+            name = (each.batch, each.currency)
+            self._nets[name] = self._nets.get(name, 0) + each.net
+            sums = self._sums.setdefault(name, {}).setdefault((each.merchant_id, each.part), [0, 0, 0, 0, 0, 0])
+            for at, more in enumerate((each.rows, each.gross, each.fee)):
+                sums[at] += more
+            self._by_reason[_PLAIN] = self._by_reason.get(_PLAIN, 0) + each.rows
 
     async def _add(self, match: Match) -> None:
         evidence = evidence_of(match, *self._source, self._actor, self._at)
         name = (evidence.batch, evidence.currency)
-        self._digests.setdefault(name, []).append((evidence.position, hashlib.sha256(digest_input(evidence)).digest()))
         self._nets[name] = self._nets.get(name, 0) + evidence.net
         merchant = evidence.merchant_id if evidence.part in _OF_MERCHANTS else None
         sums = self._sums.setdefault(name, {}).setdefault((merchant or PLATFORM, match.part), [0, 0, 0, 0, 0, 0])
@@ -118,15 +139,13 @@ class _Writer:
             await self._comparing.add(self._piece)
             self._piece = []
 
-    def _set(self, batch: str, currency: str) -> EvidenceSet:
-        name = (batch, currency)
-        digests = sorted(self._digests.get(name, ()))
+    def _set(self, name: tuple[str, str], rows: int, root: str) -> EvidenceSet:
         return EvidenceSet(
-            batch=batch,
-            currency=currency,
-            rows=len(digests),
+            batch=name[0],
+            currency=name[1],
+            rows=rows,
             net=self._nets.get(name, 0),
-            root=hashlib.sha256(b"".join(digest for _, digest in digests)).hexdigest(),
+            root=root,
             sums=[_sum(merchant, part, sums) for (merchant, part), sums in sorted(self._sums.get(name, {}).items())],
         )
 

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
+from tallystick.lab.acquirer.bank_day import BANK_DEFECTS, BankDay, booked
 from tallystick.lab.acquirer.rules import Missing, NotPossible
-from tallystick.lab.acquirer.settlement_defects import Contents, Defect, apply_defects
+from tallystick.lab.acquirer.settlement_defects import DEFECTS, Contents, Defect, apply_defects
 from tallystick.lab.acquirer.settlement_entries import Entry, entry_of
-from tallystick.lab.acquirer.settlement_formats import FORMATS, Day
+from tallystick.lab.acquirer.settlement_formats import BANK_FORMATS, FORMATS, Day
 from tallystick.lab.acquirer.settlement_text import closing, currencies, net_of, payout, written
 from tallystick.lab.acquirer.storage import Storage, new_reference
 
@@ -34,14 +36,29 @@ class SettlementBook:
             entries, last_event = self._entries()
             if not entries:
                 raise NotPossible("nothing_to_settle")
-            contents = apply_defects(entries, defects)
-            rows, following = closing(batch, contents.entries)
+            contents = apply_defects(entries, [each for each in defects if each in DEFECTS])
+            rows, following = closing(batch, contents.entries, contents.payouts, contents.manual)
             contents.entries += rows
+            bank = booked(contents.entries)
+            for name in defects:
+                if name in BANK_DEFECTS:
+                    done = BANK_DEFECTS[name](bank)
+                    contents.done.append(
+                        Defect(defect=name, entry_id=done.payout, currency=done.currency, amount=done.amount)
+                    )
             opening = self._at_bank()
-            number = self._insert(day, batch, last_event, contents, [*contents.later, *following], opening)
+            carried = [*contents.later, *following]
+            number = self._insert(day, batch, last_event, contents, carried, _later(opening, bank))
             files = _files(batch, day, number, contents)
-            whole = Day(number=number, date=day, batch=batch, entries=contents.entries, opening=opening)
-            files += [(f"{day}-{number}-{FORMATS[name][0]}", FORMATS[name][1](whole)) for name in formats]
+            whole = Day(
+                number=number, date=day, batch=batch, entries=contents.entries, opening=opening, at_bank=bank.entries
+            )
+            for name in formats:
+                ending, write = FORMATS[name]
+                files += [
+                    (f"{day}-{number}-{'' if copy == 1 else f'{copy}-'}{ending}", write(replace(whole, copy=copy)))
+                    for copy in range(1, 1 + (bank.statements if name in BANK_FORMATS else 1))
+                ]
             self._db.executemany(
                 "INSERT INTO settlement_file (name, day, content) VALUES (?, ?, ?)",
                 [(name, number, content) for name, content in files],
@@ -108,13 +125,9 @@ class SettlementBook:
         last_event: int,
         contents: Contents,
         carried: Sequence[Entry],
-        opening: Mapping[str, int],
+        at_bank: Mapping[str, int],
     ) -> int:
         defects: list[Defect] = contents.done
-        at_bank = dict(opening)
-        for each in contents.entries:
-            if each.kind == "payout":
-                at_bank[each.currency] = at_bank.get(each.currency, 0) - each.net
         said = [msgspec.json.encode(each).decode() for each in (defects, carried, at_bank)]
         cursor = self._db.execute(
             "INSERT INTO settlement_day (day, batch, last_event, defects, carried, at_bank) VALUES (?, ?, ?, ?, ?, ?)",
@@ -122,6 +135,14 @@ class SettlementBook:
         )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
+
+
+def _later(opening: Mapping[str, int], bank: BankDay) -> dict[str, int]:
+    """What the bank has after the day."""
+    found = dict(opening)
+    for each in bank.entries:
+        found[each.currency] = found.get(each.currency, 0) + each.amount
+    return found
 
 
 def _files(batch: str, day: str, number: int, contents: Contents) -> list[tuple[str, bytes]]:

@@ -19,6 +19,9 @@ FEE_TOO_HIGH: Final = 7
 UNKNOWN_AMOUNT: Final = 321
 UNKNOWN_TYPE: Final = "goodwill"
 
+#: What somebody has paid out by hand, in minor units.
+MANUAL_AMOUNT: Final = 200
+
 #: How far below zero a negative batch is, in minor units.
 BELOW_ZERO: Final = 1_000
 
@@ -37,13 +40,16 @@ class Defect(Struct, frozen=True, kw_only=True):
 class Contents(Struct, kw_only=True):
     """What the files of a day will say. ``entries``: of the file; ``later``: held back for the next day; ``added``:
     held back for a second file of the same batch; ``copies``: of the first file, 0 where none is written;
-    ``corrected``: entry_id -> the entry that a second file has in its place."""
+    ``corrected``: entry_id -> the entry that a second file has in its place; ``payouts``: in how many the batch leaves;
+    ``manual``: currency and amount of payouts that somebody made by hand."""
 
     entries: list[Entry]
     later: list[Entry] = []
     added: list[Entry] = []
     copies: int = 1
     corrected: dict[str, Entry] = {}
+    payouts: int = 1
+    manual: list[tuple[str, int]] = []
     done: list[Defect] = []
 
 
@@ -156,6 +162,22 @@ def _missing(contents: Contents) -> Defect:
     return Defect(defect="")
 
 
+def _two_payouts(contents: Contents) -> Defect:
+    """What the batch comes to leaves for the bank in two payouts."""
+    contents.payouts = 2
+    return Defect(defect="")
+
+
+def _manual_payout(contents: Contents) -> Defect:
+    """Somebody has a part of the balance paid out by hand: it is of no batch, and the batch is paid out without it."""
+    currency = _currency(contents)
+    net = sum(each.net for each in contents.entries if each.currency == currency)
+    if net <= MANUAL_AMOUNT:
+        raise NotPossible("too_little_for_a_manual_payout")
+    contents.manual.append((currency, MANUAL_AMOUNT))
+    return Defect(defect="", currency=currency, amount=MANUAL_AMOUNT)
+
+
 def _currency(contents: Contents) -> str:
     if not contents.entries:
         raise NotPossible("the_day_has_no_entries")
@@ -176,4 +198,6 @@ DEFECTS: Final[dict[str, Callable[[Contents], Defect]]] = {
     "regenerated": _regenerated,
     "corrected": _corrected,
     "missing": _missing,
+    "two_payouts": _two_payouts,
+    "manual_payout": _manual_payout,
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from tallystick.lab.acquirer.bank_day import BANK_DEFECTS
 from tallystick.lab.acquirer.books import Books
 from tallystick.lab.acquirer.control import Call
 from tallystick.lab.acquirer.requests import BadRequest, page_answer, page_of
@@ -36,8 +37,8 @@ class SettlementDesk:
             day = date.fromisoformat(day).isoformat()
         except ValueError as error:
             raise BadRequest("day is an ISO date") from error
-        if not all(isinstance(each, str) and each in DEFECTS for each in defects):
-            raise BadRequest(f"defects are some of {', '.join(DEFECTS)}")
+        if not all(isinstance(each, str) and each in (*DEFECTS, *BANK_DEFECTS) for each in defects):
+            raise BadRequest(f"defects are some of {', '.join((*DEFECTS, *BANK_DEFECTS))}")
         formats = body.get("formats", [])
         if not all(isinstance(each, str) and each in FORMATS for each in formats) or len(set(formats)) < len(formats):
             raise BadRequest(f"formats are some of {', '.join(FORMATS)}, each once")

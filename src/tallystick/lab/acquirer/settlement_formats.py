@@ -13,6 +13,7 @@ from xml.sax.saxutils import escape
 
 from msgspec import Struct
 
+from tallystick.lab.acquirer.bank_day import BankEntry
 from tallystick.lab.acquirer.settlement_entries import Entry
 from tallystick.lab.acquirer.settlement_text import currencies
 
@@ -29,17 +30,24 @@ _MERCHANT_ACCOUNT: Final = "TallystickShop"
 
 
 class Day(Struct, frozen=True, kw_only=True):
-    """What is written. ``opening``: currency -> what the bank had of it before the day, in minor units."""
+    """What is written. ``opening``: currency -> what the bank had of it before the day, in minor units; ``at_bank``:
+    what it booked; ``copy``: the how-manieth time it writes its statements, each time under other ids."""
 
     number: int
     date: str
     batch: str
     entries: Sequence[Entry]
     opening: Mapping[str, int] = {}
+    at_bank: Sequence[BankEntry] = ()
+    copy: int = 1
 
-    def paid_out(self, currency: str) -> list[Entry]:
-        """What left for the bank."""
-        return [each for each in self.entries if each.kind == "payout" and each.currency == currency]
+    def booked(self, currency: str) -> list[BankEntry]:
+        """The bank's entries."""
+        return [each for each in self.at_bank if each.currency == currency]
+
+    def bank_currencies(self) -> list[str]:
+        """Those of which there is a statement."""
+        return sorted({*currencies(self.entries), *self.opening, *(each.currency for each in self.at_bank)})
 
 
 def major(amount: int, currency: str, mark: str = ".") -> str:
@@ -177,30 +185,31 @@ def adyen(day: Day) -> bytes:
 
 def mt940(day: Day) -> bytes:
     """The bank's statements, one a currency: what was paid out has arrived the same day."""
-    return "".join(_mt940(day, currency) for currency in currencies(day.entries)).encode()
+    return "".join(_mt940(day, currency) for currency in day.bank_currencies()).encode()
 
 
 def _mt940(day: Day, currency: str) -> str:
     date, opening = day.date[2:].replace("-", ""), day.opening.get(currency, 0)
-    arrived = day.paid_out(currency)
-    closing = opening - sum(each.net for each in arrived)
+    arrived = day.booked(currency)
+    closing = opening + sum(each.amount for each in arrived)
     lines = [
-        f":20:{currency}{date}",
+        f":20:{currency}{date}C{day.copy}",
         f":25:{_IBAN}{currency}",
         f":28C:{day.number:05d}/001",
         f":60F:C{date}{currency}{major(opening, currency, ',')}",
     ]
     for number, each in enumerate(arrived, 1):
-        amount = major(-each.net, currency, ",")
-        lines.append(f":61:{date}{date[2:]}C{amount}NTRFNONREF//B{day.number}{currency}{number}")
-        lines.append(f":86:TX{day.number}XT {each.effect}")
+        amount = major(abs(each.amount), currency, ",")
+        sign = "D" if each.amount < 0 else "C"
+        lines.append(f":61:{date}{date[2:]}{sign}{amount}NTRFNONREF//B{day.number}{currency}{number}")
+        lines.append(f":86:TX{day.number}XT {each.name}")
     lines.append(f":62F:C{date}{currency}{major(closing, currency, ',')}")
     return "{1:F01BANKNL2AXXXX0000000000}{2:I940BANKNL2AXXXXN}{4:\n" + "\n".join([*lines, "-}", ""])
 
 
 def camt053(day: Day) -> bytes:
     """The same as an ISO 20022 document, version 8."""
-    statements = "".join(_camt053(day, currency) for currency in currencies(day.entries))
+    statements = "".join(_camt053(day, currency) for currency in day.bank_currencies())
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         '<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.08"><BkToCstmrStmt>'
@@ -210,19 +219,20 @@ def camt053(day: Day) -> bytes:
 
 
 def _camt053(day: Day, currency: str) -> str:
-    opening, arrived = day.opening.get(currency, 0), day.paid_out(currency)
-    closing = opening - sum(each.net for each in arrived)
+    copy = "" if day.copy == 1 else f"-{day.copy}"
+    opening, arrived = day.opening.get(currency, 0), day.booked(currency)
+    closing = opening + sum(each.amount for each in arrived)
     entries = "".join(
-        f"<Ntry><NtryRef>{number}</NtryRef>{_amount(-each.net, currency)}<Sts><Cd>BOOK</Cd></Sts>"
+        f"<Ntry><NtryRef>{number}</NtryRef>{_amount(each.amount, currency)}<Sts><Cd>BOOK</Cd></Sts>"
         f"<BookgDt><Dt>{day.date}</Dt></BookgDt><ValDt><Dt>{day.date}</Dt></ValDt>"
         f"<AcctSvcrRef>B{day.number}{currency}{number}</AcctSvcrRef><BkTxCd><Domn><Cd>PMNT</Cd><Fmly><Cd>RCDT</Cd>"
-        f"<SubFmlyCd>ESCT</SubFmlyCd></Fmly></Domn></BkTxCd><NtryDtls><TxDtls><Refs><EndToEndId>{each.effect[:35]}"
-        f"</EndToEndId></Refs><RmtInf><Ustrd>TX{day.number}XT {escape(each.effect)}</Ustrd></RmtInf></TxDtls>"
+        f"<SubFmlyCd>ESCT</SubFmlyCd></Fmly></Domn></BkTxCd><NtryDtls><TxDtls><Refs><EndToEndId>{each.name[:35]}"
+        f"</EndToEndId></Refs><RmtInf><Ustrd>TX{day.number}XT {escape(each.name)}</Ustrd></RmtInf></TxDtls>"
         "</NtryDtls></Ntry>\n"
         for number, each in enumerate(arrived, 1)
     )
     return (
-        f"<Stmt><Id>S{day.number}{currency}</Id><ElctrncSeqNb>{day.number}</ElctrncSeqNb>"
+        f"<Stmt><Id>S{day.number}{currency}{copy}</Id><ElctrncSeqNb>{day.number}</ElctrncSeqNb>"
         f"<FrToDt><FrDtTm>{day.date}T00:00:00Z</FrDtTm><ToDtTm>{day.date}T23:59:59Z</ToDtTm></FrToDt>"
         f"<Acct><Id><IBAN>{_IBAN}</IBAN></Id><Ccy>{currency}</Ccy></Acct>\n"
         f"{_balance('OPBD', opening, currency, day.date)}{_balance('CLBD', closing, currency, day.date)}"
@@ -239,6 +249,9 @@ def _amount(amount: int, currency: str) -> str:
     sign = "DBIT" if amount < 0 else "CRDT"
     return f'<Amt Ccy="{currency}">{major(abs(amount), currency)}</Amt><CdtDbtInd>{sign}</CdtDbtInd>'
 
+
+#: Those of the bank: one file for each time that it writes the day's statements.
+BANK_FORMATS: Final = ("camt053", "mt940")
 
 #: Format -> how its files' names end, and what writes one.
 FORMATS: Final[Mapping[str, tuple[str, Callable[[Day], bytes]]]] = {

@@ -17,6 +17,7 @@ from tallystick.lab.bench.latency import Latency
 from tallystick.lab.bench.machine import MachineInfo
 from tallystick.lab.bench.over_http import HttpFigures
 from tallystick.lab.bench.providers import ProvidersFigures
+from tallystick.lab.bench.reconciliation import ReconciliationFigures
 from tallystick.lab.bench.soak import GROWTH_LIMIT, SoakFigures
 from tallystick.lab.bench.targets import Judged
 from tallystick.lab.bench.trace import TraceFigures
@@ -37,6 +38,7 @@ class BenchReport(Struct, frozen=True, kw_only=True):
         | SoakFigures
         | GrowthFigures
         | TraceFigures
+        | ReconciliationFigures
         | Filled
     )
 
@@ -62,6 +64,8 @@ def print_report(console: Console, report: BenchReport) -> None:
             _print_growth(console, report.figures, report.machine)
         case TraceFigures():
             _print_trace(console, report.figures)
+        case ReconciliationFigures():
+            _print_reconciliation(console, report.figures)
         case Filled() as filled:
             console.print(
                 f"{filled.payments:,} payments filled in, {filled.present:,} present, {filled.elapsed_s:,.0f} s, "
@@ -224,6 +228,27 @@ def _print_trace(console: Console, figures: TraceFigures) -> None:
     over_http = figures.over_http
     times = (f"{ms:,.1f}" for ms in (over_http.p50_ms, over_http.p95_ms, over_http.max_ms))
     table.add_row("payment, over HTTP", "", "", "", "", *times, "")
+    console.print(table)
+
+
+def _print_reconciliation(console: Console, figures: ReconciliationFigures) -> None:
+    table = Table(
+        title=f"Reconciliation: {figures.rows:,} rows in {figures.files} files ({figures.file_mb:,.0f} MB),"
+        f" {figures.merchants} merchants, beside {figures.payments:,} payments ({figures.database_gb:,.2f} GB)",
+        caption=f"{figures.rows:,} rows in, {figures.rows:,} rows of evidence out, {figures.exceptions:,} of them"
+        f" exceptions. PostgreSQL's memory: its own, beside {figures.shared_buffers} of shared_buffers.",
+    )
+    _columns(table, "", "s", "rows/s", "share of ceiling", "CPU s", "most MB")
+    ceiling = figures.ceiling_per_s
+    copied = f"{figures.copy_s:,.1f} + {figures.join_s:,.1f}"
+    table.add_row("database ceiling: COPY + one join", copied, f"{ceiling:,.0f}", "1.00", "", "")
+    share = f"{figures.per_s / ceiling:.2f}"
+    table.add_row("imported, matched, posted", f"{figures.elapsed_s:,.1f}", f"{figures.per_s:,.0f}", share, "", "")
+    if figures.postgres_cpu_s is not None:
+        table.add_row("PostgreSQL", "", "", "", f"{figures.postgres_cpu_s:,.1f}", f"{figures.postgres_mb:,.0f}")
+    for name, each in (("importer", figures.importer), ("worker", figures.worker)):
+        rate = f"{figures.rows / each.elapsed_s:,.0f}"
+        table.add_row(name, f"{each.elapsed_s:,.1f}", rate, "", f"{each.cpu_s:,.1f}", f"{each.peak_mb:,.0f}")
     console.print(table)
 
 

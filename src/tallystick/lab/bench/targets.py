@@ -64,6 +64,12 @@ TRACE_MS: Final = Target(name="trace by the slowest kind of name, p95", unit="ms
 #: Fewer than five: with 20 ms to the database 80 ms are left for nothing else.
 TRACE_ROUND_TRIPS: Final = Target(name="round trips of a trace", unit="", bound=5, at_least=False)
 
+#: A million rows in a minute: a large provider's week, while people wait for it.
+RECONCILED_PER_S: Final = Target(name="settlement rows imported, matched, posted", unit="rows/s", bound=1_000_000 / 60)
+
+#: A file is read row by row: its size has no part in it.
+IMPORTER_MB: Final = Target(name="memory of the importer, at most", unit="MB", bound=500, at_least=False)
+
 
 def judge(target: Target, measured: float) -> Judged:
     """Whether ``measured`` reaches the target. "Adds" and p99 must stay below their bound."""

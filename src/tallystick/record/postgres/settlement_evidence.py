@@ -20,8 +20,10 @@ from tallystick.domain.ledger.settlement_postings import SETTLED_KINDS
 from tallystick.domain.payment_reconciliation import ReconciledPart, ReconciliationState
 from tallystick.domain.settlement import SettledBatch, Settlement
 from tallystick.domain.settlement_evidence import LATE_KINDS, OF_PAYMENTS, Candidate, Evidence, kind_of_posting
+from tallystick.domain.settlement_file import SettlementFile
 from tallystick.domain.settlement_row import CLOSING, SettlementRow
 from tallystick.record.postgres import sql
+from tallystick.record.postgres.plain_rows import PlainSum, roots, write_plain_rows
 from tallystick.record.postgres.structs import structs_of
 from tallystick.record.postgres.subject_reads import reader
 
@@ -34,6 +36,8 @@ FOR_LISTS: Final = (
     "SET LOCAL enable_mergejoin = on",
     "SET LOCAL work_mem = '64MB'",
 )
+
+_FOR_LONG_LISTS: Final = ("SET LOCAL enable_nestloop = off", "SET LOCAL jit = off")
 
 #: What a statement over a whole file may take.
 _LONG_S: Final = 600.0
@@ -153,6 +157,12 @@ class Comparing:
         """Whether the file is one whose rows are posted; it stays so until this transaction ends."""
         return await self._connection.fetchval(STATEMENTS["hold_file"], self._file_id) is not None
 
+    async def expect_many_rows(self) -> None:
+        """Lists of a new file have no statistics, and the planner takes them for short: nothing is joined row by
+        row."""
+        for statement in _FOR_LONG_LISTS:
+            await self._connection.execute(statement)
+
     async def take_turn(self, provider: str) -> None:
         """Wait until nobody else compares rows with postings of this provider: two that do not see each other's
         evidence would both take one posting."""
@@ -166,7 +176,7 @@ class Comparing:
     async def rows(
         self, provider: str, account: str, batches: Sequence[tuple[str, str]]
     ) -> AsyncIterator[tuple[SettlementRow, list[Candidate]]]:
-        """The rows of these batches in the file's order, each with what it may be about."""
+        """The rows of these batches that have no evidence yet, in the file's order, each with what it may be about."""
         ledger = provider_account(provider)
         kinds, takes = sorted(OF_PAYMENTS), sorted(TAKES)
         candidates = aiter(
@@ -200,9 +210,22 @@ class Comparing:
                 ahead = await anext(candidates, None)
             yield SettlementRow(**row), list(found.values())
 
+    async def add_plain(
+        self, file: SettlementFile, batches: Sequence[tuple[str, str]], actor: str, at: datetime
+    ) -> Sequence[PlainSum]:
+        """Compare the plain rows of these batches, and write their evidence; ``rows`` has the other ones then. No fee
+        is checked."""
+        return await write_plain_rows(self._connection, file, batches, actor, at)
+
     async def add(self, evidence: Sequence[Evidence]) -> None:
         """Write evidence."""
         await write_evidence(self._connection, evidence)
+
+    async def roots(
+        self, file: SettlementFile, batches: Sequence[tuple[str, str]], actor: str, at: datetime
+    ) -> Mapping[tuple[str, str], tuple[int, str]]:
+        """Of each batch: how many rows have evidence, and the digest of all of it."""
+        return await roots(self._connection, file, batches, actor, at)
 
     async def close(self, provider: str, account: str, sets: Sequence[EvidenceSet], at: datetime) -> None:
         """Each set is whole. UniqueViolationError where another process has compared the file meanwhile."""

@@ -73,8 +73,10 @@ OPTIONAL: Final = (
 _RECORDS: Final = frozenset({"RH", "FH", "SH", "CH", "SB", "SF", "SC", "RF", "RC", "FF"})
 _FIRST: Final = frozenset({"RH", "FH", "SH"})
 
-#: Fields of a section's footer: the record, the currency, and the sums of gross and of fees.
+#: Fields of a section's footer: the record, the currency, and the sums of gross and of fees. Then come balances, each
+#: after its direction: available at the beginning and at the end.
 _FOOTER_FIELDS: Final = 6
+_BALANCE_FIELDS: Final = 10
 
 _TIME: Final = re.compile(r"(\d{4})/(\d\d)/(\d\d) (\d\d:\d\d:\d\d) ?([+-]\d\d)(\d\d)", re.ASCII)
 
@@ -83,7 +85,7 @@ class PaypalStl:
     """The settlement report. A section in several files has its footers in the last one."""
 
     name = "paypal_stl"
-    version = 1
+    version = 2
     provider: str | None = "paypal"
     purpose: FilePurpose = "post"
 
@@ -246,12 +248,30 @@ class _Report:
             batch=self._batch,
             currency=currency,
             proof="footer",
-            total=credits - debits + fees[0] - fees[1],
+            total=(total := credits - debits + fees[0] - fees[1]),
+            opening=(balances := _balances(cells, currency, total))[0],
+            closing=balances[1],
             balance_account=self._account,
             from_on=self._from_on,
             to_on=self._to_on,
             fault=None if met else "sums of gross or of fees in the footer differ from the rows'",
         )
+
+
+def _balances(cells: Cells, currency: str, total: int) -> tuple[int, int] | tuple[None, None]:
+    """What the account had available at the beginning and at the end; nothing where the two are not ``total`` apart:
+    then these fields are something else than we take them for."""
+    begin, end = cells[_FOOTER_FIELDS : _FOOTER_FIELDS + 2], cells[_FOOTER_FIELDS + 2 : _BALANCE_FIELDS]
+    if len(cells) < _BALANCE_FIELDS:
+        return None, None
+    try:
+        opening, closing = (
+            signed(hundredths(amount.strip() or "0", EXPONENTS[currency]), direction.strip())
+            for direction, amount in (begin, end)
+        )
+    except RowRefused:
+        return None, None
+    return (opening, closing) if closing - opening == total else (None, None)
 
 
 #: What the payer saw is the amount itself.

@@ -21,6 +21,7 @@ from tallystick.flows.reconciliation.formats.delimited import (
     Cells,
     Columns,
     Table,
+    cell,
     first_lines,
     has_columns,
     header_of,
@@ -46,6 +47,9 @@ COLUMNS: Final = (
     "booked_at",
 )
 
+#: Of a total: what the acquirer had for us before the batch, and has after it.
+OPTIONAL: Final = ("opening", "closing")
+
 #: The acquirer names its entries as the normal form names kinds.
 KINDS: Final[dict[str, RowKind]] = {kind: kind for kind in ROW_KINDS}
 
@@ -70,15 +74,19 @@ class Simulator:
 
     def read(self, source: BinaryIO, options: ReadOptions) -> Iterator[Item]:
         table = Table(source, options.encoding)
-        columns = Columns(header_of(table), COLUMNS)
+        columns = Columns(header_of(table), COLUMNS, OPTIONAL)
         places = [columns.at(name) for name in COLUMNS]
+        balances = [columns.at(name) for name in OPTIONAL]
         zone = options.tzinfo()
 
         def read(cells: Cells, line: int) -> SettlementRow | StatedTotal:
             given = dict(zip(COLUMNS, [cells[at].strip() for at in places], strict=True))
             currency, net = currency_of(given["currency"]), minor_units(given["net"], 0)
             if given["entry_id"] == _TOTAL:
-                return StatedTotal(batch=given["batch"], currency=currency, proof="footer", total=net)
+                opening, closing = (minor_units(said, 0) if (said := cell(cells, at)) else None for at in balances)
+                return StatedTotal(
+                    batch=given["batch"], currency=currency, proof="footer", total=net, opening=opening, closing=closing
+                )
             gross, fee = minor_units(given["gross"], 0), minor_units(given["fee"], 0)
             if net != gross - fee:
                 raise RowRefused("does_not_add_up", "net is not gross less fee")

@@ -16,6 +16,7 @@ from tallystick.domain.currencies import EXPONENTS
 from tallystick.domain.settlement_file import FilePurpose
 from tallystick.domain.settlement_row import RowKind, SettlementRow
 from tallystick.flows.reconciliation.formats.base import (
+    MAX_TEXT_CHARS,
     FileRefused,
     Item,
     ReadOptions,
@@ -26,13 +27,11 @@ from tallystick.flows.reconciliation.formats.base import (
     minor_units,
     moment,
     name_of,
-    text_of,
 )
 from tallystick.flows.reconciliation.formats.delimited import (
     Cells,
     Columns,
     Table,
-    cell,
     first_lines,
     has_columns,
     header_of,
@@ -138,12 +137,15 @@ class _Rows:
 
     def read(self, cells: Cells, line: int) -> SettlementRow:
         """One row. Raises RowRefused."""
+        cells.append("")  # at -1: what a column says that the file does not have
         currency = currency_of(cells[self._currency])
         exponent = EXPONENTS[currency]
-        gross, fee, net = (minor_units(cells[at], exponent) for at in (self._gross, self._fee, self._net))
+        gross = minor_units(cells[self._gross], exponent)
+        fee = minor_units(cells[self._fee], exponent)
+        net = minor_units(cells[self._net], exponent)
         if net != gross - fee:
             raise RowRefused("does_not_add_up", "net is not gross less fee")
-        if (balance := cell(cells, self._balance)) not in ("", "payments"):
+        if (balance := cells[self._balance].strip()) not in ("", "payments"):
             raise RowRefused("other_balance", "it moves another balance than that of payments" if balance else "")
         category = cells[self._category].strip()
         kind = self._options.kind_of(category, KINDS)
@@ -151,7 +153,7 @@ class _Rows:
         if key is None:
             raise RowRefused("no_id", "it has no balance_transaction_id")
         made = moment(cells[self._made].strip(), self._made_zone)
-        payout = name_of(cell(cells, self._payout)) or name_of(cell(cells, self._batch))
+        payout = name_of(cells[self._payout]) or name_of(cells[self._batch])
         row = SettlementRow(
             position=0,
             line=line,
@@ -164,12 +166,12 @@ class _Rows:
             fee=fee,
             net=net,
             payout_reference=payout,
-            method=name_of(cell(cells, self._method)),
-            country=name_of(cell(cells, self._country)),
+            method=name_of(cells[self._method]),
+            country=name_of(cells[self._country]),
             occurred_at=made,
             booked_at=made,
-            value_on=day(available) if (available := cell(cells, self._available)) else None,
-            text=text_of(cell(cells, self._text)),
+            value_on=day(available) if (available := cells[self._available].strip()) else None,
+            text=cells[self._text].strip()[:MAX_TEXT_CHARS] or None,
         )
         self._name(row, cells)
         self._say_what_the_payer_saw(row, cells)
@@ -178,22 +180,25 @@ class _Rows:
         return row
 
     def _name(self, row: SettlementRow, cells: Cells) -> None:
-        source, charge = name_of(cell(cells, self._source)), name_of(cell(cells, self._charge))
-        intent = name_of(cell(cells, self._intent))
+        source, charge, intent = (
+            name_of(cells[self._source]),
+            name_of(cells[self._charge]),
+            name_of(cells[self._intent]),
+        )
         if row.kind in _CLOSING:
             row.reference = source or row.payout_reference
             row.batch = row.batch or row.reference or ""
             row.payout_reference = row.payout_reference or row.reference
-            trace = name_of(cell(cells, self._trace))
+            trace = name_of(cells[self._trace])
             row.other_references = [trace] if trace else None
             return
         row.reference = (charge or source) if row.kind in _OF_A_CHARGE else source
         row.payment_reference = intent or charge
-        others = [each for each in (charge,) if each and each not in (row.reference, row.payment_reference)]
-        row.other_references = others or None
+        if charge and charge not in (row.reference, row.payment_reference):
+            row.other_references = [charge]
 
     def _say_what_the_payer_saw(self, row: SettlementRow, cells: Cells) -> None:
-        amount, currency = cell(cells, self._payer), cell(cells, self._payer_currency)
+        amount, currency = cells[self._payer].strip(), cells[self._payer_currency].strip()
         if amount and currency:
             row.payer_currency = currency_of(currency)
             row.payer_amount = minor_units(amount, EXPONENTS[row.payer_currency])

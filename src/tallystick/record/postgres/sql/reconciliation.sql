@@ -44,7 +44,7 @@ WHERE (f.format IS NULL OR f.format <> ALL ($2::text[]))
   AND (b.state IS NULL OR b.state <> 'posted' OR position(s.file_id IN b.files::text) = 0)
 ORDER BY s.provider, s.account, s.batch, s.currency;
 
--- compared_rows: the rows of the file $1 in these batches, in the file's order
+-- compared_rows: the rows of the file $1 in these batches that have no evidence yet, in the file's order
 SELECT r.position, r.line, r.batch, r.row_key, r.occurrence, r.kind, r.raw_type, r.currency, r.gross, r.fee, r.net,
        r.payer_amount, r.payer_currency, r.rate, r.reference, r.payment_reference, r.merchant_reference,
        r.payout_reference, r.method, r.country, r.occurred_at, r.booked_at, r.value_on
@@ -52,56 +52,50 @@ FROM settlement_row r
 WHERE r.file_id = $1 AND EXISTS (
     SELECT 1 FROM (SELECT unnest($2::text[]) AS batch, unnest($3::text[]) AS currency) k
     WHERE k.batch = r.batch AND k.currency = r.currency
-)
+) AND NOT EXISTS (SELECT 1 FROM settlement_evidence e WHERE e.file_id = r.file_id AND e.position = r.position)
 ORDER BY r.position;
 
--- candidates: what the rows of the file $1 may be about at the account $3 of the provider $2: the postings to $4, and
--- subjects for which no money has moved. $5: kinds of rows that are about payments; $6: reasons with which a row takes a
--- posting
-WITH named AS (
+-- candidates: what the rows of the file $1 that have no evidence yet may be about at the account $3 of the provider $2: the
+-- postings to $4, and subjects for which no money has moved. $5: kinds of rows that are about payments; $6: reasons with
+-- which a row takes a posting
+WITH asked AS MATERIALIZED (
+    SELECT r.position, r.reference, r.merchant_reference, r.payment_reference
+    FROM settlement_row r
+    WHERE r.file_id = $1 AND r.kind = ANY ($5::text[])
+      AND NOT EXISTS (SELECT 1 FROM settlement_evidence e WHERE e.file_id = r.file_id AND e.position = r.position)
+), named AS (
     SELECT r.position, 'provider_reference' AS found_by, a.merchant_id, a.payment_id,
            coalesce(a.refund_id, a.payment_id) AS subject_id, a.state, a.attempt_id, a.idempotency_key, a.provider_reference
-    FROM settlement_row r
+    FROM asked r
     JOIN attempt a ON a.provider_reference = r.reference
-    WHERE r.file_id = $1 AND r.kind = ANY ($5::text[]) AND a.provider = $2 AND a.account = $3 AND a.operation <> 'cancel'
+    WHERE a.provider = $2 AND a.account = $3 AND a.operation <> 'cancel'
     UNION ALL
     SELECT r.position, 'provider_reference', f.merchant_id, f.payment_id, f.refund_id, f.state, null, null,
            f.provider_reference
-    FROM settlement_row r
+    FROM asked r
     JOIN refund f ON f.provider_reference = r.reference
-    WHERE r.file_id = $1 AND r.kind = ANY ($5::text[]) AND f.provider = $2
+    WHERE f.provider = $2
     UNION ALL
     SELECT r.position, 'provider_reference', d.merchant_id, d.payment_id, d.dispute_id, d.state, null, null,
            d.provider_reference
-    FROM settlement_row r
+    FROM asked r
     JOIN dispute d ON d.provider_reference = r.reference
-    WHERE r.file_id = $1 AND r.kind = ANY ($5::text[]) AND d.provider = $2
+    WHERE d.provider = $2
     UNION ALL
     SELECT r.position, 'alternative_reference', a.merchant_id, a.payment_id, coalesce(a.refund_id, a.payment_id), a.state,
            a.attempt_id, a.idempotency_key, a.provider_reference
-    FROM settlement_row r
+    FROM asked r
     JOIN attempt a ON a.attempt_id = r.merchant_reference
-    WHERE r.file_id = $1 AND r.kind = ANY ($5::text[]) AND a.provider = $2 AND a.account = $3 AND a.operation <> 'cancel'
+    WHERE a.provider = $2 AND a.account = $3 AND a.operation <> 'cancel'
     UNION ALL
     SELECT r.position, 'payment_reference', p.merchant_id, p.payment_id, null, p.state, null, null, p.provider_reference
-    FROM settlement_row r
+    FROM asked r
     JOIN payment p ON p.provider_reference = r.payment_reference
-    WHERE r.file_id = $1 AND r.kind = ANY ($5::text[]) AND p.provider = $2
+    WHERE p.provider = $2
 ), taken AS (
-    SELECT DISTINCT e.merchant_id, e.subject_id, e.subject_version, e.leg
-    FROM settlement_evidence e
-    WHERE e.merchant_id IS NOT NULL AND e.reason = ANY ($6::text[]) AND NOT EXISTS (
-        SELECT 1 FROM settlement_evidence l
-        WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
-    )
-    UNION ALL
-    SELECT e.merchant_id, j.subject_id, j.subject_version, j.leg
-    FROM settlement_evidence e
-    CROSS JOIN json_to_recordset(e.further) AS j (subject_id text, subject_version integer, leg integer, covers bigint)
-    WHERE e.further IS NOT NULL AND NOT EXISTS (
-        SELECT 1 FROM settlement_evidence l
-        WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
-    )
+    SELECT DISTINCT c.merchant_id, c.subject_id, c.subject_version, c.leg
+    FROM covered_posting c
+    WHERE c.reason = ANY ($6::text[])
 )
 SELECT n.position, n.found_by, n.merchant_id, n.payment_id, coalesce(n.subject_id, t.subject_id, n.payment_id) AS subject_id,
        n.state, n.attempt_id, n.idempotency_key, n.provider_reference, t.kind AS posted_as, t.version, t.leg, t.currency,
@@ -111,7 +105,7 @@ LEFT JOIN transfer t ON t.merchant_id = n.merchant_id AND t.stream_id = n.paymen
   AND (n.subject_id IS NULL OR t.subject_id = n.subject_id) AND (t.debit = $4 OR t.credit = $4)
 LEFT JOIN taken k ON k.merchant_id = t.merchant_id AND k.subject_id = t.subject_id AND k.subject_version = t.version
   AND k.leg = t.leg
-ORDER BY n.position;
+ORDER BY n.position, n.attempt_id, t.version, t.leg;
 
 -- insert_evidence_set: the evidence of one file about one batch is complete
 INSERT INTO settlement_evidence_set (file_id, batch, currency, provider, account, rows, net, root, created_at)
@@ -196,22 +190,10 @@ ORDER BY currency;
 -- postings_without_row: our postings to the account $1 that no row covers. $2: kinds of settlements. converted: a row has
 -- it in another currency
 WITH covered AS (
-    SELECT e.merchant_id, e.subject_id, e.subject_version, e.leg, max(abs(e.covers)) AS covers,
-           bool_or(e.reason = ANY ($3::text[])) AS takes
-    FROM settlement_evidence e
-    WHERE e.merchant_id IS NOT NULL AND NOT EXISTS (
-        SELECT 1 FROM settlement_evidence l
-        WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
-    )
-    GROUP BY e.merchant_id, e.subject_id, e.subject_version, e.leg
-    UNION ALL
-    SELECT e.merchant_id, j.subject_id, j.subject_version, j.leg, abs(j.covers), true
-    FROM settlement_evidence e
-    CROSS JOIN json_to_recordset(e.further) AS j (subject_id text, subject_version integer, leg integer, covers bigint)
-    WHERE e.further IS NOT NULL AND NOT EXISTS (
-        SELECT 1 FROM settlement_evidence l
-        WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
-    )
+    SELECT c.merchant_id, c.subject_id, c.subject_version, c.leg, max(abs(c.covers)) AS covers,
+           bool_or(c.reason = ANY ($3::text[])) AS takes
+    FROM covered_posting c
+    GROUP BY c.merchant_id, c.subject_id, c.subject_version, c.leg
 )
 SELECT t.currency, t.kind, coalesce(c.takes, false) AS converted, count(*) AS postings,
        sum(CASE WHEN t.debit = $1 THEN t.amount ELSE -t.amount END)::bigint AS amount, sum(t.amount)::bigint AS absolute
@@ -256,14 +238,9 @@ SELECT 'no_row' AS cause, t.stream_id AS payment_id, (CASE WHEN t.debit = $2 THE
        t.currency
 FROM transfer t
 WHERE t.merchant_id = $1 AND (t.debit = $2 OR t.credit = $2) AND t.kind <> ALL ($3::text[]) AND NOT EXISTS (
-    SELECT 1 FROM settlement_evidence e
-    WHERE e.merchant_id = t.merchant_id AND e.payment_id = t.stream_id AND (e.subject_id = t.subject_id AND e.subject_version = t.version AND e.leg = t.leg OR EXISTS (
-          SELECT 1 FROM json_to_recordset(e.further) AS j (subject_id text, subject_version integer, leg integer, covers bigint)
-          WHERE j.subject_id = t.subject_id AND j.subject_version = t.version AND j.leg = t.leg))
-      AND NOT EXISTS (
-          SELECT 1 FROM settlement_evidence l
-          WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
-      ))
+    SELECT 1 FROM covered_posting c
+    WHERE c.merchant_id = t.merchant_id AND c.payment_id = t.stream_id AND c.subject_id = t.subject_id
+      AND c.subject_version = t.version AND c.leg = t.leg)
 ORDER BY t.stream_id;
 
 -- parts_of_payment: how far the payment $2 of the merchant $1 is reconciled: its postings to the account $3, its rows by
@@ -295,20 +272,9 @@ WHERE a.merchant_id = $1 AND a.payment_id = $2 AND a.operation = 'authorize';
 -- waiting_postings: our postings to the account $1 of the provider $2 that no row covers, by account at the provider;
 -- what was posted until the time ($4) of an account ($3) is late. $5: kinds of settlements
 WITH covered AS (
-    SELECT DISTINCT e.merchant_id, e.subject_id, e.subject_version, e.leg
-    FROM settlement_evidence e
-    WHERE e.merchant_id IS NOT NULL AND (e.status IN ('matched', 'explained') OR e.covers <> 0) AND NOT EXISTS (
-        SELECT 1 FROM settlement_evidence l
-        WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
-    )
-    UNION ALL
-    SELECT e.merchant_id, j.subject_id, j.subject_version, j.leg
-    FROM settlement_evidence e
-    CROSS JOIN json_to_recordset(e.further) AS j (subject_id text, subject_version integer, leg integer, covers bigint)
-    WHERE e.further IS NOT NULL AND NOT EXISTS (
-        SELECT 1 FROM settlement_evidence l
-        WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
-    )
+    SELECT DISTINCT c.merchant_id, c.subject_id, c.subject_version, c.leg
+    FROM covered_posting c
+    WHERE c.status IN ('matched', 'explained') OR c.covers <> 0
 ), held AS (
     SELECT DISTINCT a.merchant_id, a.payment_id, a.account FROM attempt a
     WHERE a.provider = $2 AND a.operation = 'authorize'
@@ -355,15 +321,10 @@ LIMIT 1;
 -- takes a posting; the row at position $5 of the file $4 does not count
 SELECT t.merchant_id, t.stream_id AS payment_id, t.subject_id, t.kind AS posted_as, t.version, t.leg, t.currency,
        CASE WHEN t.debit = $2 THEN t.amount ELSE -t.amount END AS amount, EXISTS (
-    SELECT 1 FROM settlement_evidence e
-    WHERE e.merchant_id = t.merchant_id AND e.payment_id = t.stream_id AND (e.subject_id = t.subject_id AND e.subject_version = t.version AND e.leg = t.leg OR EXISTS (
-          SELECT 1 FROM json_to_recordset(e.further) AS j (subject_id text, subject_version integer, leg integer, covers bigint)
-          WHERE j.subject_id = t.subject_id AND j.subject_version = t.version AND j.leg = t.leg))
-      AND e.reason = ANY ($3::text[])
-      AND NOT (e.file_id = $4 AND e.position = $5) AND NOT EXISTS (
-          SELECT 1 FROM settlement_evidence l
-          WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
-      )
+    SELECT 1 FROM covered_posting c
+    WHERE c.merchant_id = t.merchant_id AND c.payment_id = t.stream_id AND c.subject_id = t.subject_id
+      AND c.subject_version = t.version AND c.leg = t.leg AND c.reason = ANY ($3::text[])
+      AND NOT (c.file_id = $4 AND c.position = $5)
 ) AS taken
 FROM transfer t
 WHERE t.subject_id = $1 AND (t.debit = $2 OR t.credit = $2) AND t.kind <> ALL ($6::text[])

@@ -1,0 +1,136 @@
+-- insert_plain_rows: the evidence of the plain rows of the file $1 in the batches $7 (currencies $8): of those that agree
+-- with one posting to $4, at the account $3 of the provider $2, and that no other row of the file can have to do with.
+-- $5: kinds of rows that are about payments, $6: what part each one is; $9: reasons with which a row takes a posting;
+-- $10: kinds of postings, $11: what kind of row each one is; $12: parser, $13: its version, $14: actor, $15: the time.
+-- Every other row is left to be compared one by one
+WITH asked AS MATERIALIZED (
+    SELECT r.position, r.line, r.batch, r.currency, r.kind, k.part, r.row_key, r.gross, r.fee, r.net, r.reference,
+           r.payment_reference, r.merchant_reference,
+           CASE WHEN r.payer_amount IS NULL OR r.payer_currency IS NULL THEN r.gross ELSE r.payer_amount END AS paid,
+           CASE WHEN r.payer_amount IS NULL OR r.payer_currency IS NULL THEN r.currency ELSE r.payer_currency END AS paid_in,
+           CASE WHEN r.occurred_at IS NULL AND r.booked_at IS NULL THEN 'no_date' ELSE 'no_schedule' END AS fee_unchecked
+    FROM settlement_row r
+    JOIN (SELECT unnest($5::text[]) AS kind, unnest($6::text[]) AS part) k ON k.kind = r.kind
+    WHERE r.file_id = $1 AND EXISTS (
+        SELECT 1 FROM (SELECT unnest($7::text[]) AS batch, unnest($8::text[]) AS currency) b
+        WHERE b.batch = r.batch AND b.currency = r.currency
+    )
+), named AS MATERIALIZED (
+    SELECT r.position, 1 AS stage, a.merchant_id, a.payment_id, coalesce(a.refund_id, a.payment_id) AS subject_id, a.state,
+           a.attempt_id, a.idempotency_key, a.provider_reference
+    FROM asked r
+    JOIN attempt a ON a.provider_reference = r.reference
+    WHERE a.provider = $2 AND a.account = $3 AND a.operation <> 'cancel'
+    UNION ALL
+    SELECT r.position, 1, f.merchant_id, f.payment_id, f.refund_id, f.state, null, null, f.provider_reference
+    FROM asked r
+    JOIN refund f ON f.provider_reference = r.reference
+    WHERE f.provider = $2
+    UNION ALL
+    SELECT r.position, 1, d.merchant_id, d.payment_id, d.dispute_id, d.state, null, null, d.provider_reference
+    FROM asked r
+    JOIN dispute d ON d.provider_reference = r.reference
+    WHERE d.provider = $2
+    UNION ALL
+    SELECT r.position, 2, a.merchant_id, a.payment_id, coalesce(a.refund_id, a.payment_id), a.state, a.attempt_id,
+           a.idempotency_key, a.provider_reference
+    FROM asked r
+    JOIN attempt a ON a.attempt_id = r.merchant_reference
+    WHERE a.provider = $2 AND a.account = $3 AND a.operation <> 'cancel'
+    UNION ALL
+    SELECT r.position, 3, p.merchant_id, p.payment_id, null, p.state, null, null, p.provider_reference
+    FROM asked r
+    JOIN payment p ON p.provider_reference = r.payment_reference
+    WHERE p.provider = $2
+), of_one_payment AS MATERIALIZED (
+    SELECT n.position, min(n.stage) AS stage
+    FROM named n
+    GROUP BY n.position
+    HAVING min(n.payment_id) = max(n.payment_id) AND min(n.merchant_id) = max(n.merchant_id)
+), of_one_row AS MATERIALIZED (
+    SELECT min(n.position) AS position
+    FROM named n
+    GROUP BY n.merchant_id, n.payment_id
+    HAVING min(n.position) = max(n.position)
+), alike AS MATERIALIZED (
+    SELECT r.position, n.stage, n.merchant_id, n.payment_id, coalesce(n.subject_id, t.subject_id, n.payment_id) AS subject_id,
+           n.state, n.attempt_id, n.idempotency_key, n.provider_reference, t.version, t.leg
+    FROM of_one_payment o
+    JOIN of_one_row w ON w.position = o.position
+    JOIN named n ON n.position = o.position AND n.stage = o.stage
+    JOIN asked r ON r.position = o.position
+    JOIN transfer t ON t.merchant_id = n.merchant_id AND t.stream_id = n.payment_id
+    JOIN (SELECT unnest($10::text[]) AS posted_as, unnest($11::text[]) AS kind) k ON k.posted_as = t.kind AND k.kind = r.kind
+    WHERE (n.subject_id IS NULL OR t.subject_id = n.subject_id) AND (t.debit = $4 OR t.credit = $4)
+      AND CASE WHEN t.debit = $4 THEN t.amount ELSE -t.amount END = r.paid AND t.currency = r.paid_in
+      AND r.paid_in = r.currency
+), single AS MATERIALIZED (
+    SELECT a.position, min(a.attempt_id) AS attempt_id
+    FROM alike a
+    GROUP BY a.position
+    HAVING min(a.subject_id) = max(a.subject_id) AND min(a.version) = max(a.version) AND min(a.leg) = max(a.leg)
+), written AS (
+    INSERT INTO settlement_evidence (
+        file_id, position, version, line, batch, currency, kind, row_key, gross, fee, net, status, reason, stage, covers,
+        difference, part, merchant_id, payment_id, subject_id, subject_version, leg, attempt_id, idempotency_key,
+        provider_reference, row_reference, payment_reference, compared, tolerance, fee_unchecked, parser, parser_version,
+        actor, compared_at
+    )
+    SELECT $1, r.position, 1, r.line, r.batch, r.currency, r.kind, r.row_key, r.gross, r.fee, r.net, 'matched', 'same',
+           CASE a.stage
+               WHEN 1 THEN 'provider_reference' WHEN 2 THEN 'alternative_reference' ELSE 'reference_amount_currency'
+           END,
+           r.paid, r.net - r.paid, r.part, a.merchant_id, a.payment_id, a.subject_id, a.version, a.leg, a.attempt_id,
+           a.idempotency_key, a.provider_reference, r.reference, r.payment_reference,
+           ('{"amount":[' || r.paid || ',' || r.paid || '],"currency":["' || r.paid_in || '","' || r.paid_in || '"],"fee":['
+            || r.fee || ',null],"kind":["' || r.kind || '","' || r.kind || '"],"reference":['
+            || coalesce(to_json(r.reference)::text, 'null') || ',' || coalesce(to_json(a.provider_reference)::text, 'null')
+            || '],"state":[null,"' || a.state || '"]}')::json,
+           0, r.fee_unchecked, $12, $13, $14, $15
+    FROM alike a
+    JOIN single s ON s.position = a.position
+    JOIN asked r ON r.position = a.position
+    WHERE a.attempt_id IS NOT DISTINCT FROM s.attempt_id AND NOT EXISTS (
+        SELECT 1 FROM covered_posting c
+        WHERE c.merchant_id = a.merchant_id AND c.payment_id = a.payment_id AND c.subject_id = a.subject_id
+          AND c.subject_version = a.version AND c.leg = a.leg AND c.reason = ANY ($9::text[])
+    )
+    RETURNING batch, currency, merchant_id, part, gross, fee, net
+)
+SELECT w.batch, w.currency, w.merchant_id, w.part, count(*) AS rows, sum(w.gross)::bigint AS gross, sum(w.fee)::bigint AS fee,
+       sum(w.net)::bigint AS net
+FROM written w
+GROUP BY w.batch, w.currency, w.merchant_id, w.part;
+
+-- roots: of the batches $2 (currencies $3) of the file $1: how much evidence there is of each, and the digest of all of it,
+-- in the order of the rows. The text of a row is what ``digest_input`` makes of its evidence. What is alike in all of it
+-- comes as that text: $4: each batch's name, $5: parser and actor, $6: the time
+SELECT e.batch, e.currency, count(*) AS rows, encode(sha256(string_agg(sha256(convert_to(
+    '{"file_id":"' || e.file_id || '","position":' || e.position || ',"version":' || e.version || ',"line":' || e.line
+    || ',"batch":' || b.said || ',"currency":"' || e.currency || '","kind":"' || e.kind
+    || '","row_key":' || to_json(e.row_key)::text || ',"gross":' || e.gross || ',"fee":' || e.fee || ',"net":' || e.net
+    || ',"status":"' || e.status || '","reason":"' || e.reason || '","stage":"' || e.stage || '","covers":' || e.covers
+    || ',"difference":' || e.difference || ',"part":"' || e.part
+    || '","merchant_id":' || coalesce(to_json(e.merchant_id)::text, 'null')
+    || ',"payment_id":' || coalesce('"' || e.payment_id || '"', 'null')
+    || ',"subject_id":' || coalesce('"' || e.subject_id || '"', 'null')
+    || ',"subject_version":' || coalesce(e.subject_version::text, 'null')
+    || ',"leg":' || coalesce(e.leg::text, 'null')
+    || ',"attempt_id":' || coalesce('"' || e.attempt_id || '"', 'null')
+    || ',"idempotency_key":' || coalesce(to_json(e.idempotency_key)::text, 'null')
+    || ',"provider_reference":' || coalesce(to_json(e.provider_reference)::text, 'null')
+    || ',"row_reference":' || coalesce(to_json(e.row_reference)::text, 'null')
+    || ',"payment_reference":' || coalesce(to_json(e.payment_reference)::text, 'null')
+    || ',"compared":' || e.compared::text || ',"tolerance":' || e.tolerance
+    || ',"fee_expected":' || coalesce(e.fee_expected::text, 'null')
+    || ',"fee_unchecked":' || coalesce('"' || e.fee_unchecked || '"', 'null')
+    || ',"fee_schedule_version":' || coalesce(e.fee_schedule_version::text, 'null')
+    || $5::text || ',"compared_at":' || $6::text || ',"supersedes":null,"rounding":' || e.rounding || ',"written_off":' || e.written_off
+    || ',"counted_in":null,"further":' || coalesce(e.further::text, 'null') || '}', 'UTF8'
+)), ''::bytea ORDER BY e.position)), 'hex') AS root
+FROM settlement_evidence e
+JOIN (
+    SELECT unnest($2::text[]) AS batch, unnest($3::text[]) AS currency, unnest($4::text[]) AS said
+) b ON b.batch = e.batch AND b.currency = e.currency
+WHERE e.file_id = $1 AND e.version = 1
+GROUP BY e.batch, e.currency;

@@ -43,6 +43,14 @@ WELL_FORMED = {
     "subject": new_id("pay"),
 }
 
+#: Of each list: the id of one of its rows.
+ITEMS = {
+    "dead-letters": new_id("evt"),
+    "in-doubt": new_id("att"),
+    "late-money": new_id("pay"),
+    "webhook-refusals": new_id("wrf"),
+}
+
 #: Words that are not required one by one, but of which a command needs some.
 SOME: dict[tuple[str, ...], tuple[str, ...]] = {
     ("keys", "create"): ("--operator",),
@@ -65,12 +73,14 @@ def commands(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, .
 COMMANDS = dict(commands(typer.main.get_command(app), ()))
 
 
-def required(command: Any) -> Iterator[str]:
+def required(path: tuple[str, ...]) -> Iterator[str]:
     """Values for all that the command needs."""
+    command = COMMANDS[path]
     for parameter in command.params:
         if parameter.required and "--data-dir" not in parameter.opts:
             option = [] if parameter.param_type_name == "argument" else [parameter.opts[0]]
-            yield from (*option, WELL_FORMED.get(parameter.name, "x"))
+            known = "x" if option else ITEMS.get(path[0], "x")
+            yield from (*option, WELL_FORMED.get(parameter.name, known))
 
 
 def test_there_are_many_such_commands() -> None:
@@ -88,7 +98,7 @@ def test_two_databases_are_refused(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    words = (*path, *required(COMMANDS[path]), *SOME.get(path, ()), "--data-dir", str(tmp_path / "d"))
+    words = (*path, *required(path), *SOME.get(path, ()), "--data-dir", str(tmp_path / "d"))
     ran = run_here(monkeypatch, capsys, *words, **{variable: URL})
     assert ran.code == 2, ran
     assert ran.err.startswith("tallystick: --data-dir names the database in it, and TALLYSTICK_"), ran

@@ -71,13 +71,13 @@ DISPUTE_MAY = {
 CASE_MAY = {
     "new": "reject",
     "open": "acknowledge escalate rejected_again settled reprocessed ignore",
-    "acknowledged": "acknowledge escalate rejected_again settled reprocessed ignore",
+    "acknowledged": "acknowledge give_back escalate rejected_again settled reprocessed ignore",
     "resolved": "",
 }
 ALERT_MAY = {
     "new": "open",
-    "open": "acknowledge resolve cleared",
-    "acknowledged": "acknowledge resolve cleared",
+    "open": "acknowledge hand_on resolve cleared",
+    "acknowledged": "acknowledge hand_on give_back resolve cleared",
     "resolved": "reopen",
 }
 SETTLED_BATCH_MAY = {"new": "counted", "posting": "supplemented completed", "posted": "supplemented"}
@@ -184,11 +184,14 @@ LEADS_TO = {
     ("dispute", "open"): {"opened"},
     ("rejected_case", "reject"): {"open"},
     ("rejected_case", "acknowledge"): {"acknowledged"},
+    ("rejected_case", "give_back"): {"open"},
     ("rejected_case", "escalate"): {"acknowledged"},
     ("rejected_case", "settled"): {"resolved"},
     ("rejected_case", "reprocessed"): {"resolved"},
     ("rejected_case", "ignore"): {"resolved"},
     ("alert", "acknowledge"): {"acknowledged"},
+    ("alert", "hand_on"): {"acknowledged"},
+    ("alert", "give_back"): {"open"},
     ("alert", "resolve"): {"resolved"},
     ("alert", "cleared"): {"resolved"},
     ("alert", "reopen"): {"open"},

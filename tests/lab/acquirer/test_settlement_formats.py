@@ -12,6 +12,7 @@ from tallystick.domain.settlement_file import StatedTotal
 from tallystick.domain.settlement_row import SettlementRow
 from tallystick.flows.reconciliation.formats.base import HEAD_BYTES, Item, ReadOptions
 from tallystick.flows.reconciliation.registry import AUTO, format_of
+from tallystick.lab.acquirer.bank_day import BankEntry
 from tallystick.lab.acquirer.settlement_entries import Entry
 from tallystick.lab.acquirer.settlement_formats import FORMATS, Day, major
 
@@ -34,6 +35,10 @@ DAY: Final = Day(
         Entry(entry_id="en_8", kind="charge", currency="JPY", gross=500, fee=32, charge="ch_2", effect="ch_2"),
         Entry(entry_id="en_9", kind="payout", currency="EUR", gross=-3_526, effect="po_1"),
         Entry(entry_id="en_10", kind="payout", currency="JPY", gross=-468, effect="po_2"),
+    ],
+    at_bank=[
+        BankEntry(name="po_1", currency="EUR", amount=3_526),
+        BankEntry(name="po_2", currency="JPY", amount=468),
     ],
 )
 

@@ -41,7 +41,9 @@ STATEMENTS: Final = {
 ON_ONE_SERVER: Final = frozenset(
     name
     for name in STATEMENTS
-    if name.startswith(("reconciliation.sql ", "reconciliation_told.sql ", "reconciliation_waiting.sql ", "bank.sql "))
+    if name.startswith(
+        ("reconciliation.sql ", "reconciliation_told.sql ", "reconciliation_waiting.sql ", "bank.sql ", "balances.sql ")
+    )
 ) | {"invariants.sql statements_without_evidence"}
 
 

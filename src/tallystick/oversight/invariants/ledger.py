@@ -97,10 +97,9 @@ def postings_follow_the_chart(record: StreamRecord) -> Iterator[Finding]:
 
 
 def transfers_have_transitions(record: StreamRecord) -> Iterator[Finding]:
-    """Each ledger row belongs to a step of history, as the database finds it."""
-    for row in record.transfers:
-        if not row.has_step:
-            yield Finding(row.subject_id, f"version {row.version}, leg {row.leg}: {row.kind}")
+    """Each ledger row belongs to a step of history."""
+    for row in record.stepless:
+        yield Finding(row.subject_id, f"version {row.version}, leg {row.leg}: {row.kind}")
 
 
 def _due(record: StreamRecord, step: HistoryStep, before: Subject | None, after: Subject) -> Sequence[Posting]:

@@ -139,6 +139,7 @@ def _payment_record(
         transfers=rows.transfers.get(payment_id, ()),
         rejections=rejections,
         messages=rows.messages.get(payment_id, ()),
+        stepless=rows.stepless.get(payment_id, ()),
         answers={key: rows.answers[key] for key in keys if key is not None and key in rows.answers},
     )
     known: dict[str, Any] = {"stream_id": payment_id, "subjects": subjects, "payment": payment}

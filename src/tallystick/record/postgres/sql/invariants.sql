@@ -59,15 +59,11 @@ FROM history
 WHERE merchant_id = $1 AND subject_id = ANY(string_to_array($2::text, $3::text))
 ORDER BY subject_id, version;
 
--- transfers: the ledger rows of these streams, each with whether it has its step of history. The step is counted, and so
--- looked up by key: EXISTS might be planned as a set of all history
-SELECT t.stream_id, t.subject_id, t.version, t.leg, t.kind, t.debit, t.credit, t.amount, t.currency, (
-    SELECT count(*) FROM history s
-    WHERE s.merchant_id = t.merchant_id AND s.subject_id = t.subject_id AND s.version = t.version
-      AND s.stream_id = t.stream_id) > 0 AS has_step
-FROM transfer t
-WHERE t.merchant_id = $1 AND t.stream_id = ANY(string_to_array($2::text, $3::text))
-ORDER BY t.subject_id, t.version, t.leg;
+-- transfers: the ledger rows of these streams
+SELECT stream_id, subject_id, version, leg, kind, debit, credit, amount, currency
+FROM transfer
+WHERE merchant_id = $1 AND stream_id = ANY(string_to_array($2::text, $3::text))
+ORDER BY subject_id, version, leg;
 
 -- rejections: the refused transitions of these streams
 SELECT stream_id, rejection_id, subject_id, state, version, event, origin, alert, idempotency_key, at

@@ -54,6 +54,8 @@ async def test_rows_of_before_are_moved_and_can_be_erased(
                 owner.execute("UPDATE payment SET description = 'by hand'")
                 moved = move_personal_fields(owner, again=True)
                 assert moved.rows == 1 and moved.left > 0, "the event alone: nothing else is what its payment says"
+                with pytest.raises(NotErasable, match="rows of pay_"):
+                    await erase(filled)
                 owner.execute("UPDATE payment SET description = %s", (DESCRIPTION,))
                 _sealed(owner)
                 with pytest.raises(SealedAlready):

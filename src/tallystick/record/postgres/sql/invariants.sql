@@ -202,7 +202,7 @@ WHERE s.merchant_id = $1 AND NOT EXISTS (
 SELECT n.name AS subject_id, format('%s may %s it', $1::text, p.privilege) AS detail
 FROM unnest(ARRAY['instruction', 'response', 'transition', 'rejection', 'transfer', 'delivery', 'processing',
                   'provider_reference', 'webhook_endpoint_act', 'message_try', 'sealing_key_act', 'operator_act',
-                  'deployment']) AS n (name),
+                  'deployment', 'api_key_act', 'audit_restore', 'audit_key_rotation']) AS n (name),
      unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE']) AS p (privilege)
 WHERE has_table_privilege($1::text, n.name, p.privilege)
    OR (p.privilege = 'UPDATE' AND has_any_column_privilege($1::text, n.name, p.privilege))
@@ -210,7 +210,7 @@ UNION ALL
 SELECT c.relname::text, format('%s has the powers of its owner', $1::text)
 FROM unnest(ARRAY['instruction', 'response', 'transition', 'rejection', 'transfer', 'delivery', 'processing',
                   'provider_reference', 'webhook_endpoint_act', 'message_try', 'sealing_key_act', 'operator_act',
-                  'deployment']) AS n (name)
+                  'deployment', 'api_key_act', 'audit_restore', 'audit_key_rotation']) AS n (name)
 JOIN pg_class c ON c.oid = n.name::regclass
 WHERE pg_has_role($1::text, c.relowner, 'MEMBER')
 UNION ALL

@@ -38,7 +38,9 @@ STATEMENTS: Final = {
 #: Reconciliation joins files, which have no merchant, with every merchant's rows: on one PostgreSQL. Decision 0143.
 #: Bank statements are compared with other files' payouts, and so is what `verify` says of them.
 ON_ONE_SERVER: Final = frozenset(
-    name for name in STATEMENTS if name.startswith(("reconciliation.sql ", "bank.sql "))
+    name
+    for name in STATEMENTS
+    if name.startswith(("reconciliation.sql ", "bank.sql ", "plain_rows.sql ", "balances.sql "))
 ) | {"invariants.sql statements_without_evidence"}
 
 

@@ -41,8 +41,14 @@ STATEMENTS: Final = {
 ON_ONE_SERVER: Final = frozenset(
     name
     for name in STATEMENTS
-    if name.startswith(
-        ("reconciliation.sql ", "reconciliation_told.sql ", "reconciliation_waiting.sql ", "bank.sql ", "balances.sql ")
+    if name.split(" ")[0]
+    in (
+        "reconciliation.sql",
+        "reconciliation_told.sql",
+        "reconciliation_waiting.sql",
+        "bank.sql",
+        "plain_rows.sql",
+        "balances.sql",
     )
 ) | {"invariants.sql statements_without_evidence"}
 

@@ -258,7 +258,9 @@ def _cookie(name: str, value: str) -> str:
 def _handlers(console: Console) -> list[HTTPRouteHandler]:
     """The pages as Litestar has them. Addresses that have the same methods share one of its handlers, because to make a
     handler takes a millisecond."""
-    pages = {(page.method, _PARAMETER.sub(r"{\1}", page.path)): page for page in console.pages}
+    pages: dict[tuple[str, str], Page] = {
+        (page.method, _PARAMETER.sub(r"{\1}", page.path)): page for page in console.pages
+    }
     allowed: dict[str, tuple[HttpMethod, ...]] = {}
     for page in console.pages:
         allowed[page.path] = (*allowed.get(page.path, ()), HttpMethod(page.method))

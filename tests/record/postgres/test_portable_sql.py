@@ -11,7 +11,7 @@ import pytest
 from tallystick.domain.kinds import KINDS
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.connections import connect
-from tallystick.record.postgres.orphans import orphans_statement, transfers_of_no_stream_statement
+from tallystick.record.postgres.orphans import orphans_statement
 from tallystick.record.postgres.subject_rows import subject_writes
 from tests.support.database import Database
 from tests.support.portable_sql import violations
@@ -31,7 +31,6 @@ STATEMENTS: Final = {
     for name, statement in sql.load(file.name).items()
 } | {
     "orphans.py orphans_statement": orphans_statement(),
-    "orphans.py transfers_of_no_stream_statement": transfers_of_no_stream_statement(),
     **{f"subject_rows.py {write.name}": write.statement for write in subject_writes()},
 }
 

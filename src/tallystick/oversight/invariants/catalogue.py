@@ -23,9 +23,8 @@ from tallystick.record.postgres.payment_record import PaymentRecord
 from tallystick.record.postgres.stream_record import StreamRecord
 from tallystick.settings.load import Settings
 
-#: The names of statements that are built from the declared kinds.
+#: The name of a statement that is built from the declared kinds.
 ORPHANS_OF_SUBJECTS: Final = "orphans_of_subjects"
-TRANSFERS_OF_NO_STREAM: Final = "transfers_of_no_stream"
 
 StreamLook = Callable[[StreamRecord], Iterable[Finding]]
 PaymentLook = Callable[[PaymentRecord], Iterable[Finding]]
@@ -75,8 +74,7 @@ INVARIANTS: Final = (
     Invariant(
         name="transfers_have_transitions",
         says="Every ledger row belongs to a step of history.",
-        of_stream=ledger.transfers_have_transitions,
-        of_merchant=(TRANSFERS_OF_NO_STREAM,),
+        of_merchant=("transfers_without_transition",),
     ),
     Invariant(
         name="postings_follow_the_chart",
@@ -271,7 +269,6 @@ INVARIANTS: Final = (
     Invariant(
         name="nothing_is_orphaned",
         says="No row of history, ledger, schedule or answers is without its owner.",
-        of_stream=history.history_has_its_stream,
         of_merchant=("orphans", ORPHANS_OF_SUBJECTS),
     ),
     Invariant(

@@ -22,15 +22,6 @@ def versions_without_gaps(record: StreamRecord) -> Iterator[Finding]:
             yield Finding(subject_id, f"is stored at version {stored.version}, history ends at {last}")
 
 
-def history_has_its_stream(record: StreamRecord) -> Iterator[Finding]:
-    """Each step of another subject than the stream's own is of the stream that its subject is in."""
-    stream_id, histories = record.stream_id, record.histories
-    for subject_id, _ in record.subjects[1:]:
-        for step in histories.get(subject_id, ()):
-            if step.stream_id != stream_id:
-                yield Finding(subject_id, f"history of a missing {step.subject}, version {step.version}")
-
-
 def legal_edges_only(record: StreamRecord) -> Iterator[Finding]:
     """Each step is an edge of the lifecycle tables, and starts where the one before it ended."""
     for subject_id, steps in record.histories.items():

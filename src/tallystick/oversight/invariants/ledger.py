@@ -56,9 +56,9 @@ def refunds_within_captured(record: PaymentRecord) -> Iterator[Finding]:
     if payment.amount_refunded + payment.amount_refund_pending > captured:
         amounts = f"refunded {payment.amount_refunded}, pending {payment.amount_refund_pending}"
         yield Finding(payment.payment_id, f"{amounts}, captured {captured}")
-    succeeded = sum([refund.amount for refund in record.refunds if refund.state == "succeeded"])
-    pending = sum([refund.amount for refund in record.refunds if refund.state in IN_FLIGHT])
-    if succeeded != payment.amount_refunded or pending != payment.amount_refund_pending:
+    succeeded = sum(refund.amount for refund in record.refunds if refund.state == "succeeded")
+    pending = sum(refund.amount for refund in record.refunds if refund.state in IN_FLIGHT)
+    if (succeeded, pending) != (payment.amount_refunded, payment.amount_refund_pending):
         ours = f"refunded {payment.amount_refunded} and pending {payment.amount_refund_pending}"
         yield Finding(payment.payment_id, f"{ours}, its refunds add up to {succeeded} and {pending}")
 
@@ -66,14 +66,13 @@ def refunds_within_captured(record: PaymentRecord) -> Iterator[Finding]:
 def one_currency_per_payment(record: PaymentRecord) -> Iterator[Finding]:
     """Refunds, attempts and ledger rows are in the payment's currency and at its provider."""
     payment = record.payment
-    currency, provider = payment.currency, payment.provider
     subject: Any
     for subject_id, subject in record.subjects:
-        if subject.currency != currency or subject.provider != provider:
+        if (subject.currency, subject.provider) != (payment.currency, payment.provider):
             theirs = f"{subject.currency} at {subject.provider}"
             yield Finding(subject_id, f"is in {theirs}, its payment in {payment.currency} at {payment.provider}")
     for transfer in record.transfers:
-        if transfer.currency != currency:
+        if transfer.currency != payment.currency:
             where = f"version {transfer.version}, leg {transfer.leg}"
             yield Finding(transfer.subject_id, f"{where} is in {transfer.currency}, its payment in {payment.currency}")
 
@@ -94,12 +93,6 @@ def postings_follow_the_chart(record: StreamRecord) -> Iterator[Finding]:
             if found != due and [_as_named_once(leg) for leg in found] != [_as_named_once(leg) for leg in due]:
                 what = f"version {step.version} ({step.event})"
                 yield Finding(subject_id, f"{what} posted {_listed(found)}, the edge says {_listed(due)}")
-
-
-def transfers_have_transitions(record: StreamRecord) -> Iterator[Finding]:
-    """Each ledger row belongs to a step of history."""
-    for row in record.stepless:
-        yield Finding(row.subject_id, f"version {row.version}, leg {row.leg}: {row.kind}")
 
 
 def _due(record: StreamRecord, step: HistoryStep, before: Subject | None, after: Subject) -> Sequence[Posting]:
@@ -142,12 +135,12 @@ def captured_money_is_owed(record: PaymentRecord) -> Iterator[Finding]:
     came = payment.amount_captured + payment.amount_late_accepted
     kept = came - payment.amount_reversed - payment.amount_refunded
     owed = -_debit(record, accounts.MERCHANT)
-    reserved = sum([each.amount for each in record.disputes if each.state != "won" or each.contested])
+    reserved = sum(each.amount for each in record.disputes if each.state != "won" or each.contested)
     due = kept - payment.amount_refund_pending - reserved
     if owed != due:
         yield Finding(payment.payment_id, f"owes {owed} to the merchant, must {due}")
     suspended = -_debit(record, accounts.suspense_account(payment.provider))
-    withdrawn = sum([dispute.amount for dispute in record.disputes if _is_withdrawn(dispute)])
+    withdrawn = sum(dispute.amount for dispute in record.disputes if _is_withdrawn(dispute))
     receivable = _debit(record, accounts.provider_account(payment.provider))
     if receivable != kept + suspended - withdrawn:
         yield Finding(
@@ -161,10 +154,10 @@ def disputes_are_reserved(record: PaymentRecord) -> Iterator[Finding]:
     payment = record.payment
     undecided = [dispute for dispute in record.disputes if dispute.state not in DECIDED]
     reserve = -_debit(record, accounts.DISPUTE_RESERVE)
-    if reserve != (due := sum([dispute.amount for dispute in undecided])):
+    if reserve != (due := sum(dispute.amount for dispute in undecided)):
         yield Finding(payment.payment_id, f"has {reserve} in reserve, open disputes are over {due}")
     cleared = _debit(record, accounts.disputes_account(payment.provider))
-    if cleared != (due := sum([dispute.amount for dispute in undecided if dispute.funds_withdrawn])):
+    if cleared != (due := sum(dispute.amount for dispute in undecided if dispute.funds_withdrawn)):
         yield Finding(payment.payment_id, f"has {cleared} withdrawn for disputes, must have {due}")
 
 
@@ -178,9 +171,9 @@ def suspense_is_explained(record: PaymentRecord) -> Iterator[Finding]:
     """Money in suspense has a late effect in history, and each late effect has its rejection and alert. For a dispute
     it is the money that its course does not account for."""
     suspense = accounts.suspense_account(record.payment.provider)
-    if not (suspense in record.debits or record.refunds or record.disputes or _has_late_money(record)):
-        return
     rows = [row for row in record.transfers if suspense in (row.debit, row.credit)]
+    if not (rows or record.refunds or record.disputes or _has_late_money(record)):
+        return
     for transfer in rows:
         if not _is_late(record, transfer):
             yield Finding(transfer.subject_id, f"version {transfer.version} posted to suspense without a late effect")
@@ -254,7 +247,7 @@ def _has_late_money(record: PaymentRecord) -> bool:
         or payment.amount_late_returning
         or payment.amount_late_returned
         or payment.late_movements
-        or [each for each in record.attempts if each.attempt.late_effect or each.attempt.purpose == "late_return"]
+        or any(each.attempt.late_effect or each.attempt.purpose == "late_return" for each in record.attempts)
     )
 
 

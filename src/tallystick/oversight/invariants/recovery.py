@@ -22,11 +22,9 @@ _WAITS_FOR: Final[Mapping[str, str]] = {
 
 def waiting_subjects_have_open_attempts(record: PaymentRecord) -> Iterator[Finding]:
     """A payment or refund that waits for a provider has the open attempt that it waits for."""
+    still_open = [watched.attempt for watched in record.attempts if watched.attempt.state in ATTEMPT_OPEN]
     payment = record.payment
     operation = _WAITS_FOR.get(payment.state)
-    if operation is None and not record.refunds:
-        return
-    still_open = [watched.attempt for watched in record.attempts if watched.attempt.state in ATTEMPT_OPEN]
     if operation is not None and all(attempt.operation != operation for attempt in still_open):
         yield Finding(payment.payment_id, f"is {payment.state}, and no {operation} is open")
     for refund in record.refunds:
@@ -37,19 +35,16 @@ def waiting_subjects_have_open_attempts(record: PaymentRecord) -> Iterator[Findi
 def open_attempts_are_awaited(record: PaymentRecord, settings: Settings) -> Iterator[Finding]:
     """Recovery closes an attempt whose subject has moved on without it, soon after nothing of it can be in transit any
     more. If it stays open, its client waits for ever."""
-    still_open = [watched for watched in record.attempts if watched.attempt.state in ATTEMPT_OPEN]
-    if not still_open:
-        return
     waits = _WAITS_FOR.get(record.payment.state)
     refunding = {refund.refund_id for refund in record.refunds if refund.state in IN_FLIGHT}
-    for watched in still_open:
+    for watched in record.attempts:
         attempt = watched.attempt
         # A customer's action and a cancel may be in progress together.
         awaited = attempt.operation == waits or (attempt.operation == "authorize" and waits == "cancel")
         awaited |= attempt.purpose == "late_return" and record.payment.amount_late_returning > 0
         if attempt.purpose == "close":
             continue  # it follows the payment's end, and nobody waits for it
-        if awaited or attempt.refund_id in refunding:
+        if attempt.state not in ATTEMPT_OPEN or awaited or attempt.refund_id in refunding:
             continue
         grace_ms = settings.recovery_lease_ms + settings.recovery_backoff_cap_ms
         if watched.parked_at is None and watched.settled_for_ms > grace_ms:

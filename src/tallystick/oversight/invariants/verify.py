@@ -4,7 +4,7 @@ system."""
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import chain
 from operator import itemgetter
@@ -14,18 +14,13 @@ import asyncpg
 
 from tallystick.domain.kinds import PAYMENT_KIND, heads
 from tallystick.kit.clock import Clock
-from tallystick.oversight.invariants.catalogue import (
-    INVARIANTS,
-    ORPHANS_OF_SUBJECTS,
-    TRANSFERS_OF_NO_STREAM,
-    Invariant,
-)
+from tallystick.oversight.invariants.catalogue import INVARIANTS, ORPHANS_OF_SUBJECTS, Invariant
 from tallystick.oversight.invariants.finding import Finding
 from tallystick.oversight.invariants.parts import Part, planned
 from tallystick.oversight.invariants.report import Findings, InvariantName, InvariantReport, Progress
 from tallystick.record.postgres.connections import FIND_BY_KEY
 from tallystick.record.postgres.invariant_statements import STATEMENT_TIMEOUT_S, STATEMENTS
-from tallystick.record.postgres.orphans import orphans_statement, transfers_of_no_stream_statement
+from tallystick.record.postgres.orphans import orphans_statement
 from tallystick.record.postgres.payment_record import PaymentRecord, payment_records
 from tallystick.record.postgres.stream_record import StreamRecord, stream_records
 from tallystick.settings.load import Settings
@@ -44,12 +39,6 @@ _COUNTED: Final = (
 )
 
 _NAMES: Final = tuple([InvariantName(each.name, each.says) for each in INVARIANTS])
-
-#: Built anew each time: kinds may be declared meanwhile.
-_BUILT: Final[Mapping[str, Callable[[], str]]] = {
-    ORPHANS_OF_SUBJECTS: orphans_statement,
-    TRANSFERS_OF_NO_STREAM: transfers_of_no_stream_statement,
-}
 
 #: Reads whole tables, and joins them as sets.
 _PLAN_FOR_MANY: Final = "; ".join(f"SET LOCAL {name} = on" for name in FIND_BY_KEY)
@@ -196,7 +185,7 @@ class _Examination:
 
     async def _ask(self, invariant: Invariant, merchant_id: str, statement: str, *values: object) -> None:
         # A cursor: if everything is broken, there are as many breaches as payments.
-        text = _BUILT[statement]() if statement in _BUILT else STATEMENTS[statement]
+        text = orphans_statement() if statement == ORPHANS_OF_SUBJECTS else STATEMENTS[statement]
         rows = self._connection.cursor(text, *values, timeout=STATEMENT_TIMEOUT_S)
         async for row in rows:
             self.findings.add(invariant.name, merchant_id, [Finding(row["subject_id"], row["detail"])])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import Any, Final
 
 import asyncpg
 from msgspec import Struct
@@ -23,12 +22,8 @@ from tallystick.record.postgres.stream_record import (
     computed_once,
     members,
     stream_rows,
-    subjects_in,
 )
 from tallystick.record.postgres.subject_reads import subjects_of
-
-#: What most payments have of refunds and disputes. Nobody adds to it.
-_NONE: Final[list[Any]] = []
 
 
 class ScheduledAttempt(Struct, frozen=True, kw_only=True):
@@ -48,7 +43,7 @@ class PaymentRecord(StreamRecord, frozen=True, kw_only=True, dict=True):
     attempts: Sequence[ScheduledAttempt]
     answers: dict[str, RecordedAnswer]
 
-    @computed_once
+    @property
     def payment(self) -> Payment:
         """The payment itself."""
         payment: Payment = self.head
@@ -123,27 +118,19 @@ def _payment_record(
     attempts: Sequence[ScheduledAttempt],
     rows: StreamRows,
 ) -> PaymentRecord:
-    payment_id = payment.payment_id
-    subjects = subjects_in(payment, others)
-    histories = rows.histories_in(subjects)
-    rejections = rows.rejections.get(payment_id, ())
+    histories = rows.histories_in(payment, others)
+    rejections = rows.rejections.get(payment.payment_id, ())
     keys = [watched.attempt.idempotency_key for watched in attempts]
     keys += [rejection.idempotency_key for rejection in rejections]
-    record = PaymentRecord(
+    return PaymentRecord(
         head=payment,
         others=others,
         due_at=due_at,
         attempts=attempts,
         histories=histories,
         replays={subject_id: replayed(steps) for subject_id, steps in histories.items()},
-        transfers=rows.transfers.get(payment_id, ()),
+        transfers=rows.transfers.get(payment.payment_id, ()),
         rejections=rejections,
-        messages=rows.messages.get(payment_id, ()),
-        stepless=rows.stepless.get(payment_id, ()),
+        messages=rows.messages.get(payment.payment_id, ()),
         answers={key: rows.answers[key] for key in keys if key is not None and key in rows.answers},
     )
-    known: dict[str, Any] = {"stream_id": payment_id, "subjects": subjects, "payment": payment}
-    if len(others) == len(attempts):  # as most have it
-        known |= {"refunds": _NONE, "disputes": _NONE}
-    record.__dict__.update(known)  # need not be computed again
-    return record

@@ -118,8 +118,7 @@ class computed_once(cached_property[T]):
 
 class StreamRecord(Struct, frozen=True, kw_only=True, dict=True):
     """One stream: its own subject (``head``), the others in it, their history, ledger rows, rejections and messages.
-    ``stepless``: the ledger rows whose step history does not have in this stream. It has a dict for what several
-    invariants ask and is computed once."""
+    It has a dict for what several invariants ask and is computed once."""
 
     head: Any  # a Subject; a struct cannot check a protocol
     others: Sequence[Any] = ()
@@ -128,7 +127,6 @@ class StreamRecord(Struct, frozen=True, kw_only=True, dict=True):
     transfers: Sequence[StoredTransfer]
     rejections: Sequence[StoredRejection]
     messages: Sequence[StoredMessage]
-    stepless: Sequence[StoredTransfer] = ()
 
     @computed_once
     def stream_id(self) -> str:
@@ -138,7 +136,7 @@ class StreamRecord(Struct, frozen=True, kw_only=True, dict=True):
     @computed_once
     def subjects(self) -> Sequence[tuple[str, Subject]]:
         """Each stored subject, by its id."""
-        return subjects_in(self.head, self.others)
+        return [(kind_of(subject).id_of(subject), subject) for subject in (self.head, *self.others)]
 
     @computed_once
     def debits(self) -> Mapping[str, int]:
@@ -164,13 +162,16 @@ class StreamRows(Struct, frozen=True, kw_only=True):
     transfers: Mapping[str, Sequence[StoredTransfer]]
     rejections: Mapping[str, Sequence[StoredRejection]]
     messages: Mapping[str, Sequence[StoredMessage]]
-    stepless: Mapping[str, Sequence[StoredTransfer]]
     answers: Mapping[str, RecordedAnswer]
 
-    def histories_in(self, subjects: Sequence[tuple[str, Subject]]) -> dict[str, Sequence[HistoryStep]]:
-        """The histories of these subjects, by subject."""
-        all_ = self.histories
-        return {subject_id: all_[subject_id] for subject_id, _ in subjects if subject_id in all_}
+    def histories_in(self, head: Subject, others: Iterable[Subject]) -> dict[str, Sequence[HistoryStep]]:
+        """The histories of a stream's subjects, by subject."""
+        found: dict[str, Sequence[HistoryStep]] = {}
+        for subject in (head, *others):
+            subject_id = kind_of(subject).id_of(subject)
+            if (steps := self.histories.get(subject_id)) is not None:
+                found[subject_id] = steps
+        return found
 
 
 async def stream_records(
@@ -198,15 +199,10 @@ async def stream_records(
         last = ids[-1]
 
 
-def subjects_in(head: Subject, others: Iterable[Subject]) -> list[tuple[str, Subject]]:
-    """A stream's subjects, each by its id."""
-    return [(kind_of(subject).id_of(subject), subject) for subject in (head, *others)]
-
-
 def assembled(head: Subject, others: Sequence[Subject], rows: StreamRows) -> StreamRecord:
     """One stream's record out of the rows of several."""
     stream_id = kind_of(head).id_of(head)
-    histories = rows.histories_in(subjects_in(head, others))
+    histories = rows.histories_in(head, others)
     return StreamRecord(
         head=head,
         others=others,
@@ -215,7 +211,6 @@ def assembled(head: Subject, others: Sequence[Subject], rows: StreamRows) -> Str
         transfers=rows.transfers.get(stream_id, []),
         rejections=rows.rejections.get(stream_id, []),
         messages=rows.messages.get(stream_id, []),
-        stepless=rows.stepless.get(stream_id, ()),
     )
 
 
@@ -248,7 +243,7 @@ async def stream_rows(
     subject_ids = [*stream_ids, *(kind_of(each).id_of(each) for each in others)]
     listed = as_list(stream_ids)
     histories = await histories_of(connection, merchant_id, subject_ids)
-    transfers = unchecked_structs(await fetch_all(connection, "transfers", merchant_id, *listed), StoredTransfer)
+    transfers = await fetch_all(connection, "transfers", merchant_id, *listed)
     refused = await fetch_all(connection, "rejections", merchant_id, *listed)
     rejections = unchecked_structs(refused, StoredRejection)
     claimed = {key for key in (*keys, *(each.idempotency_key for each in rejections)) if key is not None}
@@ -256,34 +251,11 @@ async def stream_rows(
     answers = {each.idempotency_key: each for each in await _filled(connection, merchant_id, found)}
     return StreamRows(
         histories=histories,
-        transfers=grouped(transfers, _STREAM),
+        transfers=grouped(unchecked_structs(transfers, StoredTransfer), _STREAM),
         rejections=grouped(rejections, _STREAM),
         messages=grouped(await _messages(connection, merchant_id, stream_ids, answers), _STREAM),
-        stepless=grouped(await _stepless(connection, merchant_id, transfers, histories), _STREAM),
         answers=answers,
     )
-
-
-async def _stepless(
-    connection: asyncpg.Connection,
-    merchant_id: str,
-    transfers: Sequence[StoredTransfer],
-    histories: Mapping[str, Sequence[HistoryStep]],
-) -> Sequence[StoredTransfer]:
-    """The ledger rows without their step. Where the step is not among those that were read, it may be of a subject that
-    is lost: the database is asked."""
-    not_read = [row for row in transfers if not _has_step(row, histories)]
-    if not not_read:
-        return not_read
-    stored = await histories_of(connection, merchant_id, sorted({row.subject_id for row in not_read}))
-    return [row for row in not_read if not _has_step(row, stored)]
-
-
-def _has_step(row: StoredTransfer, histories: Mapping[str, Sequence[HistoryStep]]) -> bool:
-    for step in histories.get(row.subject_id, ()):
-        if step.version == row.version and step.stream_id == row.stream_id:
-            return True
-    return False
 
 
 async def _messages(

@@ -103,6 +103,14 @@ SELECT currency AS subject_id, format('debits %s, credits %s', sum(debits), sum(
 FROM balance WHERE merchant_id = $1
 GROUP BY currency HAVING sum(debits) <> sum(credits);
 
+-- transfers_without_transition: ledger rows without a step of history
+SELECT t.subject_id, format('version %s, leg %s: %s', t.version, t.leg, t.kind) AS detail
+FROM transfer t
+WHERE t.merchant_id = $1 AND NOT EXISTS (
+    SELECT 1 FROM history s
+    WHERE s.merchant_id = t.merchant_id AND s.subject_id = t.subject_id AND s.version = t.version
+      AND s.stream_id = t.stream_id);
+
 -- erased_without_request: payments whose personal fields are gone, with no approved request for it
 WITH approved AS MATERIALIZED (
     SELECT r.request_id, r.act, r.target FROM approval_request r

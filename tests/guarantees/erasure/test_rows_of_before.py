@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
 from tallystick.flows.compliance.erasure import Erasures, NotErasable
+from tallystick.kit.clock import utc_now
 from tallystick.record.postgres import arrivals, rows
+from tallystick.record.postgres.erasures import begin_erasure
 from tallystick.record.postgres.migrate import migrate
 from tallystick.record.postgres.personal_move import SealedAlready, is_moved, move_personal_fields
 from tests.guarantees.erasure.test_nothing_is_left import (
     DESCRIPTION,
     WORDS,
     a_record,
+    arrived,
     assert_gone,
     assert_holds,
     body,
     erase,
+    event_of,
     key_of,
     post,
+    send,
     tables_with,
 )
+from tests.support.api import inside
 from tests.support.database import NewDatabase
+from tests.support.runtime import BookedProvider
 
 IN_CLEAR = {"payment", "transition", "instruction", "response", "outbox"}
 
@@ -80,6 +88,49 @@ async def test_rows_of_before_are_moved_and_can_be_erased(
             await Erasures(filled.runtime).round()
             await assert_gone(filled, key)
             await assert_holds(filled)
+
+
+async def test_arrivals_of_an_older_process_are_prepared_whatever_their_event_has(
+    new_database: NewDatabase, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def from_an_older_process() -> None:
+        with monkeypatch.context() as before:
+            before.setattr(arrivals, "_kept", lambda row, _: row.sealed)
+            await send(filled, arrived(await event_of(filled, "first")))
+
+    async def unwrapped() -> int:
+        found: int = await filled.runtime.pool.fetchval(
+            "SELECT count(*) FROM delivery WHERE substr(sealed, 1, 1) <> '\\x03'"
+        )
+        return found
+
+    async with a_record(new_database, fresh_merchant) as filled:
+        await from_an_older_process()
+        assert await unwrapped() == 1, "its event has a key"
+        with pytest.raises(NotErasable, match="erase prepare"):
+            await erase(filled)
+        with psycopg.connect(filled.database.owner_url, autocommit=True) as owner:
+            assert move_personal_fields(owner, again=True) == (1, 0)
+            await erase(filled)
+            await from_an_older_process()
+            assert await unwrapped() == 1, "its event is erased"
+            assert move_personal_fields(owner, again=True) == (1, 0)
+        assert await unwrapped() == 0
+        assert not await filled.runtime.pool.fetchval("SELECT count(*) FROM inbox WHERE raw_key IS NOT NULL")
+        await assert_holds(filled)
+
+
+async def test_an_erasure_that_cannot_go_on_holds_up_no_other(new_database: NewDatabase, fresh_merchant: str) -> None:
+    async with a_record(new_database, fresh_merchant) as filled:
+        pool, until, second = filled.runtime.pool, utc_now() + timedelta(hours=1), f"{fresh_merchant}-other"
+        await pool.execute("UPDATE payment SET personal_key = NULL")
+        async with inside(filled.database, second, BookedProvider()) as other:
+            assert (await post(other, "/v1/payments", "create", body())).status_code == 201
+        await begin_erasure(pool, filled.merchant, "apr_1", None, until)
+        await begin_erasure(pool, second, "apr_2", None, until)
+        assert await Erasures(filled.runtime).round() == 1
+        with pytest.raises(NotErasable, match="erase prepare"):
+            await Erasures(filled.runtime).round()
 
 
 def _sealed(owner: Any) -> None:

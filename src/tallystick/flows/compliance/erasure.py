@@ -30,7 +30,7 @@ from tallystick.record.sealing import SealBroken, delivery_row
 #: Payments in one transaction of an erasure: a few seconds on a slow machine, with what providers sent about them.
 PAGE_PAYMENTS: Final = 100
 
-#: Erased payments that one round looks at for what came to them since.
+#: Erasures that one round goes on with, and erased payments that one looks at for what came to them since.
 LOOKED_AT: Final = 1_000
 
 #: How often it is looked whether something is to be erased; while there is, page follows page.
@@ -106,10 +106,16 @@ class Erasures:
         self._after = ("", "")
 
     async def round(self) -> int:
-        """One page. Returns how many payments were erased. Raises NotErasable."""
-        done = 0
-        for each in await erasures.unfinished(self._runtime.pool, 1):
-            done += await go_on(self._runtime, each)
+        """A page of each. Returns how many payments were erased. One that cannot go on holds up no other: raises
+        NotErasable where nothing else was erased."""
+        done, refused = 0, None
+        for each in await erasures.unfinished(self._runtime.pool, LOOKED_AT):
+            try:
+                done += await go_on(self._runtime, each)
+            except NotErasable as error:
+                refused = refused or error
+        if refused is not None and not done:
+            raise refused
         return done
 
     async def erase_what_came_since(self) -> None:

@@ -22,6 +22,7 @@ from tallystick.domain.personal import FIELDS, NotMasked, PersonalValues, has_pe
 from tallystick.domain.requests.fingerprint import fingerprint
 from tallystick.record.postgres.arrival_keys import new_key, wrapped
 from tallystick.record.postgres.personal import KEY_BYTES, SEALED, sealed_change
+from tallystick.record.sealing import WRAPPED_VERSION
 
 #: Rows in one transaction: some hundred kilobytes, and less than a second on a slow machine.
 PAGE_ROWS: Final = 500
@@ -181,20 +182,22 @@ def _move_messages(connection: psycopg.Connection, page: Sequence[tuple[Any, ...
 
 
 def _move_events(connection: psycopg.Connection, page: Sequence[tuple[Any, ...]]) -> tuple[int, int]:
-    """What is sealed is wrapped as it is: no sealing key is needed."""
+    """What is sealed is wrapped as it is: no sealing key is needed. An older process also leaves arrivals as they are
+    of events that have a key, or are erased: those of an erased one take a key that is thrown away."""
     changed = 0
-    for *event, key, erased_by in page:
-        if key is not None or erased_by is not None:
+    for *event, key, erased_by, is_left in page:
+        if not is_left and (key is not None or erased_by is not None):
             continue
-        own = new_key()
+        own = key or new_key()
         where = "provider = %s AND account = %s AND provider_event_id = %s"
-        arrivals = connection.execute(f"SELECT delivery_id, sealed FROM delivery WHERE {where}", event).fetchall()
+        unwrapped = f"SELECT delivery_id, sealed FROM delivery WHERE {where} AND substr(sealed, 1, 1) <> %s"
+        arrivals = connection.execute(unwrapped, (*event, WRAPPED_VERSION)).fetchall()
         for delivery_id, sealed in arrivals:
             connection.execute(
                 f"UPDATE delivery SET sealed = %s WHERE {where} AND delivery_id = %s",
                 (wrapped(own, sealed, (*event, delivery_id)), *event, delivery_id),
             )
-        connection.execute(f"UPDATE inbox SET raw_key = %s WHERE {where}", (own, *event))
+        connection.execute(f"UPDATE inbox SET raw_key = %s WHERE {where} AND erased_by IS NULL", (own, *event))
         changed += 1
     return changed, 0
 
@@ -265,9 +268,12 @@ LOOKS: Final = (
     Look(
         "inbox",
         3,
-        "SELECT provider, account, provider_event_id, raw_key, erased_by FROM inbox"
-        " WHERE (provider, account, provider_event_id) > (%s, %s, %s)"
-        " ORDER BY provider, account, provider_event_id LIMIT %s",
+        "SELECT e.provider, e.account, e.provider_event_id, e.raw_key, e.erased_by,"
+        " EXISTS (SELECT 1 FROM delivery d WHERE d.provider = e.provider AND d.account = e.account"
+        "         AND d.provider_event_id = e.provider_event_id"
+        f"         AND substr(d.sealed, 1, 1) <> '\\x{WRAPPED_VERSION.hex()}')"
+        " FROM inbox e WHERE (e.provider, e.account, e.provider_event_id) > (%s, %s, %s)"
+        " ORDER BY e.provider, e.account, e.provider_event_id LIMIT %s",
         _move_events,
         is_sealed=False,
     ),

@@ -87,11 +87,11 @@ def _matched(rows: Iterable[tuple[SettlementRow, Sequence[Candidate], FeesOf]]) 
 
 
 async def _write(runtime: Runtime, rows: WaitingRows, found: Sequence[_Next]) -> None:
-    """One set for all of them, by account, batch and currency."""
-    set_id = new_id("rcm")
+    """A set for each account, by batch and currency: accounts may have batches of one name."""
+    set_ids = {account: new_id("rcm") for account in sorted({each.account for each in found})}
     groups: dict[tuple[str, str, str], list[_Next]] = {}
     for each in found:
-        counted = _Next(each.account, each.before, replace(each.after, counted_in=set_id))
+        counted = _Next(each.account, each.before, replace(each.after, counted_in=set_ids[each.account]))
         groups.setdefault((each.account, each.after.batch, each.after.currency), []).append(counted)
     sets: dict[str, list[EvidenceSet]] = {}
     for (account, batch, currency), members in groups.items():
@@ -107,4 +107,4 @@ async def _write(runtime: Runtime, rows: WaitingRows, found: Sequence[_Next]) ->
             )
         )
     evidence = [each.after for members in groups.values() for each in members]
-    await rows.write(set_id, evidence, sets, runtime.clock.now())
+    await rows.write(set_ids, evidence, sets, runtime.clock.now())

@@ -70,6 +70,8 @@ class WaitingRows:
             candidate = candidate_of(each)
             of_row = found.setdefault((each["file_id"], each["position"]), {})
             of_row.setdefault((candidate.found_by, *candidate.posting), candidate)
+        # All that a row names counts, as in a file: a later stage is not asked where an earlier one names a subject.
+        found = {name: held for name, held in found.items() if any(each.amount is not None for each in held.values())}
         names = ([file_id for file_id, _ in found], [position for _, position in found])
         rows = await self._connection.fetch(_STATEMENTS["compared_again"], *names, timeout=_LONG_S)
         return [(_waiting(row), list(found[row["file_id"], row["position"]].values())) for row in rows]
@@ -84,14 +86,17 @@ class WaitingRows:
         return evidence_in(kept)
 
     async def write(
-        self, set_id: str, evidence: Sequence[Evidence], sets: Mapping[str, Sequence[EvidenceSet]], at: datetime
+        self,
+        set_ids: Mapping[str, str],
+        evidence: Sequence[Evidence],
+        sets: Mapping[str, Sequence[EvidenceSet]],
+        at: datetime,
     ) -> None:
         """The next evidence of rows, and what it comes to by account at the provider. UniqueViolationError where
         another one is their next."""
-        comparing = Comparing(self._connection, set_id)
-        await comparing.add(evidence)
+        await Comparing(self._connection, "").add(evidence)
         for account, of_account in sets.items():
-            await comparing.close(self._provider, account, of_account, at)
+            await Comparing(self._connection, set_ids[account]).close(self._provider, account, of_account, at)
 
 
 class WaitingBook:

@@ -68,9 +68,9 @@ SELECT n.file_id, n.position, n.found_by, n.merchant_id, n.payment_id,
       )
 ) AS taken
 FROM named n
-JOIN transfer t ON t.merchant_id = n.merchant_id AND t.stream_id = n.payment_id
+LEFT JOIN transfer t ON t.merchant_id = n.merchant_id AND t.stream_id = n.payment_id
   AND (n.subject_id IS NULL OR t.subject_id = n.subject_id) AND (t.debit = $3 OR t.credit = $3)
-ORDER BY n.file_id, n.position;
+ORDER BY n.file_id, n.position, n.attempt_id, t.version, t.leg;
 
 -- compared_again: the rows at the positions $2 of the files $1, with what they came to last
 SELECT f.account, f.format, f.parser_version, e.version AS compared, e.status, e.reason, e.file_id, r.position, r.line, r.batch,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import psycopg
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg.rows import dict_row
 
 from tests.guarantees.second_opinion.interpreter import Transfer
@@ -38,7 +40,18 @@ SUBJECTS: Final = {
 def history(connection: psycopg.Connection[Any], merchant_id: str | None = None) -> list[str]:
     """The history of one merchant, or of all: a JSON object a line, each subject's in the order of its versions."""
     with connection.cursor(row_factory=dict_row) as cursor:
-        return [json.dumps(row) for row in cursor.execute(HISTORY, (merchant_id,))]
+        rows = list(cursor.execute(HISTORY, (merchant_id,)))
+    keys = dict(connection.execute("SELECT payment_id, personal_key FROM payment WHERE personal_key IS NOT NULL"))
+    return [json.dumps(_opened(row, keys.get(row["stream_id"]))) for row in rows]
+
+
+def _opened(row: dict[str, Any], key: bytes | None) -> dict[str, Any]:
+    """A step with its personal fields, which are under the key of its payment: AES-128-GCM with a nonce of zeros."""
+    sealed = row["change"].pop("personal", None)
+    if sealed is not None and key is not None:
+        about = f"personal/{row['merchant_id']}/{row['stream_id']}".encode()
+        row["change"] |= json.loads(AESGCM(key).decrypt(bytes(12), base64.b64decode(sealed), about))
+    return row
 
 
 class Books(NamedTuple):

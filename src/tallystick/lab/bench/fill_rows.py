@@ -37,7 +37,7 @@ from tallystick.record.postgres.personal import KEY_BYTES, sealed_text
 from tallystick.record.postgres.subject_rows import STATEMENTS, Row, attempt_row, json_text, payment_row
 
 #: The benchmark's own merchant has half of all payments, the others share the rest.
-MERCHANTS: Final = (MERCHANT, *(f"shop-{number:02d}" for number in range(1, 100)))
+MERCHANTS: Final = (MERCHANT, *(f"shop-{number:02d}" for number in range(1, 20)))
 
 #: Payment number n was made n times this long after the first: 5 million are a month.
 SPACING: Final = timedelta(milliseconds=500)

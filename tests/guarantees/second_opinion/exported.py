@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import psycopg
@@ -37,12 +37,20 @@ SUBJECTS: Final = {
 }
 
 
-def history(connection: psycopg.Connection[Any], merchant_id: str | None = None) -> list[str]:
-    """The history of one merchant, or of all: a JSON object a line, each subject's in the order of its versions."""
+def history(
+    connection: psycopg.Connection[Any], merchant_id: str | None = None, keys: Mapping[str, bytes] | None = None
+) -> list[str]:
+    """The history of one merchant, or of all: a JSON object a line, each subject's in the order of its versions.
+    ``keys``: of personal fields, for whoever may read the history alone."""
+    keys = keys_of(connection) if keys is None else keys
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = list(cursor.execute(HISTORY, (merchant_id,)))
-    keys = dict(connection.execute("SELECT payment_id, personal_key FROM payment WHERE personal_key IS NOT NULL"))
     return [json.dumps(_opened(row, keys.get(row["stream_id"]))) for row in rows]
+
+
+def keys_of(connection: psycopg.Connection[Any]) -> dict[str, bytes]:
+    """Payment -> the key of its personal fields."""
+    return dict(connection.execute("SELECT payment_id, personal_key FROM payment WHERE personal_key IS NOT NULL"))
 
 
 def _opened(row: dict[str, Any], key: bytes | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from psycopg.errors import InsufficientPrivilege
 
 from tallystick.lab.demo.stories import STORIES
 from tests.guarantees.second_opinion.comparison import disagreements
-from tests.guarantees.second_opinion.exported import SUBJECTS, history, stored_books
+from tests.guarantees.second_opinion.exported import SUBJECTS, history, keys_of, stored_books
 from tests.guarantees.second_opinion.interpreter import LIFECYCLES, Opinion, read
 from tests.support.demonstration import PAYMENTS, WITHIN_S, Demonstration, demonstration_holds
 
@@ -49,7 +49,7 @@ def demonstrated(demonstration: Demonstration) -> Iterator[Demonstrated]:
 @pytest.fixture(scope="module")
 def opinion(demonstrated: Demonstrated) -> Opinion:
     """The second opinion on it."""
-    return read(history(demonstrated.reader))
+    return read(history(demonstrated.reader, keys=keys_of(demonstrated.owner)))
 
 
 def test_the_second_opinion_agrees_with_the_books(demonstrated: Demonstrated, opinion: Opinion) -> None:

@@ -22,7 +22,7 @@ from tallystick.kit.ids import new_id
 from tests.guarantees.second_opinion.comparison import disagreements
 from tests.guarantees.second_opinion.exported import history, stored_books
 from tests.guarantees.second_opinion.interpreter import read as second_opinion
-from tests.support.acts import INES, KIM, asked
+from tests.support.acts import INES, KIM, asked, colleague_in
 from tests.support.database import Database
 from tests.support.inbox import assert_invariants
 from tests.support.runtime import BookedProvider, runtime_of
@@ -113,6 +113,25 @@ async def test_a_wrong_word_is_taken_back_by_the_next(database: Database, fresh_
         assert (batch.merchants, batch.unexplained, batch.rows) == (800, 0, 2)
         assert await balances(runtime, fresh_merchant) == {"merchant_available": -800, "settled:simulator": 800}
     await books_hold(database, fresh_merchant)
+
+
+async def test_whoever_is_limited_to_a_merchant_gives_a_row_to_no_other(
+    database: Database, fresh_merchant: str, tmp_path: Path
+) -> None:
+    """The row is of one merchant's payment, with another amount; the word names another merchant's."""
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        others = f"{fresh_merchant}other"
+        mine, theirs = await paid(runtime, fresh_merchant), await paid(runtime, others)
+        file = Acquirer()
+        file.of(mine, "charge", 1_001)
+        file_id, _, _ = await settled(runtime, file.text(), tmp_path)
+        limited = f"operator:{await colleague_in(runtime.pool, fresh_merchant)}"
+        said = {"subject": theirs["id"], "writes_off_difference": True, "operator": limited}
+        with pytest.raises(NotResolvable, match="belongs to a merchant that is not yours"):
+            await done(runtime, file_id, 1, **said)
+        assert (await balances(runtime, others)).get("settled:simulator", 0) == 0
+        act = await done(runtime, file_id, 1, **{**said, "subject": mine["id"]})
+        assert act.merchant_id == fresh_merchant
 
 
 async def test_only_what_waits_and_fits_is_resolved(database: Database, fresh_merchant: str, tmp_path: Path) -> None:

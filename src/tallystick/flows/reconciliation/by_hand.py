@@ -24,6 +24,7 @@ from tallystick.domain.bank_statement import STATEMENT_FORMATS
 from tallystick.domain.errors import Overloaded
 from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.domain.settlement_evidence import Evidence
+from tallystick.domain.work_owner import PERSON, may_own
 from tallystick.flows.compliance.amounts import require_second_person
 from tallystick.flows.reconciliation.bank import post_statement
 from tallystick.flows.reconciliation.entries_by_hand import entry_decided, statement_of, write_entry, writes_off
@@ -76,6 +77,7 @@ async def resolve(runtime: Runtime, asked: AskedAct, /) -> OperatorAct:
     that it is, and ``writes_off_difference``; without a subject the row is written off. Raises NotResolvable,
     NeedsSecondPerson and Overloaded."""
     shown = await look(runtime, asked.target, asked.arguments)
+    await _require_theirs(runtime, asked.operator, shown["merchant"])
     await require_second_person(runtime, asked, asked.target, shown["currency"], shown["amount"])
     for _ in range(_RACES):
         try:
@@ -91,6 +93,14 @@ async def resolve(runtime: Runtime, asked: AskedAct, /) -> OperatorAct:
         await _posted(runtime, said.row, asked.operator)
         return act
     raise Overloaded("the row is resolved by too many others")
+
+
+async def _require_theirs(runtime: Runtime, operator: str, merchant_id: str | None) -> None:
+    """Whoever is limited to merchants gives a row's money to no other. Raises NotResolvable."""
+    if operator.startswith(PERSON):
+        found = await runtime.stores.accounts.find(operator.removeprefix(PERSON))
+        if found is not None and not may_own(found.merchants, merchant_id):
+            raise NotResolvable("what the row is said to be belongs to a merchant that is not yours")
 
 
 class _Said(Struct, frozen=True):

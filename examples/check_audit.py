@@ -59,10 +59,10 @@ def check(keys: list[bytes], proof: dict[str, Any]) -> None:
                 raise ValueError(f"{name} is not what is in the leaf")
     elif proof["proof"] == "tallystick consistency 1":
         first, first_root = signed_head(keys, proof["earlier"]["head"], proof["earlier"]["signature"])
-        at, last = first - 1, size - 1
+        at, last = max(first - 1, 0), size - 1 if first < size else 0  # a tree begins with itself, by an empty path
         while at & 1:
             at, last = at >> 1, last >> 1
-        start, path = (first_root, path) if first & (first - 1) == 0 else (path[0], path[1:])
+        start, path = (first_root, path) if first >= size or first & (first - 1) == 0 else (path[0], path[1:])
         if not 0 < first <= size or fold(path, at, last, start, start) != (first_root, root):
             raise ValueError("the later tree does not begin with the earlier one")
     else:

@@ -212,26 +212,6 @@ async def test_a_doubled_row_is_one_posting_when_its_webhook_comes(
     await assert_invariants(database, fresh_merchant)
 
 
-async def test_a_row_that_names_a_refund_without_money_takes_no_other_refunds_posting(
-    database: Database, fresh_merchant: str, tmp_path: Path
-) -> None:
-    """The surest name decides again, though no money has moved for what it names."""
-    async with runtime_of(database.app_url, BookedProvider(), settings=PATIENT_WEBHOOKS) as runtime:
-        made = await paid(runtime, fresh_merchant)
-        first = await refunded(runtime, made, 300)
-        file = Acquirer()
-        file.of(first, "dispute", -300)  # no money of this kind has moved for what the row names
-        await settled(runtime, file.text(), tmp_path)
-        payment = await _stored(runtime, fresh_merchant, made["id"])
-        moved = Movement(reference=f"x{new_letters()}", funds="withdrawn", amount=300, before_verdict=True)
-        notice = DisputeNotice(
-            reference=f"x{new_letters()}", state="opened", amount=300, currency="EUR", movements=(moved,)
-        )
-        await accept(database, [envelope(new_letters(), notice, payment=payment)])
-        await drain(runtime, fresh_merchant)
-        assert await compare_waiting(runtime, ACTOR) == 0
-
-
 async def test_batches_of_one_name_at_two_accounts_are_compared_again(
     database: Database, fresh_merchant: str, tmp_path: Path
 ) -> None:

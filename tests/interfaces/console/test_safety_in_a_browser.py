@@ -56,7 +56,7 @@ class Office(NamedTuple):
         return await self.with_cookie(person.http.cookies[SESSION_COOKIE])
 
     async def with_cookie(self, token: str) -> Desk:
-        """A browser that has this session's cookie, whoever put it there."""
+        """A browser that has this cookie, whoever put it there."""
         context = await self.browser.new_context(viewport={"width": 1440, "height": 900})
         where = self.origin.replace("http:", "https:")
         cookie: Any = {"name": SESSION_COOKIE, "value": token, "url": where, "secure": True}

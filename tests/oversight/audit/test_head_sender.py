@@ -90,7 +90,7 @@ async def test_a_command_gets_each_file_once_it_takes_them(
 async def test_a_command_that_does_not_end_is_ended(pool: asyncpg.Pool) -> None:
     settings = replace(
         SETTINGS,
-        audit_heads_command=f'"{sys.executable}" -c "import time; time.sleep(600)"',
+        audit_heads_command=f'"{sys.executable}" -c "import signal; signal.pause()"',
         audit_heads_timeout_ms=200,
     )
     [sender] = _senders(pool, settings)

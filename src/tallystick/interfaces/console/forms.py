@@ -81,4 +81,4 @@ def require_own_form(form: Form, secret: str, path: str, headers: Mapping[str, s
     if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
         raise FormRefused("The form was sent by another site.")
     if not secret or not hmac.compare_digest(form.get(TOKEN_FIELD).encode(), token_for(secret, path).encode()):
-        raise FormRefused("The form is not from this session. Load the page again, and send it again.")
+        raise FormRefused("The form is not of this sign-in. Load the page again, and send it again.")

@@ -248,7 +248,7 @@ def _facts(owner_url: str) -> dict[str, Any]:
     with psycopg.connect(owner_url, autocommit=True) as connection:
 
         def one(query: str) -> Any:
-            found = connection.execute(query).fetchone()  # type: ignore[arg-type, unused-ignore]
+            found = connection.execute(query.encode()).fetchone()
             return found[0] if found else None
 
         reasons = connection.execute(

@@ -38,14 +38,14 @@ def ceiling(owner_url: str, paths: Sequence[str]) -> tuple[float, float]:
     """Seconds for COPY, and for the join."""
     with psycopg.connect(owner_url, autocommit=True) as connection:
         for statement in _CEILING.split(";"):
-            connection.execute(statement)  # type: ignore[arg-type, unused-ignore]
+            connection.execute(statement.encode())
         started = time.monotonic()
         for path in paths:
             asyncio.run(_copied(owner_url, path))
         copied_at = time.monotonic()
         ledger = provider_account(PROVIDER)
         connection.execute("SET work_mem = '64MB'")
-        connection.execute(_JOIN.replace("%s", f"'{ledger}'"))  # type: ignore[arg-type, unused-ignore]
+        connection.execute(_JOIN.replace("%s", f"'{ledger}'").encode())
         joined_at = time.monotonic()
         connection.execute("DROP TABLE bench.settled, bench.settlement_line")
     return copied_at - started, joined_at - copied_at

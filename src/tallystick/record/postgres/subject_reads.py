@@ -57,9 +57,14 @@ def _reader_of(kind: SubjectKind, columns: tuple[str, ...]) -> Callable[[Sequenc
     return compiled_reader(columns, f"struct({', '.join(values)})", names)
 
 
+@cache  # to evaluate a struct's annotations takes a millisecond, and there are readers of each in every process
+def _hints(struct: type[Any]) -> dict[str, Any]:
+    return get_type_hints(struct)
+
+
 def _of_value(kind: SubjectKind, column: str, found: str, names: dict[str, Any]) -> str:
     """The expression for a column that is not null; what it uses is added to ``names``."""
-    hint = get_type_hints(kind.struct)[column]
+    hint = _hints(kind.struct)[column]
     if not is_json(hint):
         return found
     names[f"decode_{column}"] = msgspec.json.Decoder(hint).decode

@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from tallystick.flows.runtime import Runtime
-from tallystick.interfaces.api.health import Health, ready
+from tallystick.interfaces.api.health_report import Health, ready
 
 _RUNTIME: Final = web.AppKey("runtime", Runtime)
 

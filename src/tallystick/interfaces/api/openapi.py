@@ -15,7 +15,7 @@ from tallystick.domain.json_types import example_id
 from tallystick.domain.views import encode
 from tallystick.interfaces.api import openapi_texts
 from tallystick.interfaces.api.endpoint import Endpoint
-from tallystick.interfaces.api.health import Health
+from tallystick.interfaces.api.health_report import Health
 from tallystick.interfaces.api.openapi_schemas import (
     component_schemas,
     corrected,

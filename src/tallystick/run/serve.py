@@ -27,6 +27,9 @@ BACKPRESSURE: Final = 16_384
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; then requests in flight end first. The workers read the environment. Raises
     OSError if the port of the metrics is taken."""
+    from tallystick.run.api_process import prepare  # not by a start that is refused: it takes half a second
+
+    prepare()
     end_workers_that_start()
     with metrics_of_children(settings):  # in this process, which outlives each of them
         Granian(

@@ -18,10 +18,14 @@ WORKERS := -n 3 --dist loadscope --no-loadscope-reorder --max-worker-restart 0
 REST := $(PYTEST) -m "not fast" $(WORKERS)
 RESULTS := $(VENV)/fast-results.json
 
-# Both runs, whatever the first one finds. Its results are counted in the last line of the second. 5: nothing selected.
+# Lint beside the fast tests, because it uses one core alone; what it finds ends the run before the long tests begin.
+# Both runs of tests, whatever the first one finds. Its results are counted in the last line of the second. 5: nothing
+# selected.
 define ALL_TESTS
 rm -f $(RESULTS); \
+$(MAKE) --no-print-directory lint > $(VENV)/lint.log 2>&1 & lint=$$!; \
 $(FAST) --keep-results=$(RESULTS) $(1); fast=$$?; \
+wait $$lint || { cat $(VENV)/lint.log; exit 1; }; \
 case $$fast in 0|1|5) ;; *) exit $$fast;; esac; \
 $(REST) --suites --add-results=$(RESULTS) $(1); rest=$$?; \
 [ $$fast -ne 1 ] || exit 1; \
@@ -38,7 +42,7 @@ help:  ## list the targets
 demo: $(READY)  ## thousands of payments with faults mixed in, and the outcome of each
 	@$(BIN)/tallystick demo $(ARGS)
 
-test: lint browser  ## lint, types, import contracts and all tests
+test: browser  ## lint, types, import contracts and all tests
 	@$(call ALL_TESTS,$(ARGS))
 
 test-fast: $(READY)  ## lint, and beside it the tests that need no database and no other program: half a minute
@@ -47,7 +51,7 @@ test-fast: $(READY)  ## lint, and beside it the tests that need no database and 
 	wait $$lint || { cat $(VENV)/lint.log; exit 1; }; exit $$tests
 
 test-deep: export TALLYSTICK_TEST_DEPTH := deep
-test-deep: lint browser  ## the same suites at full depth
+test-deep: browser  ## the same suites at full depth
 	@$(call ALL_TESTS,--timeout 7200 $(ARGS))
 
 test-postgres: $(READY)  ## migrate, demo and verify on PostgreSQL 15 to 18; exits with 3 where a version is not available

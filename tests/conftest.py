@@ -209,6 +209,11 @@ def new_database(data_dir: Path) -> Iterator[NewDatabase]:
         template = postgres.urls()
         migrate(template.owner_url)
         numbers = count(1)
+        with psycopg.connect(postgres.superuser_url("postgres"), autocommit=True) as connection:
+            # A hundred databases and more are made here, and autovacuum would start a process up to ten times a second
+            # to look at them in turn. Tests of what it does say VACUUM or ANALYZE.
+            connection.execute("ALTER SYSTEM SET autovacuum = off")
+            connection.execute("SELECT pg_reload_conf()")
 
         def make() -> Database:
             name = f"test_{next(numbers)}"

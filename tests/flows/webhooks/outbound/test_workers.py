@@ -38,6 +38,11 @@ from tests.support.runtime import Client
 from tests.support.slow_commits import SlowCommits
 from tests.support.work import working
 
+#: Whether a session of this database waits for a row that another transaction has written.
+WAITS_FOR_A_ROW: Final = (
+    "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')"
+)
+
 Result = TypeVar("Result")
 
 
@@ -346,7 +351,9 @@ async def test_what_is_put_in_by_a_transaction_that_nobody_sees_yet_is_not_overl
         await pay(runtime, fresh_merchant, "k")
         sending = asyncio.create_task(sender.round())
         await pool.waiting.wait()
-        await asyncio.sleep(0.2)  # the result of the first is being written, and waits for the queue's row
+        await eventually_async(
+            lambda: runtime.pool.fetchval(WAITS_FOR_A_ROW)
+        )  # where the result of the first is written
         assert not sending.done()
         pool.go_on.set()
         await asyncio.gather(sending, *dispatching)

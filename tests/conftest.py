@@ -82,7 +82,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Schemathesis makes its tests while they are collected, for seconds: it is left out where it is switched off."""
+    """Tests with schemathesis are left out where it is switched off: to load it takes a second."""
     if collection_path.name == "test_schemathesis.py" and not config.pluginmanager.hasplugin("schemathesis"):
         return True
     return None
@@ -99,8 +99,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        if label := getattr(item, "operation_label", None):  # schemathesis names all of its tests alike
-            item._id = item.id.with_params(label)  # no public way: checked below
         for marker in markers_of(item):
             item.add_marker(marker)
     items.sort(key=place_of)

@@ -11,11 +11,11 @@ import pytest
 from tallystick.domain.errors import ERRORS
 from tallystick.domain.subjects import PaymentState
 from tallystick.interfaces.api.app import create_app
-from tallystick.interfaces.api.openapi import openapi_document
 from tallystick.interfaces.api.parameters import MAX_PAGE_SIZE
 from tallystick.settings.load import Settings
+from tests.support.openapi import published_document
 
-DOCUMENT: dict[str, Any] = json.loads(openapi_document())
+DOCUMENT: dict[str, Any] = published_document()
 
 
 def _documented() -> set[tuple[str, str]]:

@@ -15,14 +15,14 @@ import pytest
 from tallystick.decisions.messages import TEST_TYPE, message_types
 from tallystick.domain.errors import ERRORS
 from tallystick.domain.json_types import EXAMPLE_TIME, example_id
-from tallystick.interfaces.api.openapi import openapi_document
 from tallystick.interfaces.api.parameters import IDEMPOTENCY_KEY
 from tallystick.interfaces.api.routes import provider_webhooks
 from tallystick.interfaces.api.table import ENDPOINTS
 from tallystick.kit.ids import new_id
 from tests.guarantees.golden.test_messages import recorded
+from tests.support.openapi import published_document
 
-DOCUMENT: dict[str, Any] = json.loads(openapi_document())
+DOCUMENT: dict[str, Any] = published_document()
 COMPONENTS: dict[str, Any] = DOCUMENT["components"]
 SCHEMAS: dict[str, Any] = COMPONENTS["schemas"]
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from tallystick.interfaces.api.openapi import openapi_document
 from tests.interfaces.generators.tools import HERE, node_tools, python_tools
 from tests.support.database import DEEP
+from tests.support.openapi import published_bytes, published_document
 
 pytestmark = pytest.mark.skipif(not DEEP, reason="deep: two generators are installed, and their clients are compiled")
 
-DOCUMENT: dict[str, Any] = json.loads(openapi_document())
+DOCUMENT: dict[str, Any] = published_document()
 
 
 def errors() -> list[tuple[str, str, str]]:
@@ -40,7 +40,7 @@ def ran(*command: str | Path, cwd: Path, **environment: str) -> str:
 
 def test_the_python_client(tmp_path: Path) -> None:
     tools = python_tools()
-    (tmp_path / "openapi.json").write_bytes(openapi_document())
+    (tmp_path / "openapi.json").write_bytes(published_bytes())
     (tmp_path / "options.yaml").write_text("post_hooks: []\n")  # they would format the output
     arguments = ("generate", "--path", "openapi.json", "--meta", "none", "--output-path", "shop_client")
     more = ("--config", "options.yaml", "--fail-on-warning")
@@ -54,7 +54,7 @@ def test_the_python_client(tmp_path: Path) -> None:
 
 def test_the_typescript_client(tmp_path: Path) -> None:
     tools = node_tools()
-    (tmp_path / "openapi.json").write_bytes(openapi_document())
+    (tmp_path / "openapi.json").write_bytes(published_bytes())
     ran(tools / "openapi-typescript", "openapi.json", "-o", "schema.ts", cwd=tmp_path)
     lines = [
         'import type { components, operations, webhooks } from "./schema";',

@@ -13,13 +13,13 @@ from litestar import Litestar
 
 from tallystick.domain.errors import ERRORS
 from tallystick.interfaces.api.app import create_app
-from tallystick.interfaces.api.openapi import openapi_document
 from tallystick.interfaces.pages.reference import reference_page
 from tallystick.interfaces.pages.rendering import STYLESHEET
 from tallystick.settings.load import Settings
+from tests.support.openapi import published_bytes, published_document
 from tests.support.pages import Read, contrast
 
-DOCUMENT: dict[str, Any] = json.loads(openapi_document())
+DOCUMENT: dict[str, Any] = published_document()
 
 
 @cache
@@ -75,7 +75,7 @@ async def test_it_is_one_well_formed_page_whose_links_lead_somewhere() -> None:
 
 @pytest.mark.exhaustive
 def test_it_shows_all_that_the_document_has() -> None:
-    page = Read(reference_page(openapi_document()).decode())
+    page = Read(reference_page(published_bytes()).decode())
     shown = set(page.ids)
     for section in ("paths", "webhooks"):
         for path, item in DOCUMENT[section].items():
@@ -91,7 +91,7 @@ def test_it_shows_all_that_the_document_has() -> None:
 
 
 def test_what_the_document_says_is_escaped() -> None:
-    evil = json.loads(openapi_document())
+    evil = published_document()
     evil["info"]["description"] = "<script>alert(1)</script> `<b>`"
     evil["paths"]["/healthz"]["get"]["summary"] = '"><img src=x>'
     page = reference_page(json.dumps(evil).encode()).decode()

@@ -58,13 +58,14 @@ def _reader_of(kind: SubjectKind, columns: tuple[str, ...]) -> Callable[[Sequenc
 
 
 @cache  # to evaluate a struct's annotations takes a millisecond, and there are readers of each in every process
-def _hints(struct: type[Any]) -> dict[str, Any]:
+def _hints(struct: Any) -> dict[str, Any]:
     return get_type_hints(struct)
 
 
 def _of_value(kind: SubjectKind, column: str, found: str, names: dict[str, Any]) -> str:
     """The expression for a column that is not null; what it uses is added to ``names``."""
-    hint = _hints(kind.struct)[column]
+    struct: Any = kind.struct  # a type can be hashed, which mypy does not know of one that is a variable
+    hint = _hints(struct)[column]
     if not is_json(hint):
         return found
     names[f"decode_{column}"] = msgspec.json.Decoder(hint).decode

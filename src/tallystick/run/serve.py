@@ -29,7 +29,7 @@ def serve(settings: Settings) -> None:
     OSError if the port of the metrics is taken."""
     from tallystick.run.api_process import prepare  # not by a start that is refused: it takes half a second
 
-    prepare()
+    prepare(settings)
     end_workers_that_start()
     with metrics_of_children(settings):  # in this process, which outlives each of them
         Granian(

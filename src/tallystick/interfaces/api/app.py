@@ -288,7 +288,7 @@ def _route(server: ApiServer, endpoint: Endpoint) -> Route:
 
 def _open_routes(server: ApiServer) -> list[Route]:
     """What needs no API key."""
-    documents, page = published(tuple(VERSIONS.rows))
+    documents, page = _published(tuple(VERSIONS.rows))
 
     def fixed(body: bytes, content_type: bytes, *more: Header) -> Handler:
         async def handle(scope: Scope, receive: Receive) -> HttpResponse:
@@ -328,7 +328,7 @@ def _open_routes(server: ApiServer) -> list[Route]:
 
 
 @cache
-def published(versions: tuple[ApiVersion, ...]) -> tuple[Mapping[ApiVersion, bytes], bytes]:
+def _published(versions: tuple[ApiVersion, ...]) -> tuple[Mapping[ApiVersion, bytes], bytes]:
     """The OpenAPI document of each version, and the page that shows the newest: the same for every application of this
     process."""
     documents = {version: openapi_document(version) for version in versions}

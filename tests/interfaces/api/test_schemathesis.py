@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import load_all_checks
 from schemathesis.config import SchemathesisConfig
+from schemathesis.core.result import Ok
 from schemathesis.generation.feedback import FeedbackSources
 from schemathesis.generation.hypothesis.builder import (
     InvalidHeadersExampleMark,
@@ -26,6 +27,7 @@ from schemathesis.generation.hypothesis.builder import (
 )
 from schemathesis.pytest._test_builder import build_operation_test
 from schemathesis.python._constants.orchestrator import make_constants_value_source
+from schemathesis.schemas import APIOperation
 
 from tallystick.kit.ids import new_id
 from tests.support.api import Merchant, Stack
@@ -80,7 +82,14 @@ _WALKED: Final = [*filter(_MONEY.match, DOCUMENT["paths"]), *_OTHERS[:: 1 if DEE
 document = schemathesis.openapi.from_dict(DOCUMENT, config=SchemathesisConfig.from_dict({"seed": 1}))
 schema = document.include(path=_WALKED)
 
-OPERATIONS: Final = {each.label: each for each in (found.ok() for found in schema.get_all_operations())}
+
+def _operations() -> Iterator[APIOperation[Any, Any, Any, Any]]:
+    for found in schema.get_all_operations():
+        assert isinstance(found, Ok), found.err()
+        yield found.ok()
+
+
+OPERATIONS: Final = {each.label: each for each in _operations()}
 
 #: What schemathesis notes at a test of which it had to leave a part out.
 LEFT_OUT: Final = (

@@ -15,6 +15,7 @@ import asyncpg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tallystick.kit.tried_address import note_tried
+from tallystick.record.postgres.array_types import know_arrays
 
 #: A server of the same site answers in a few milliseconds, a busy one in some tens.
 HEAD_START_S: Final = 0.3
@@ -50,7 +51,9 @@ async def open_connection(url: str, *, timeout: float, **options: Any) -> asyncp
     """A connection of asyncpg; see ``open_on_hosts``. Raises what asyncpg raises."""
 
     async def attempt(**target: Any) -> asyncpg.Connection:
-        return await asyncpg.connect(url, timeout=timeout, **target, **options)
+        connection = await asyncpg.connect(url, timeout=timeout, **target, **options)
+        know_arrays(connection)
+        return connection
 
     return await open_on_hosts(url, attempt, timeout=timeout)
 

@@ -50,7 +50,7 @@ _RECORDS: Final = [
 def know_arrays(connection: Any) -> None:
     """From now on this connection of asyncpg asks about none of them. There is no public way to tell it: where a later
     version has no such place, it asks."""
-    protocol = getattr(connection, "_protocol", None)
-    settings = protocol.get_settings() if hasattr(protocol, "get_settings") else None
+    protocol: Any = getattr(connection, "_protocol", None)
+    settings: Any = protocol.get_settings() if hasattr(protocol, "get_settings") else None
     if hasattr(settings, "register_data_types"):
         settings.register_data_types(_RECORDS)

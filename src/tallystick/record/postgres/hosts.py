@@ -51,7 +51,7 @@ async def open_connection(url: str, *, timeout: float, **options: Any) -> asyncp
     """A connection of asyncpg; see ``open_on_hosts``. Raises what asyncpg raises."""
 
     async def attempt(**target: Any) -> asyncpg.Connection:
-        connection = await asyncpg.connect(url, timeout=timeout, **target, **options)
+        connection: asyncpg.Connection = await asyncpg.connect(url, timeout=timeout, **target, **options)
         know_arrays(connection)
         return connection
 

@@ -124,6 +124,7 @@ async def in_pages(desk: Desk, path: str, name: str) -> list[str]:
     found, page = list[str](), (await desk.get(f"{path}&limit=1")).json()
     while True:
         found += [each[name] for each in page["data"]]
+        assert len(found) < 10, "a page comes again"
         if page["next_cursor"] is None:
             assert not page["has_more"]
             return found

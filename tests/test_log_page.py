@@ -30,6 +30,12 @@ def test_every_field_has_a_row() -> None:
     assert sorted(name for row in rows for name in row) == sorted({name for line in LINES for name in line.names})
 
 
+def test_a_line_that_names_an_instruction_has_the_kind_of_its_key() -> None:
+    named = [line for line in LINES if "idempotency_key" in line.names]
+    assert len(named) == len(LINES) - 1, "a delivery's bytes name the payment alone"
+    assert all("key_kind" in line.names for line in named)
+
+
 def test_every_line_but_that_of_another_s_end_is_a_span() -> None:
     table = PAGE.partition("## Spans")[2]
     spans = re.findall(r"^\| `([a-z ]+)` \| (?:server|client|consumer|producer) \|", table, re.MULTILINE)

@@ -30,6 +30,14 @@ def test_events_for_a_person_are_named() -> None:
     assert named >= adyen.FOR_A_PERSON
 
 
+@pytest.mark.parametrize(
+    ("provider", "offer"), [("stripe", "reporting.report_run.succeeded"), ("adyen", "REPORT_AVAILABLE")]
+)
+def test_the_event_that_offers_a_report_is_named(provider: str, offer: str) -> None:
+    assert f"`{offer}`" in (GUIDES / f"{provider}.md").read_text("utf-8")
+    assert offer in {"stripe": stripe.EVENT_CODES, "adyen": adyen.EVENT_CODES}[provider]
+
+
 def test_the_endpoint_has_the_version_of_the_requests() -> None:
     assert f"`{API_VERSION}`" in (GUIDES / "stripe.md").read_text("utf-8")
 

@@ -28,7 +28,8 @@ _HEAD: Final = """
    was, whatever the API key that asks may do now.
 6. The kind is on every step of history, every refusal, every message and every log line of what the instruction leads
    to (`key_kind`), also where another process ends it: recovery, a provider's event, an operator. What no instruction
-   led to, such as a dispute or an expiry, has none.
+   led to, such as a dispute or an expiry, has none. A log line that names an instruction by its `idempotency_key` has
+   the kind of that one, also where an event without an effect, or a dead letter, is about it.
 7. An operator's act has a reason, and an idempotency key in the scope of the operator's API key. It is recorded
    together with its effect, and never changes. Asked for again it is not done again: what it came to is answered
    again. The same key for another act is 422 `idempotency_key_reused`. Requests about dead letters may leave the key

@@ -24,7 +24,8 @@ def capabilities() -> str:
 _CAPABILITIES: Final = """
 `GET /v1/capabilities` shows every account at a provider that is configured, from the declarations of its connector:
 kinds of payment methods, currencies and the step of their amounts, captures, the refund window, look-up, key
-lifetime, settlement delay. Requests are checked by the same rows, and a test asks both about every provider, method
+lifetime, settlement delay; and when its money is due (`settlement_due`), by the calendar that a payment's
+`reconciliation` goes by. Requests are checked by the same rows, and a test asks both about every provider, method
 and currency. `after_final` of a provider lists each step that may still follow a final state of a payment made there.
 A currency or an amount that is not refused here can still be declined: what an account at a provider is enabled for
 only the provider knows. Neither Stripe nor Adyen publishes a smallest amount or a refund window that holds for every

@@ -15,6 +15,7 @@ from tallystick.contract import markdown
 from tallystick.contract.acquirer import acquirer_controls, acquirer_scripts
 from tallystick.contract.api_keys import api_keys
 from tallystick.contract.capabilities import capabilities
+from tallystick.contract.failure_codes import failure_codes
 from tallystick.contract.failures import fault_table
 from tallystick.contract.freshness import freshness
 from tallystick.contract.ledger import ledger_chapter
@@ -70,6 +71,7 @@ def render_contract() -> str:
         _recovery(),
         provider_events(),
         _finality(),
+        failure_codes(),
         _IDENTITY,
         freshness(),
         _errors(),

@@ -10,10 +10,17 @@ from typing import Final, NamedTuple
 
 from tallystick.contract import markdown
 from tallystick.flows.circuits import LOOK_EVERY_MS as CIRCUITS_EVERY_MS
+from tallystick.flows.compliance.erasure import EVERY_MS as ERASE_EVERY_MS
+from tallystick.flows.compliance.erasure import LOOKED_AT, PAGE_PAYMENTS, SINCE_EVERY_MS
 from tallystick.flows.hourly_counts import BEHIND_MS
+from tallystick.flows.reconciliation.fetching import EVERY_MS as FETCH_EVERY_MS
+from tallystick.flows.reconciliation.telling import EVERY_MS as TELL_EVERY_MS
+from tallystick.flows.reconciliation.waiting import EVERY_MS as WAITING_EVERY_MS
+from tallystick.flows.reconciliation.worker import EVERY_MS as RECONCILE_EVERY_MS
 from tallystick.interfaces.api.table import ENDPOINTS
 from tallystick.oversight.tail import LOOK_EVERY_MS
 from tallystick.record.postgres.provider_circuits import GONE_AFTER_MS
+from tallystick.run.relay import POLL_S
 from tallystick.settings.load import Settings
 
 _DEFAULTS: Final = Settings()
@@ -34,6 +41,7 @@ class Fresh(NamedTuple):
 
 
 _NOTHING: Final = "nothing: the database answers, or the answer is 503"
+_ERASED: Final = "`[erased]` in an erased payment, wherever it is shown, listed, sent or replayed"
 
 FRESH: Final = (
     Fresh(
@@ -63,6 +71,13 @@ FRESH: Final = (
         "the 200 to the provider",
         LOOK_EVERY_MS,
         "the database is away, and the command ends; many events arrive",
+    ),
+    Fresh(
+        (),
+        "`tallystick listen`",
+        "`GET /v1/messages` lists the message",
+        round(POLL_S * 1_000),
+        "the API is away, or your server is slow: messages are forwarded one after the other",
     ),
     Fresh(("getCapabilities",), "", "the start of the process with its settings", 0, _NOTHING),
     Fresh((), "a new API key", "`tallystick keys create` has ended", 0, _NOTHING),
@@ -137,6 +152,57 @@ FRESH: Final = (
         "sealing is off, no worker runs, or much waits to be sealed. The answer has `as_of`",
     ),
     Fresh(("getReconciliation",), "", "the comparison of the file has ended", 0, _NOTHING),
+    Fresh(
+        (),
+        "what an act did to a dead letter, to refused webhooks, or to a settlement file or row, in its list",
+        "the answer to the act",
+        0,
+        _NOTHING,
+    ),
+    Fresh(
+        (),
+        "`reconciliation` of a payment, what a settlement file posts, and the evidence in operators' traces",
+        "the answer to the import",
+        RECONCILE_EVERY_MS,
+        "no worker runs, or there are many rows; the batch does not add up yet. A row that came before what it is about"
+        f" is compared again every {WAITING_EVERY_MS / 60_000:g} min",
+    ),
+    Fresh(
+        (),
+        "the step of history of `payment.settled` and `reconciliation.exception`",
+        "what the file comes to is posted",
+        TELL_EVERY_MS,
+        "no worker runs, or there is much to tell",
+    ),
+    Fresh(
+        (),
+        "a file in `TALLYSTICK_SETTLEMENT_FOLDER`, in the lists of files",
+        "it is whole in its folder, by its last change of size",
+        _DEFAULTS.settlement_interval_ms + _DEFAULTS.settlement_rest_ms,
+        "no worker watches the folder, or the file is large",
+    ),
+    Fresh(
+        (),
+        "a report that a provider offers, in the lists of files",
+        "its event is applied",
+        FETCH_EVERY_MS,
+        "no worker runs, the report is large, or the provider does not give it yet",
+    ),
+    Fresh((), _ERASED, "the second person has approved its erasure", 0, _NOTHING),
+    Fresh(
+        (),
+        "`[erased]` in the payments of a merchant whose data are erased",
+        "the second person has approved the erasure",
+        ERASE_EVERY_MS,
+        f"no worker runs, or there are many payments: a worker erases {PAGE_PAYMENTS} at a time",
+    ),
+    Fresh(
+        (),
+        "erasure of a webhook that comes about an erased payment",
+        "the 200 to the provider",
+        SINCE_EVERY_MS,
+        f"no worker runs, or more than {LOOKED_AT:,} payments are erased: they are looked at in turns",
+    ),
     Fresh(
         (),
         "an alert of a condition",

@@ -30,8 +30,8 @@ _LISTS: Final = f"""
 1. **One cursor.** A page has `data`, `has_more` and `next_cursor`, which is null on the last page. `limit` is 1 to
    {MAX_PAGE_SIZE}, {DEFAULT_PAGE_SIZE} without it. A cursor is a position (created at, id) in one list: what is
    added meanwhile moves no entry to another page. No other list takes it.
-2. **Order.** Newest first by creation; messages, dead letters and cases oldest first. Payments are in the order of
-   their ids, whose times two hosts may see a little differently.
+2. **Order.** Newest first by creation; messages and what waits for somebody (dead letters, cases, attempts in doubt,
+   late money) oldest first. Payments are in the order of their ids, whose times two hosts may see a little differently.
 3. **Range.** `created_gte` is included, `created_lt` is not: ranges that touch have each entry once. An empty range
    is 422.
 4. **All filters hold together.** `payment` that the merchant does not have is 404 `not_found`, whoever has it.
@@ -49,4 +49,6 @@ _LISTS: Final = f"""
    dispatched yet is not listed, and goes to the endpoints that are enabled by then: enable the endpoint first, then
    list, and handle each `id` once. Clocks of hosts differ, and a message may be dispatched late: a client that
    only polls asks again for what is a few minutes old.
+8. **What has no cursor is whole**, such as a payment's history and transfers, balances, endpoints, alerts and pauses;
+   or says how far it goes, by days or by rows. Rows of a settlement file go on `after` a row's place in the file.
 """

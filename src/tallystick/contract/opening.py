@@ -75,6 +75,27 @@ NEVER: Final = (
         "tests/guarantees/golden/test_messages.py::test_a_life_tells_what_it_always_told",
     ),
     Never(
+        "A row of a settlement file or bank statement counts twice, or moves money without evidence of it.",
+        ("settlements_have_evidence", "statements_have_evidence"),
+        "tests/flows/reconciliation/test_in_turns.py::test_two_files_at_once",
+    ),
+    Never(
+        "An act of an operator is done twice under its key, or without a record of who did it and why.",
+        ("acts_have_their_change",),
+        "tests/flows/operations/test_acts.py::test_it_is_done_once_for_a_key",
+    ),
+    Never(
+        "What was erased can be read again, or something is gone that no second person let be erased.",
+        ("erased_on_request", "bytes_erased_on_request"),
+        "tests/guarantees/erasure/test_nothing_is_left.py::test_everything_is_erased_and_goes_on",
+    ),
+    Never(
+        "Where the record is sealed: whoever owns the database changes what is sealed, and `tallystick audit verify`"
+        " names nothing.",
+        (),
+        "tests/oversight/audit/test_tampering.py::test_a_rewritten_record_is_named",
+    ),
+    Never(
         "A card number reaches the database, a log or an error, whoever sent it.",
         (),
         "tests/guarantees/card_numbers/test_words.py::test_nothing_keeps_a_card_number",
@@ -228,6 +249,14 @@ FAILURES: Final = (
         "until an operator has accepted or returned it",
         "rejection, posting to `suspense:<provider>`, alert",
         "an operator: `tallystick late-money`",
+    ),
+    Failure(
+        "A row of a provider's settlement file disagrees with a payment",
+        "the recorded one stays",
+        "yes",
+        "`payment.settled`, once an operator has resolved the row or a later file brings the rest",
+        "the row, its evidence, `unexplained:<provider>`, `reconciliation.exception`",
+        "an operator: `tallystick reconciliation open`",
     ),
     Failure(
         "A provider's event cannot be processed",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import time
 from typing import Annotated, Final
 
 from msgspec import Struct
 
+from tallystick.domain.business_days import CALENDARS, DueRule
 from tallystick.domain.json_types import AccountName, ProviderName, described
 from tallystick.domain.lifecycles.dispute import DISPUTE
 from tallystick.domain.lifecycles.machines import next_state
@@ -122,6 +124,18 @@ class PaymentMethodCapability(Struct, frozen=True, kw_only=True):
     currencies: Annotated[list[CurrencyCapability], described("Every currency of a new payment.")]
 
 
+class SettlementDue(Struct, frozen=True, kw_only=True):
+    """When the money of a movement is due from the provider: at the end of a bank's business day."""
+
+    calendar: Annotated[str, described("The bank's calendar, with its version.", "target-v1", enum=sorted(CALENDARS))]
+    business_days: Annotated[int, described("So many business days after that of the movement.", 2, minimum=0)]
+    cut_off: Annotated[
+        Annotated[str, described("`HH:MM`.", pattern="^[0-2][0-9]:[0-5][0-9]$")] | None,
+        described("A movement after this time counts for the next business day; null: the day has none.", "17:00"),
+    ]
+    zone: Annotated[str, described("The IANA time zone of both.", "Europe/Berlin")]
+
+
 class StillPossible(Struct, frozen=True, kw_only=True):
     """What may still happen to something that is final. ``message``: the type of the message that reports it."""
 
@@ -162,6 +176,10 @@ class ProviderCapability(Struct, frozen=True, kw_only=True):
     ]
     delivery_delay_ms: Annotated[
         int, described("Longest time between sending a request and its arrival.", 10_000, minimum=0)
+    ]
+    settlement_due: Annotated[
+        SettlementDue | None,
+        described("When its money is due, as the platform's operator has set it; null: it is not set."),
     ]
     payment_methods: Annotated[
         list[PaymentMethodCapability], described("Its kinds of payment methods; the first that matches counts.")
@@ -218,8 +236,9 @@ def provider_capability(
     *,
     takes_new_payments: bool,
     is_default: bool,
+    due: DueRule | None,
 ) -> ProviderCapability:
-    """One account, by the traits that recovery is built on."""
+    """One account, by the traits that recovery is built on. ``due``: its calendar, where it has one."""
     return ProviderCapability(
         provider=name,
         account=account,
@@ -231,9 +250,15 @@ def provider_capability(
         key_lifetime_ms=traits.key_lifetime_ms,
         settlement_delay_ms=traits.settling_time_ms,
         delivery_delay_ms=traits.max_delivery_delay_ms,
+        settlement_due=None if due is None else _settlement_due(due),
         payment_methods=methods,
         after_final=[each for each in after_final() if _AFTER_REPORT.get(each.event) in {None, *traits.late_reports}],
     )
+
+
+def _settlement_due(rule: DueRule) -> SettlementDue:
+    cut_off = None if rule.cut_off == time.max else f"{rule.cut_off:%H:%M}"
+    return SettlementDue(calendar=rule.calendar, business_days=rule.days, cut_off=cut_off, zone=rule.zone)
 
 
 def after_final() -> list[StillPossible]:

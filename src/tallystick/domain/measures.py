@@ -25,6 +25,12 @@ REQUEST_TIME: Final = Spreads(
     ("role",),
 )
 
+OLDER_VERSIONS: Final = Counts(
+    "tallystick_older_version_requests",
+    "Requests in a version of the API that is not the newest. `tallystick versions` says whose.",
+    ("api_version",),
+)
+
 TRANSITIONS: Final = Counts(
     "tallystick_transitions", "Committed steps, by the edge of the lifecycle.", ("machine", "state", "event")
 )
@@ -120,6 +126,7 @@ PROCESSES: Final = Levels(
 MEASURES: Final[tuple[AnyFamily, ...]] = (
     INSTRUCTIONS,
     REQUEST_TIME,
+    OLDER_VERSIONS,
     TRANSITIONS,
     REJECTIONS,
     LOST_RACES,
@@ -147,8 +154,8 @@ MEASURES: Final[tuple[AnyFamily, ...]] = (
 #: Label names that may stand in a family: each has its values from a table of ours.
 LABELS: Final = frozenset(
     {
-        "account", "alert", "answer", "category", "clock", "currency", "event", "kind", "machine", "operation",
-        "origin", "outcome", "provider", "result", "role", "severity", "state", "turn", "version", "what", "window",
-        "work",
+        "account", "alert", "answer", "api_version", "category", "clock", "currency", "event", "kind", "machine",
+        "operation", "origin", "outcome", "provider", "result", "role", "severity", "state", "turn", "version", "what",
+        "window", "work",
     }
 )  # fmt: skip

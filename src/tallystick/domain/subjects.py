@@ -79,7 +79,7 @@ class Failure(Struct, frozen=True, omit_defaults=False):
     code: Annotated[
         str,
         described(
-            "Why: stable, made for programs. The list is open: decide by `retryable`.",
+            "Why: stable, made for programs. The contract has a list, which is open: decide by `retryable`.",
             "insufficient_funds",
         ),
     ]

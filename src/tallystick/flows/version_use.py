@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
+from tallystick.domain.measures import OLDER_VERSIONS
 from tallystick.flows.hourly_counts import WRITE_EVERY_MS, HourlyCounts
 from tallystick.kit.clock import Clock
 from tallystick.record.postgres.version_use import VersionUseCounts
@@ -24,6 +25,7 @@ class VersionUse(HourlyCounts):
     def count(self, merchant_id: str, key_id: str, version: str) -> None:
         """Count one request of a key that was found."""
         self._requests[merchant_id, key_id, version] += 1
+        OLDER_VERSIONS[version,] += 1
 
     async def write(self) -> None:
         """Write the counts, and delete hours that are too old."""

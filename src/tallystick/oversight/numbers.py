@@ -31,6 +31,7 @@ from tallystick.record.postgres.number_reads import (
     UnknownOutcomes,
 )
 from tallystick.record.postgres.operator_reads import Backlog, EndpointCounts, OperatorReads
+from tallystick.record.postgres.version_use import OlderPins, count_older_pins
 from tallystick.settings.load import Settings
 from tallystick.settings.settlements import due_rules
 
@@ -77,6 +78,11 @@ CASES_CLOSED: Final = Levels(
 )
 CASES_UNASSIGNED: Final = Levels("tallystick_cases_unassigned", "Cases that nobody has taken for more than 24 hours.")
 ENDPOINTS: Final = Levels("tallystick_webhook_endpoints", "Merchants' webhook endpoints.", ("state",))
+OLDER_PINS: Final = Levels(
+    "tallystick_older_version_pins",
+    "API keys and webhook endpoints in use that are pinned to a version of the API that is not the newest.",
+    ("kind", "api_version"),
+)
 DRIFT: Final = Levels(
     "tallystick_provider_contract_drift",
     "What providers sent otherwise than it is read here, in the last 24 hours.",
@@ -127,6 +133,7 @@ NUMBERS: Final[tuple[AnyFamily, ...]] = (
     CASES_CLOSED,
     CASES_UNASSIGNED,
     ENDPOINTS,
+    OLDER_PINS,
     DRIFT,
     FILE_MISSING,
     STATEMENT_BREAKS,
@@ -165,6 +172,7 @@ class Numbers(Struct, frozen=True, kw_only=True):
     missing_files: tuple[MissingFile, ...] = ()
     statement_breaks: tuple[StatementBreak, ...] = ()
     sealing: SealingLag | None = None
+    older_pins: tuple[OlderPins, ...] = ()
 
     def waiting(self, what: str) -> Backlog:
         """One kind of work that waits."""
@@ -207,6 +215,7 @@ class NumberReader:
             missing_files=tuple(await self._missing_files(now)),
             statement_breaks=tuple(breaks(await statement_heads(self._pool))),
             sealing=await read_lag(self._pool, self._clock, self._settings),
+            older_pins=tuple(await count_older_pins(self._pool)),
         )
 
     async def _missing_files(self, now: datetime) -> list[MissingFile]:
@@ -270,6 +279,8 @@ def _show_work(numbers: Numbers) -> None:
     endpoints = numbers.endpoints
     ENDPOINTS["enabled",], ENDPOINTS["failing",] = endpoints.enabled, endpoints.failing
     ENDPOINTS["given_up",] = endpoints.given_up
+    for pins in numbers.older_pins:
+        OLDER_PINS[pins.kind, pins.version] = pins.count
     for drift in numbers.drift:
         DRIFT[drift.provider, drift.kind] = drift.count
     for file in numbers.missing_files:

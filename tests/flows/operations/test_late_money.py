@@ -26,13 +26,13 @@ async def no_to_charges(call: ProviderCall) -> Verdict | None:
     return Declined(code="card_declined", message="No.") if call.operation == "authorize" else None
 
 
-async def late(runtime: Runtime, merchant_id: str) -> str:
+async def late(runtime: Runtime, merchant_id: str, key: str = "create", reference: str = "ch_1") -> str:
     """A payment that was declined, and captured all the same."""
-    payment = read(await Client(runtime, merchant_id).create("create"))
+    payment = read(await Client(runtime, merchant_id).create(key))
     loaded = await runtime.reads.load(merchant_id, payment["id"])
     assert loaded is not None and payment["state"] == "declined"
     [attempt] = loaded.stored.attempts
-    said = Approved(amount=1_000, currency="EUR", effect="captured", reference="ch_1")
+    said = Approved(amount=1_000, currency="EUR", effect="captured", reference=reference)
     await settle_verdict(runtime, loaded.stored, attempt.attempt_id, said, cause="webhook", actor="provider:simulator")
     return str(payment["id"])
 

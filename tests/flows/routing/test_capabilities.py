@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import datetime, time
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tallystick.domain.business_days import DueRule
 from tallystick.domain.currencies import EXPONENTS
 from tallystick.domain.payment_tokens import PaymentTokens
 from tallystick.domain.requests.commands import parse_create_payment
@@ -47,7 +49,13 @@ TOKENS = {"simulator": "sim_ok", "stripe": "pm_card_visa", "adyen": "shopper-1.8
 #: Codes that no payment is made in, beside those that were taken once.
 STRANGE = ("XXX", "XAU", "eur", "EURO", "")
 
-EVERYTHING: dict[str, Any] = {"default": "stripe", "allowed": None, "switched_off": frozenset(), "capture_window_ms": 7}
+EVERYTHING: dict[str, Any] = {
+    "default": "stripe",
+    "allowed": None,
+    "switched_off": frozenset(),
+    "capture_window_ms": 7,
+    "due": {},
+}
 
 
 @pytest.fixture
@@ -272,3 +280,29 @@ async def new_payment(api: Inside, capture_method: str) -> str:
 def codes(answer: Any) -> list[tuple[str, str]]:
     """The fields of a 422, with their codes."""
     return [(error["field"], error["code"]) for error in assert_problem(answer, 422, "validation_failed")["errors"]]
+
+
+async def test_when_money_is_due_is_what_a_payment_goes_by(database: Database, fresh_merchant: str) -> None:
+    """The calendar of the account, in the parts that a client needs to compute the same."""
+    due = "simulator/main=target-v1+2@17:00 Europe/Berlin"
+    async with inside(database, fresh_merchant, BookedProvider(), settlement_due=due) as api:
+        (provider,) = (await api.client.get("/v1/capabilities")).json()["providers"]
+        told = provider["settlement_due"]
+        assert told == {"calendar": "target-v1", "business_days": 2, "cut_off": "17:00", "zone": "Europe/Berlin"}
+        cut_off = time.fromisoformat(told["cut_off"])
+        rule = DueRule(calendar=told["calendar"], days=told["business_days"], cut_off=cut_off, zone=told["zone"])
+        path = f"/v1/payments/{(await api.pay()).json()['id']}"
+        due_at = (await api.client.get(path)).json()["reconciliation"]["due"]
+        captured_at = (await api.client.get(f"{path}/history")).json()["data"][-1]["at"]
+        assert datetime.fromisoformat(due_at) == rule.due_at(datetime.fromisoformat(captured_at))
+
+
+async def test_an_account_without_a_calendar_has_no_due_date(connected: Mapping[str, Provider]) -> None:
+    whole_day = DueRule(calendar="weekdays-v1", days=1, cut_off=time.max, zone="UTC")
+    by_name = said(connected, due={("stripe", "main"): whole_day, ("adyen", "other"): whole_day})
+    shown = {"calendar": "weekdays-v1", "business_days": 1, "cut_off": None, "zone": "UTC"}
+    assert {name: each["settlement_due"] for name, each in by_name.items()} == {
+        "stripe": shown,
+        "adyen": None,
+        "simulator": None,
+    }

@@ -14,6 +14,8 @@ from typing import Any, Final, NamedTuple
 import pytest
 from structlog.testing import capture_logs
 
+from tallystick.access.key_store import create_key
+from tallystick.domain.api_keys import declaration
 from tallystick.domain.verdicts import Declined, Verdict
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.handler import Handler
@@ -34,7 +36,10 @@ from tests.support.spans import KeptSpans, spans_kept
 KEY: Final = "order-1042"
 
 #: What names a payment on a line.
-NAMES: Final = ("payment_id", "idempotency_key", "attempt_id", "provider_reference")
+NAMES: Final = ("payment_id", "idempotency_key", "key_kind", "attempt_id", "provider_reference")
+
+#: What uses the API key of these tests.
+KIND: Final = "agent"
 
 
 class Shop(NamedTuple):
@@ -83,12 +88,14 @@ class Shop(NamedTuple):
 @asynccontextmanager
 async def shop(database: Database, merchant_id: str, bank: BookedProvider) -> AsyncIterator[Shop]:
     settings = replace(WEBHOOK_SETTINGS, webhook_allow_private_addresses=True, webhook_tries_limit=2)
+    key = await create_key(database.app_url, merchant_id, declared=declaration(KIND, ["payments:create"]))
     async with (
         receiving() as receiver,
         inside(database, merchant_id, bank) as api,
         runtime_of(database.app_url, bank, settings=settings) as runtime,
         worker(runtime) as delivery,
     ):
+        api.client.headers["Authorization"] = f"Bearer {key}"
         await register(runtime, merchant_id, receiver)
         with lines_said("debug") as said, spans_kept() as spans:
             yield Shop(api, runtime, delivery, merchant_id, said, spans)
@@ -100,7 +107,7 @@ def assert_named(shop: Shop, payment_id: str, attempt_id: str) -> None:
         if line["event"] == "delivery kept":  # the bytes name the payment, and not the key
             assert (line["payment_id"], line["provider_reference"]) == (payment_id, f"ref_{attempt_id}")
             continue
-        assert (line["payment_id"], line["idempotency_key"]) == (payment_id, KEY), line
+        assert (line["payment_id"], line["idempotency_key"], line["key_kind"]) == (payment_id, KEY, KIND), line
         assert line["attempt_id"] == attempt_id, line
         assert line.get("provider_reference") in (None, "later", f"ref_{attempt_id}"), line
     known = [line for line in shop.said.lines if line.get("provider_reference")]
@@ -197,7 +204,7 @@ async def test_a_payment_whose_event_is_a_dead_letter(
         assert [line["disposition"] for line in tried] == ["failed", "dead"]
         assert [line["tries"] for line in tried] == [1, 2]
         (dead,) = [line for line in alerts if line["event"] == "dead letter"]
-        known = {"payment_id": payment_id, "idempotency_key": KEY, "attempt_id": attempt_id}
+        known = {"payment_id": payment_id, "idempotency_key": KEY, "key_kind": KIND, "attempt_id": attempt_id}
         assert known.items() <= dead.items()
         assert dead["provider_reference"] in ("later", f"ref_{attempt_id}")
         assert_named(one, payment_id, attempt_id)

@@ -9,20 +9,25 @@ import pytest
 from msgspec.structs import replace
 
 from tallystick.access.api_key import parse_key
-from tallystick.access.key_store import create_key
+from tallystick.access.key_store import create_key, revoke_key
 from tallystick.domain.api_versions import VERSIONS, ApiVersion, Deprecation, Versions
+from tallystick.domain.measures import OLDER_VERSIONS
 from tallystick.flows.version_use import VersionUse
+from tallystick.flows.webhooks.outbound.endpoints import FAILING
 from tallystick.interfaces.api import app, openapi
 from tallystick.interfaces.api.table import ENDPOINTS
 from tallystick.interfaces.api.versions import headers_of
 from tallystick.kit.clock import Clock
+from tallystick.oversight.numbers import OLDER_PINS, NumberReader, shown
 from tallystick.record.postgres.connections import open_pool
 from tallystick.record.postgres.hourly_counts import KEEP_HOURS
 from tallystick.record.postgres.version_use import VersionUseCounts
 from tests.guarantees.versions.second import NEW, OLD, published
 from tests.support.api import inside
 from tests.support.commands import Ran, run_here
-from tests.support.database import Database
+from tests.support.database import Database, NewDatabase
+from tests.support.endpoints import PATH
+from tests.support.endpoints import SETTINGS as ENDPOINT_SETTINGS
 from tests.support.runtime import SETTINGS, BookedProvider
 
 AGED = Deprecation(since=date(2026, 12, 1), sunset=date(2027, 12, 1))
@@ -88,7 +93,7 @@ async def counted(database: Database, merchant_id: str) -> dict[tuple[str, str],
 
 async def test_requests_in_older_versions_are_counted_by_key(database: Database, fresh_merchant: str) -> None:
     """Pinned or named, answered or refused; those of the newest version are not."""
-    old = await create_key(database.app_url, fresh_merchant)
+    old, before = await create_key(database.app_url, fresh_merchant), dict(OLDER_VERSIONS)
     with published():
         new = await create_key(database.app_url, fresh_merchant)
         async with inside(database, fresh_merchant, BookedProvider()) as inner:
@@ -99,6 +104,33 @@ async def test_requests_in_older_versions_are_counted_by_key(database: Database,
                     await inner.client.get(path, headers=headers)
     ids = [found.key_id for text in (old, new) if (found := parse_key(text)) is not None]
     assert await counted(database, fresh_merchant) == {(ids[0], OLD): 3, (ids[1], OLD): 1}
+    assert OLDER_VERSIONS[OLD,] == before.get((OLD,), 0) + 4, "the number for a scrape"
+    assert (NEW,) not in OLDER_VERSIONS
+
+
+async def test_pins_to_older_versions_are_a_number(new_database: NewDatabase, fresh_merchant: str) -> None:
+    """Of keys and endpoints in use, without names; nothing where there is one version alone."""
+    database = new_database()
+    before = [await create_key(database.app_url, fresh_merchant) for _ in range(2)]
+
+    async def pinned() -> dict[tuple[str, ...], float]:
+        async with await open_pool(database.app_url, SETTINGS) as pool:
+            numbers = await NumberReader(pool, Clock(), SETTINGS, [FAILING]).read()
+        shown(numbers, ())
+        return dict(OLDER_PINS)
+
+    assert await pinned() == {}
+    with published():
+        async with inside(database, fresh_merchant, BookedProvider(), **ENDPOINT_SETTINGS) as inner:
+            for path in ("one", "two", "three"):
+                pin = {} if path == "one" else {"api_version": OLD}
+                made = await inner.client.post(PATH, json={"url": f"http://127.0.0.1:9/{path}", **pin})
+            await inner.client.delete(f"{PATH}/{made.json()['endpoint']['id']}")
+        assert await pinned() == {("key", OLD): 2, ("webhook endpoint", OLD): 1}
+        key = parse_key(before[0])
+        assert key is not None
+        await revoke_key(database.app_url, fresh_merchant, key.key_id)
+        assert await pinned() == {("key", OLD): 1, ("webhook endpoint", OLD): 1}
 
 
 async def test_counts_of_many_processes_add_up(database: Database, fresh_merchant: str) -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import pytest
 
 from tallystick.access.key_store import OPERATORS, create_key
@@ -17,22 +24,37 @@ from tallystick.domain.change import Rejection
 from tallystick.flows.hourly_counts import BEHIND_MS
 from tallystick.flows.operations.alerts import alert_id_of, raise_alert
 from tallystick.flows.reconciliation.matching import compare_file
+from tallystick.flows.reconciliation.posting import post_batch
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.table import ENDPOINTS
 from tallystick.kit.ids import new_id, sibling_id
 from tests.flows.operations.test_late_money import late
 from tests.interfaces.api.test_in_doubt_and_late_money import doubtful, silent
 from tests.interfaces.api.test_rejections import bank
-from tests.support.api import NO_MEMBERS, Inside, as_listed, inside
-from tests.support.database import Database, NewDatabase
+from tests.support.api import NO_MEMBERS, SEALING_KEY, SERVE, SHORT, Inside, as_listed, inside, wait_for
+from tests.support.console_scene import refuse
+from tests.support.database import DEEP, Database, NewDatabase
 from tests.support.endpoints import PATH as ENDPOINTS_PATH
 from tests.support.endpoints import SETTINGS
 from tests.support.polling import eventually_async
+from tests.support.ports import free_port
 from tests.support.provider_webhooks import PATH as DOOR
 from tests.support.provider_webhooks import event, signature
 from tests.support.runtime import BookedProvider
 from tests.support.settlement_days import ACTOR, Acquirer
 from tests.support.settlement_imports import stripe_rows
+
+ROOT: Final = Path(__file__).resolve().parents[3]
+
+#: One row for four lists.
+ACTED: Final = "what an act did to a dead letter, to refused webhooks, or to a settlement file or row, in its list"
+
+#: What another test reads back: the decision is one process's, and the reads are another's.
+ELSEWHERE: Final = {
+    "`[erased]` in an erased payment, wherever it is shown, listed, sent or replayed": (
+        "tests/guarantees/erasure/test_nothing_is_left.py::test_everything_is_erased_and_goes_on"
+    )
+}
 
 AT_ONCE: Final = {name for row in FRESH if row.behind_ms == 0 for name in row.reads or (row.what,)}
 
@@ -79,21 +101,54 @@ async def test_lists_say_what_they_may_lack(new_database: NewDatabase) -> None:
             assert await passes(path)
 
 
-async def test_what_was_written_here_is_read_there(database: Database, fresh_merchant: str) -> None:
-    bank, seen = BookedProvider(), set[str]()
-    async with (
-        inside(database, fresh_merchant, bank, **SETTINGS) as here,
-        inside(database, fresh_merchant, bank, **SETTINGS) as there,
-    ):
-        seen |= await _a_payment(here, there)
-        seen |= await _an_endpoint(here, there)
-        seen |= await _an_event(here, there, await create_key(database.app_url, OPERATORS, operator=True))
-        seen |= await _acts(here, there, fresh_merchant, await create_key(database.app_url, OPERATORS, operator=True))
-        another = {"authorization": f"Bearer {await create_key(database.app_url, fresh_merchant)}"}
-        assert (await there.client.get("/v1/payments", headers=another)).status_code == 200
-        seen.add("a new API key")
-    seen |= await _in_doubt_and_late(database, fresh_merchant)
-    assert seen == AT_ONCE
+def test_what_is_read_back_elsewhere_is_there() -> None:
+    for test in ELSEWHERE.values():
+        path, _, name = test.partition("::")
+        assert f"def {name}(" in (ROOT / path).read_text("utf-8")
+
+
+async def test_what_was_written_here_is_read_there(
+    new_database: NewDatabase, fresh_merchant: str, tmp_path: Path
+) -> None:
+    database, seen = new_database(), set[str]()
+    operator = await create_key(database.app_url, OPERATORS, operator=True)
+    async with another_process(database, fresh_merchant, tmp_path) as there:
+        async with inside(database, fresh_merchant, BookedProvider(), **SETTINGS) as here:
+            seen |= await _a_payment(here, there)
+            seen |= await _an_endpoint(here, there)
+            seen |= await _an_event(here, there, operator)
+            seen |= await _acts(here, there, fresh_merchant, operator)
+            another = {"authorization": f"Bearer {await create_key(database.app_url, fresh_merchant)}"}
+            assert (await there.client.get("/v1/payments", headers=another)).status_code == 200
+            seen.add("a new API key")
+        seen |= await _in_doubt_and_late(database, fresh_merchant, there, operator)
+    assert seen | set(ELSEWHERE) == AT_ONCE
+
+
+@asynccontextmanager
+async def another_process(database: Database, merchant_id: str, folder: Path) -> AsyncIterator[Inside]:
+    """An API that shares the database alone with the one that is written through: at full depth a process of its own,
+    else another application in this one."""
+    async with inside(database, merchant_id, BookedProvider(), **SETTINGS) as there:
+        if not DEEP:
+            yield there
+            return
+        port = free_port()
+        settings = {**SHORT, **SETTINGS, "port": port, "api_processes": 1, "sealing_keys": SEALING_KEY}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("TALLYSTICK_")}
+        environment |= {f"TALLYSTICK_{name.upper()}": str(value) for name, value in settings.items()}
+        environment["TALLYSTICK_DATABASE_URL"] = database.app_url
+        with (folder / "there.log").open("wb") as log:
+            process = subprocess.Popen([sys.executable, "-c", SERVE], env=environment, stdout=log, stderr=log)
+        try:
+            await asyncio.to_thread(wait_for, f"http://127.0.0.1:{port}/readyz", process)
+            async with httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{port}", headers=there.client.headers, trust_env=False, timeout=60
+            ) as client:
+                yield Inside(there.app, client)
+        finally:
+            process.terminate()
+            await asyncio.to_thread(process.wait, 40)
 
 
 async def _read(there: Inside, path: str) -> Any:
@@ -139,11 +194,27 @@ async def _an_event(here: Inside, there: Inside, operator: str) -> set[str]:
     body = event()
     await _delivered(here, body)
     name = json.loads(body)["id"]
-    event_id = await there.app.state.runtime.pool.fetchval(
-        "SELECT event_id FROM inbox WHERE provider_event_id = $1", name
-    )
-    key = {"authorization": f"Bearer {operator}"}
+    pool, key = here.app.state.runtime.pool, {"authorization": f"Bearer {operator}"}
+    event_id = await pool.fetchval("SELECT event_id FROM inbox WHERE provider_event_id = $1", name)
     assert (await there.client.get(f"/v1/provider-events/{event_id}", headers=key)).status_code == 200
+    await pool.execute(
+        "UPDATE inbox SET state = 'dead', next_try_at = NULL, tries = 8, closed_at = now() WHERE event_id = $1",
+        event_id,
+    )
+
+    async def dead() -> bool:
+        found, cursor = set[str](), ""
+        while True:
+            page = (await there.client.get(f"/v1/dead-letters?limit=100{cursor}", headers=key)).json()
+            found |= {each["event_id"] for each in page["data"]}
+            if page["next_cursor"] is None:
+                return event_id in found
+            cursor = f"&cursor={page['next_cursor']}"
+
+    assert await dead()
+    done = await here.client.post(f"/v1/dead-letters/{event_id}/discard", json={"reason": "why"}, headers=key)
+    assert done.status_code == 200, done.text
+    assert not await dead()
     return {"getEvent"}
 
 
@@ -182,12 +253,17 @@ async def _acts(here: Inside, there: Inside, merchant_id: str, operator: str) ->
     assert (await shown(f"/v1/alerts/{alert_id}"))["alert"]["state"] == "acknowledged"
     assert alert_id in [each["id"] for each in (await shown("/v1/alerts?state=acknowledged"))["data"]]
     reads = {"getRejection", "listRejections", "listRejectionGroups", "listActs", "getAct", "listAlerts", "getAlert"}
-    reads |= await _a_settlement_file(here, shown, case_id, key)
-    return reads | {"listDeployments", "listProviderPauses"}
+    kind = await refuse(here.app.state.runtime, ("simulator", case_id, "not_found"), 3)
+    waiting = [each["id"] for each in (await shown("/v1/webhook-refusals"))["waiting"]]
+    assert kind in waiting
+    await done(f"/v1/webhook-refusals/{kind}/close")
+    assert kind not in [each["id"] for each in (await shown("/v1/webhook-refusals"))["waiting"]]
+    reads |= await _a_settlement_file(here, shown, done, case_id, key)
+    return reads | {"listDeployments", "listProviderPauses", ACTED}
 
 
 async def _a_settlement_file(
-    here: Inside, shown: Callable[[str], Awaitable[Any]], payout: str, key: dict[str, str]
+    here: Inside, shown: Callable[[str], Awaitable[Any]], done: Callable[..., Awaitable[Any]], payout: str, key: Any
 ) -> set[str]:
     path = "/v1/settlement-files"
     sent = await here.client.post(path, content=stripe_rows(1, payout=payout).encode(), headers=key)
@@ -202,20 +278,24 @@ async def _a_settlement_file(
     report = await shown("/v1/reconciliation?provider=simulator&limit=1000")
     assert proved in [each["file_id"] for each in report["rows"]]
     assert "unexplained" in [each["state"] for each in report["states"]]
+    [name] = await here.app.state.runtime.stores.evidence.batches_of(proved)
+    await post_batch(here.app.state.runtime, name, ACTOR)
+    await done("/v1/reconciliation/write-off", file_id=proved, position=1)
+    report = await shown("/v1/reconciliation?provider=simulator&limit=1000")
+    assert proved not in [each["file_id"] for each in report["rows"]]
+    await done(f"{path}/{file_id}/withdraw")
+    assert (await shown(f"{path}/{file_id}"))["settlement_file"]["state"] == "withdrawn"
+    assert file_id in [each["id"] for each in (await shown(f"{path}?state=withdrawn"))["data"]]
     return {"listSettlementFiles", "getSettlementFile", "listSettlementRows", "getReconciliation"}
 
 
-async def _in_doubt_and_late(database: Database, merchant_id: str) -> set[str]:
+async def _in_doubt_and_late(database: Database, merchant_id: str, there: Inside, operator: str) -> set[str]:
     """An attempt that is parked and settled, and late money that is accepted."""
-    operator = await create_key(database.app_url, OPERATORS, operator=True)
     for make, provider, path, settled, body in (
         (_doubt, silent(), "/v1/in-doubt", "resolve", {"outcome": "declined", "evidence": "statement 12"}),
         (late, bank(), "/v1/late-money", "accept", {}),
     ):
-        async with (
-            inside(database, merchant_id, provider, **SETTINGS) as here,
-            inside(database, merchant_id, BookedProvider(), **SETTINGS) as there,
-        ):
+        async with inside(database, merchant_id, provider, **SETTINGS) as here:
             subject_id = await make(here.app.state.runtime, merchant_id)
             key = {"authorization": f"Bearer {operator}"}
             listed = (await there.client.get(f"{path}?merchant_id={merchant_id}", headers=key)).json()["data"]

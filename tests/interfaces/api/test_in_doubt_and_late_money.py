@@ -13,7 +13,7 @@ from tallystick.kit.clock import utc_now
 from tallystick.kit.ids import new_id
 from tallystick.record.journal import Fresh
 from tests.flows.operations.test_late_money import late
-from tests.interfaces.api.test_rejections import bank, desk_of
+from tests.interfaces.api.test_rejections import Desk, bank, desk_of
 from tests.support.api import assert_problem, inside
 from tests.support.database import Database, NewDatabase
 from tests.support.in_doubt import PATIENT
@@ -21,9 +21,9 @@ from tests.support.letters import new_letters
 from tests.support.runtime import BookedProvider, Client, read, timed_out
 
 
-async def doubtful(runtime: Runtime, merchant: str) -> tuple[str, str]:
+async def doubtful(runtime: Runtime, merchant: str, key: str = "doubtful") -> tuple[str, str]:
     """A payment whose provider never answered, parked for a person; the ids of its payment and attempt."""
-    payment_id = str(read(await Client(runtime, merchant).create("doubtful"))["id"])
+    payment_id = str(read(await Client(runtime, merchant).create(key))["id"])
     loaded = await runtime.reads.load(merchant, payment_id)
     assert loaded is not None
     (attempt,) = loaded.stored.attempts
@@ -96,6 +96,40 @@ async def test_late_money_is_returned_once(database: Database, fresh_merchant: s
         assert first.status_code == 200, first.text
         assert second.content == first.content
         assert "late_return_opened" in [each["event"] for each in first.json()["result"]["transitions"]]
+
+
+async def test_what_waits_is_read_in_pages(database: Database, fresh_merchant: str) -> None:
+    """Each once, the oldest first, also where the first of them is settled meanwhile."""
+    patient = {name: getattr(PATIENT, name) for name in ("recovery_backoff_base_ms", "recovery_backoff_cap_ms")}
+    async with inside(database, fresh_merchant, silent(), **patient) as app:
+        doubts = [(await doubtful(app.app.state.runtime, fresh_merchant, new_id("req")))[1] for _ in range(3)]
+        desk = await desk_of(app, database)
+        assert await in_pages(desk, f"/v1/in-doubt?merchant_id={fresh_merchant}", "id") == doubts
+        first = (await desk.get(f"/v1/in-doubt?merchant_id={fresh_merchant}&limit=1")).json()
+        found = {"outcome": "declined", "evidence": "statement 12", "reason": "ticket 7"}
+        assert (await desk.post(f"/v1/in-doubt/{doubts[0]}/resolve", found)).status_code == 200
+        after = f"/v1/in-doubt?merchant_id={fresh_merchant}&cursor={first['next_cursor']}"
+        assert await in_pages(desk, after, "id") == doubts[1:]
+        other = await desk.get(f"/v1/late-money?cursor={first['next_cursor']}")
+        assert_problem(other, 422, "validation_failed")
+    async with inside(database, fresh_merchant, bank()) as app:
+        desk = await desk_of(app, database)
+        runtime: Runtime = app.app.state.runtime
+        payments = [await late(runtime, fresh_merchant, new_id("req"), f"ch_{new_letters()}") for _ in range(3)]
+        assert await in_pages(desk, f"/v1/late-money?merchant_id={fresh_merchant}", "payment_id") == sorted(payments)
+
+
+async def in_pages(desk: Desk, path: str, name: str) -> list[str]:
+    """One member of everything in a list, read one by one."""
+    found, page = list[str](), (await desk.get(f"{path}&limit=1")).json()
+    while True:
+        found += [each[name] for each in page["data"]]
+        assert len(found) < 10, "a page comes again"
+        if page["next_cursor"] is None:
+            assert not page["has_more"]
+            return found
+        base = path.partition("&cursor=")[0]
+        page = (await desk.get(f"{base}&limit=1&cursor={page['next_cursor']}")).json()
 
 
 async def test_only_operators_with_the_scope_may(database: Database, fresh_merchant: str) -> None:

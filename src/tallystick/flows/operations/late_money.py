@@ -33,9 +33,11 @@ class LateMoney(Struct, frozen=True, kw_only=True):
     waiting: int
 
 
-async def waiting_late_money(runtime: Runtime, merchant_id: str | None, limit: int) -> Sequence[LateMoney]:
-    """Payments with late money that nobody has decided on, oldest first."""
-    found = await runtime.reads.late_money(merchant_id, limit)
+async def waiting_late_money(
+    runtime: Runtime, merchant_id: str | None, limit: int, after_id: str = ""
+) -> Sequence[LateMoney]:
+    """Payments with late money that nobody has decided on, oldest first, after one of them."""
+    found = await runtime.reads.late_money(merchant_id, limit, after_id)
     return [LateMoney(payment=payment, waiting=unclaimed(payment)) for payment in found]
 
 

@@ -7,6 +7,7 @@ and reason in the history.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from msgspec import Struct
@@ -42,23 +43,29 @@ class Parked(Struct, frozen=True, kw_only=True):
 
     attempt: Attempt
     owner: str
+    parked_at: datetime
     parked_for_ms: int
     overdue: bool
 
 
 async def parked_attempts(
-    runtime: Runtime, book: RecoverySchedule, merchant_id: str | None, limit: int
+    runtime: Runtime,
+    book: RecoverySchedule,
+    merchant_id: str | None,
+    limit: int,
+    after: tuple[datetime, str] | None = None,
 ) -> Sequence[Parked]:
-    """The in-doubt list, oldest first."""
+    """The in-doubt list, oldest first, after a position: when an attempt was parked, and its id."""
     alarm_ms = runtime.settings.in_doubt_alarm_age_ms
     return [
         Parked(
             attempt=attempt_of(record),
             owner=runtime.settings.in_doubt_owner,
+            parked_at=record["parked_at"],
             parked_for_ms=record["parked_for_ms"],
             overdue=record["parked_for_ms"] > alarm_ms,
         )
-        for record in await book.parked(merchant_id, limit)
+        for record in await book.parked(merchant_id, limit, after)
     ]
 
 

@@ -44,6 +44,8 @@ MESSAGES: Final = PagedList(7, "msg")
 REJECTIONS: Final = PagedList(8, "case")
 ACTS: Final = PagedList(9, "opa")
 SETTLEMENT_FILES: Final = PagedList(15, "stl")
+IN_DOUBT: Final = PagedList(16, "att")
+LATE_MONEY: Final = PagedList(17, "pay")
 
 
 def write_cursor(paged: PagedList, position: Position) -> str:

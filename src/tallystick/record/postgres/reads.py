@@ -208,9 +208,9 @@ class Reads:
         record = await self._pool.fetchrow(READS["payment_at"], merchant_id, payment_id)
         return None if record is None else (payment_of(record), record["account"])
 
-    async def late_money(self, merchant_id: str | None, limit: int) -> list[Payment]:
-        """Payments with late money that waits to be decided on, oldest first."""
-        return [payment_of(row) for row in await self._pool.fetch(READS["late_money"], merchant_id, limit)]
+    async def late_money(self, merchant_id: str | None, limit: int, after_id: str = "") -> list[Payment]:
+        """Payments with late money that waits to be decided on, oldest first, after one of them."""
+        return [payment_of(row) for row in await self._pool.fetch(READS["late_money"], merchant_id, limit, after_id)]
 
     async def merchant_of_late_money(self, payment_id: str) -> str | None:
         """Whose a payment with late money is, or None where there is no such payment."""

@@ -4,6 +4,7 @@ changes only by the journal."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 import asyncpg
@@ -13,6 +14,9 @@ from tallystick.kit.clock import Clock
 from tallystick.record.postgres import sql
 
 STATEMENTS: Final = sql.load("recovery.sql")
+
+#: Before everything.
+_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class DueAttempt(Struct, frozen=True):
@@ -94,9 +98,12 @@ class RecoverySchedule:
         """The payment has moved on."""
         await self._pool.execute(STATEMENTS["drop_deadline"], due.merchant_id, due.payment_id, self._clock.shift_ms)
 
-    async def parked(self, merchant_id: str | None, limit: int) -> Sequence[asyncpg.Record]:
-        """The in-doubt list, oldest first."""
-        return await self._pool.fetch(STATEMENTS["parked"], merchant_id, limit, self._clock.shift_ms)
+    async def parked(
+        self, merchant_id: str | None, limit: int, after: tuple[datetime, str] | None = None
+    ) -> Sequence[asyncpg.Record]:
+        """The in-doubt list, oldest first, after a position: when an attempt was parked, and its id."""
+        since = after or (_BEGINNING, "")
+        return await self._pool.fetch(STATEMENTS["parked"], merchant_id, limit, self._clock.shift_ms, *since)
 
     async def attempt(self, attempt_id: str) -> asyncpg.Record | None:
         """One attempt by its id alone."""

@@ -36,6 +36,14 @@ class OlderPin(Struct, frozen=True, kw_only=True):
     version: str
 
 
+class OlderPins(Struct, frozen=True, kw_only=True):
+    """How many keys or webhook endpoints (``kind``) are pinned to one version that is not the newest."""
+
+    kind: str
+    version: str
+    count: int
+
+
 class VersionUseCounts(HourBook[VersionUseCount]):
     """The table of the use of older versions."""
 
@@ -47,3 +55,12 @@ async def older_pins(pool: asyncpg.Pool) -> Sequence[OlderPin]:
     """Every pin to an older version. Raises what asyncpg raises."""
     found = await pool.fetch(STATEMENTS["older_pins"], VERSIONS.newest.date, VERSIONS.first.date)
     return structs_of(found, OlderPin)
+
+
+async def count_older_pins(pool: asyncpg.Pool) -> Sequence[OlderPins]:
+    """How much is pinned to older versions; nothing is read where there is one version alone. Raises what asyncpg
+    raises."""
+    if VERSIONS.newest is VERSIONS.first:
+        return ()
+    found = await pool.fetch(STATEMENTS["count_older_pins"], VERSIONS.newest.date, VERSIONS.first.date)
+    return structs_of(found, OlderPins)

@@ -47,6 +47,7 @@ PROCESSED: Final = Line(
         "merchant_id": "word",
         "payment_id": "own",
         "idempotency_key": "text",
+        "key_kind": "own",
         "attempt_id": "own",
         "provider_reference": "text",
         "disposition": "own",
@@ -96,6 +97,7 @@ def end_processed(step: Step, event: LeasedEvent, stored: PaymentSnapshot | None
         event.merchant_id or (stored and stored.payment.merchant_id),
         event.payment_id or (stored and stored.payment.payment_id),
         attempt and attempt.idempotency_key,
+        attempt and attempt.instructed_by,
         attempt and attempt.attempt_id,
         (attempt and attempt.provider_reference) or event.charge_reference,
         disposition or NOT_PROCESSED,
@@ -114,6 +116,7 @@ def named(event: LeasedEvent, stored: PaymentSnapshot | None) -> dict[str, str |
         "merchant_id": event.merchant_id or (stored.payment.merchant_id if stored else None),
         "payment_id": event.payment_id or (stored.payment.payment_id if stored else None),
         "idempotency_key": attempt.idempotency_key if attempt else None,
+        "key_kind": attempt.instructed_by if attempt else None,
         "attempt_id": attempt.attempt_id if attempt else None,
         "provider_reference": (attempt.provider_reference if attempt else None) or event.charge_reference,
     }

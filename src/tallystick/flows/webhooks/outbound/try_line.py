@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from tallystick.domain.api_keys import KeyKind
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt
 from tallystick.flows.webhooks.outbound.client import DeliveryResult
@@ -28,6 +29,7 @@ TRIED: Final = Line(
         "subject_id": "own",
         "version": "own",
         "idempotency_key": "text",
+        "key_kind": "own",
         "attempt_id": "own",
         "provider_reference": "text",
         "result": "own",
@@ -45,6 +47,7 @@ class MessageNames(NamedTuple):
     """What a message does not say itself."""
 
     idempotency_key: str | None = None
+    key_kind: KeyKind | None = None
     attempt_id: str | None = None
     provider_reference: str | None = None
 
@@ -67,7 +70,9 @@ async def names_of(leased: Sequence[LeasedMessage], reads: Reads) -> Mapping[str
         if stored is not None and attempt is not None:
             reference = attempt.provider_reference or stored.payment.provider_reference
             reference = reference or await _from_history(attempt, reads)
-            found[one.message_id] = MessageNames(attempt.idempotency_key, attempt.attempt_id, reference)
+            found[one.message_id] = MessageNames(
+                attempt.idempotency_key, attempt.instructed_by, attempt.attempt_id, reference
+            )
     return found
 
 
@@ -82,7 +87,10 @@ def end_try(step: Step, message: LeasedMessage, names: MessageNames, answer: Del
         queue.stream_id,
         message.subject_id,
         message.version,
-        *names,
+        names.idempotency_key,
+        names.key_kind or message.key_kind,
+        names.attempt_id,
+        names.provider_reference,
         answer.result,
         answer.status,
         answer.hidden or answer.detail,

@@ -10,6 +10,7 @@ from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import READ, Endpoint, read
 from tallystick.interfaces.api.http import ApiRequest
+from tallystick.settings.settlements import due_rules
 
 PATH: Final = "/v1/capabilities"
 
@@ -22,6 +23,7 @@ async def get_capabilities(runtime: Runtime, _: ApiRequest, caller: Caller) -> o
         allowed=caller.allowed_providers,
         switched_off=runtime.switched_off,
         capture_window_ms=runtime.settings.authorization_deadline_ms,
+        due=due_rules(runtime.settings.settlement_due),
     )
 
 

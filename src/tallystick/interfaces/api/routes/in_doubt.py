@@ -10,6 +10,8 @@ from tallystick.domain.errors import problem
 from tallystick.domain.json_types import (
     Amount,
     Currency,
+    HasMore,
+    NextCursor,
     PaymentId,
     ProviderName,
     described,
@@ -26,7 +28,8 @@ from tallystick.interfaces.api.acts import ACT_KEY, KEYED_ACT_ERRORS, Asked, act
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import ACT, READ, Endpoint, read
 from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
-from tallystick.interfaces.api.parameters import any_text, integer, path_id
+from tallystick.interfaces.api.paging import IN_DOUBT, cut_page
+from tallystick.interfaces.api.parameters import any_text, page_of, path_id
 from tallystick.interfaces.api.problems import ProblemError, not_found
 from tallystick.interfaces.api.routes.rejections import Why
 from tallystick.interfaces.api.typed_body import read_typed
@@ -34,10 +37,6 @@ from tallystick.interfaces.api.typed_body import read_typed
 PATH: Final = "/v1/in-doubt"
 
 ATTEMPT_ID: Final = path_id("att", "attempt")
-
-#: Attempts on one answer. What is settled leaves the list, so it is worked off from its beginning.
-MOST: Final = 500
-DEFAULT: Final = 100
 
 _Proof = Annotated[str, Meta(min_length=1, max_length=2_000, pattern=r"\S")]
 _Reference = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"\S")]
@@ -62,11 +61,12 @@ class InDoubtView(Struct, frozen=True, kw_only=True):
     key_taken: Annotated[bool, described("Whether the provider has another request under the attempt's key.", False)]
 
 
-class InDoubtList(Struct, frozen=True, kw_only=True):
-    """What waits, as much as was asked for."""
+class InDoubtPage(Struct, frozen=True, kw_only=True):
+    """A page of what waits."""
 
     data: Annotated[list[InDoubtView], described("The oldest first.")]
-    has_more: Annotated[bool, described("Whether more wait than were asked for.", False)]
+    has_more: HasMore
+    next_cursor: NextCursor
 
 
 class Finding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,11 +88,12 @@ class Finding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 async def list_in_doubt(runtime: Runtime, request: ApiRequest, _: Caller) -> object:
-    """Attempts in doubt, oldest first."""
+    """A page of attempts in doubt, oldest first."""
     query, limit = request.query, request.query["limit"]
     book = runtime.stores.schedule_book
-    rows = await in_doubt.parked_attempts(runtime, book, query["merchant_id"], limit + 1)
-    return InDoubtList(data=[_view(each) for each in rows[:limit]], has_more=len(rows) > limit)
+    rows = await in_doubt.parked_attempts(runtime, book, query["merchant_id"], limit + 1, query["cursor"])
+    page = cut_page(IN_DOUBT, rows, limit, lambda each: (each.parked_at, each.attempt.attempt_id))
+    return InDoubtPage(data=[*map(_view, page.rows)], has_more=page.has_more, next_cursor=page.next_cursor)
 
 
 async def resolve(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
@@ -140,15 +141,13 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path=PATH,
         name="listInDoubt",
         summary="Calls to providers of which nobody knows what became of them, oldest first",
-        description="Bounded recovery could not settle them: a person looks into the provider's own books.",
+        description="Bounded recovery could not settle them: a person looks into the provider's own books. What is"
+        " settled leaves the list.",
         handle=read(list_in_doubt),
         scope="in_doubt:read",
-        responses={200: InDoubtList},
+        responses={200: InDoubtPage},
         codes=READ,
-        parameters=(
-            any_text("merchant_id", "Only of this merchant."),
-            integer("limit", 1, MOST, DEFAULT, "How many at most."),
-        ),
+        parameters=(any_text("merchant_id", "Only of this merchant."), *page_of(IN_DOUBT)),
         callers="operator",
     ),
     Endpoint(

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from tallystick.decisions.late_money import NoLateMoney
 from tallystick.domain.errors import ProviderNotConfigured, problem
-from tallystick.domain.json_types import Amount, Currency, PaymentId, ProviderName, Time, described
+from tallystick.domain.json_types import Amount, Currency, HasMore, NextCursor, PaymentId, ProviderName, Time, described
 from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
 from tallystick.domain.operator_views import RecordedActView, act_view
 from tallystick.flows.operations import late_money
@@ -21,7 +21,8 @@ from tallystick.interfaces.api.acts import ACT_KEY, KEYED_ACT_ERRORS, Asked, act
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import ACT, READ, Endpoint, Handle, read
 from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
-from tallystick.interfaces.api.parameters import any_text, integer, path_id
+from tallystick.interfaces.api.paging import LATE_MONEY, cut_page
+from tallystick.interfaces.api.parameters import any_text, page_of, path_id
 from tallystick.interfaces.api.problems import ProblemError, busy, not_found
 from tallystick.interfaces.api.routes.rejections import ReasonBody
 from tallystick.interfaces.api.typed_body import read_typed
@@ -29,10 +30,6 @@ from tallystick.interfaces.api.typed_body import read_typed
 PATH: Final = "/v1/late-money"
 
 PAYMENT_ID: Final = path_id("pay", "payment")
-
-#: Payments on one answer. What is decided on leaves the list, so it is worked off from its beginning.
-MOST: Final = 500
-DEFAULT: Final = 100
 
 
 class LateMoneyView(Struct, frozen=True, kw_only=True):
@@ -52,18 +49,21 @@ class LateMoneyView(Struct, frozen=True, kw_only=True):
     created_at: Annotated[Time, described("When the payment was made.")]
 
 
-class LateMoneyList(Struct, frozen=True, kw_only=True):
-    """What waits, as much as was asked for."""
+class LateMoneyPage(Struct, frozen=True, kw_only=True):
+    """A page of what waits."""
 
     data: Annotated[list[LateMoneyView], described("The oldest payment first.")]
-    has_more: Annotated[bool, described("Whether more wait than were asked for.", False)]
+    has_more: HasMore
+    next_cursor: NextCursor
 
 
 async def list_late_money(runtime: Runtime, request: ApiRequest, _: Caller) -> object:
-    """Payments with late money that waits, oldest first."""
+    """A page of payments with late money that waits, oldest first."""
     query, limit = request.query, request.query["limit"]
-    rows = await late_money.waiting_late_money(runtime, query["merchant_id"], limit + 1)
-    return LateMoneyList(data=[_view(each) for each in rows[:limit]], has_more=len(rows) > limit)
+    after_id = "" if query["cursor"] is None else query["cursor"][1]
+    rows = await late_money.waiting_late_money(runtime, query["merchant_id"], limit + 1, after_id)
+    page = cut_page(LATE_MONEY, rows, limit, lambda each: (each.payment.created_at, each.payment.payment_id))
+    return LateMoneyPage(data=[*map(_view, page.rows)], has_more=page.has_more, next_cursor=page.next_cursor)
 
 
 def _act(name: ActName, do: Callable[..., Awaitable[Any]]) -> Handle:
@@ -129,15 +129,13 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path=PATH,
         name="listLateMoney",
         summary="Money that came after its payment's end and waits for a decision, oldest payment first",
-        description="It stands in suspense until an operator accepts it for the merchant or returns it to the payer.",
+        description="It stands in suspense until an operator accepts it for the merchant or returns it to the payer."
+        " What is decided on leaves the list.",
         handle=read(list_late_money),
         scope="late_money:read",
-        responses={200: LateMoneyList},
+        responses={200: LateMoneyPage},
         codes=READ,
-        parameters=(
-            any_text("merchant_id", "Only of this merchant."),
-            integer("limit", 1, MOST, DEFAULT, "How many at most."),
-        ),
+        parameters=(any_text("merchant_id", "Only of this merchant."), *page_of(LATE_MONEY)),
         callers="operator",
     ),
     _endpoint(

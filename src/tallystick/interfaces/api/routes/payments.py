@@ -69,7 +69,11 @@ _STATES: Final = PAYMENT.states
 _FROM: Final = [NEW, *_STATES]
 
 _Cause = Annotated[
-    str, described("What led to it: an instruction, a provider's answer or event, recovery, an operator.", "answer")
+    str,
+    described(
+        "What led to it: an instruction, a provider's answer or event, recovery, an operator, a settlement file.",
+        "answer",
+    ),
 ]
 
 _KeyKind = Annotated[

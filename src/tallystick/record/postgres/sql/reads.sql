@@ -17,11 +17,12 @@ SELECT p.*, (
 FROM payment p
 WHERE p.merchant_id = $1 AND p.payment_id = $2;
 
--- late_money: payments with late money that waits to be decided on, oldest first; the merchant may be null
+-- late_money: payments with late money that waits to be decided on, oldest first, after the payment $3; the merchant
+-- may be null
 SELECT * FROM payment
 WHERE amount_late > 0
   AND amount_late > coalesce(amount_late_accepted, 0) + coalesce(amount_late_returning, 0) + coalesce(amount_late_returned, 0)
-  AND ($1::text IS NULL OR merchant_id = $1)
+  AND ($1::text IS NULL OR merchant_id = $1) AND payment_id > $3::text
 ORDER BY payment_id
 LIMIT $2;
 

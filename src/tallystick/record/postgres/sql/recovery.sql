@@ -68,11 +68,12 @@ WHERE merchant_id = $1 AND payment_id = $2;
 DELETE FROM deadline
 WHERE merchant_id = $1 AND payment_id = $2 AND due_at <= now() + $3::bigint * interval '1 millisecond';
 
--- parked: the in-doubt list, oldest first; a null merchant means all ($3: shift in ms)
+-- parked: a page of the in-doubt list, oldest first, after ($4, $5); a null merchant means all ($3: shift in ms)
 SELECT a.*, (extract(epoch FROM now() - a.parked_at) * 1000)::bigint + $3::bigint AS parked_for_ms
 FROM attempt a
 WHERE a.parked_at IS NOT NULL AND ($1::text IS NULL OR a.merchant_id = $1)
-ORDER BY a.parked_at
+  AND a.parked_at >= $4::timestamptz AND (a.parked_at, a.attempt_id) > ($4::timestamptz, $5::text)
+ORDER BY a.parked_at, a.attempt_id
 LIMIT $2;
 
 -- attempt_by_id: one attempt by its id alone, for the operator

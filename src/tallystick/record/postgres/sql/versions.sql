@@ -15,6 +15,17 @@ FROM version_use
 WHERE hour > now() + $2::bigint * interval '1 millisecond' - ($1::int + 1) * interval '1 hour'
 ORDER BY hour DESC, merchant_id, key_id, version;
 
+-- count_older_pins: how many keys and webhook endpoints in use are pinned to each other version than $1 ($2: the first)
+SELECT 'key' AS kind, coalesce(api_version, $2::text) AS version, count(*) AS count
+FROM api_key
+WHERE revoked_at IS NULL AND coalesce(api_version, $2::text) <> $1::text
+GROUP BY coalesce(api_version, $2::text)
+UNION ALL
+SELECT 'webhook endpoint', coalesce(api_version, $2::text), count(*)
+FROM webhook_endpoint
+WHERE state <> 'deleted' AND coalesce(api_version, $2::text) <> $1::text
+GROUP BY coalesce(api_version, $2::text);
+
 -- older_pins: keys and webhook endpoints in use that are pinned to another version than $1 ($2: the first version)
 SELECT merchant_id, 'key' AS kind, key_id AS id, coalesce(api_version, $2::text) AS version
 FROM api_key

@@ -27,16 +27,18 @@ RACES: Final = 20
 
 
 class LateMoney(Struct, frozen=True, kw_only=True):
-    """A payment with late money that waits to be decided on, in minor units of its currency."""
+    """A payment with late money that waits to be decided on, in minor units of its currency; and who looks at it."""
 
     payment: Payment
     waiting: int
+    taken_by: str | None
 
 
 async def waiting_late_money(runtime: Runtime, merchant_id: str | None, limit: int) -> Sequence[LateMoney]:
     """Payments with late money that nobody has decided on, oldest first."""
     found = await runtime.reads.late_money(merchant_id, limit)
-    return [LateMoney(payment=payment, waiting=unclaimed(payment)) for payment in found]
+    taken = await runtime.stores.work_owners.of("late_money", [each.payment_id for each in found])
+    return [LateMoney(payment=each, waiting=unclaimed(each), taken_by=taken.get(each.payment_id)) for each in found]
 
 
 async def accept(

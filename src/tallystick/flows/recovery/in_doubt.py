@@ -38,12 +38,13 @@ class NotInDoubt(TallystickError):
 
 
 class Parked(Struct, frozen=True, kw_only=True):
-    """One attempt in the list, with its age and the configured owner."""
+    """One attempt in the list, with its age, the configured owner, and who looks at it."""
 
     attempt: Attempt
     owner: str
     parked_for_ms: int
     overdue: bool
+    taken_by: str | None
 
 
 async def parked_attempts(
@@ -51,14 +52,17 @@ async def parked_attempts(
 ) -> Sequence[Parked]:
     """The in-doubt list, oldest first."""
     alarm_ms = runtime.settings.in_doubt_alarm_age_ms
+    records = await book.parked(merchant_id, limit)
+    taken = await runtime.stores.work_owners.of("in_doubt", [each["attempt_id"] for each in records])
     return [
         Parked(
             attempt=attempt_of(record),
             owner=runtime.settings.in_doubt_owner,
             parked_for_ms=record["parked_for_ms"],
             overdue=record["parked_for_ms"] > alarm_ms,
+            taken_by=taken.get(record["attempt_id"]),
         )
-        for record in await book.parked(merchant_id, limit)
+        for record in records
     ]
 
 

@@ -201,7 +201,8 @@ async def item_page(page: WorkPage, request: PageRequest) -> Answer:
             "notes": notes,
             "acts": acts if found else (),
             "colleagues": await colleagues_for(acts, request, found),
-            "digests": {each.name: digest_of(each.name, [item_id]) for each in acts},
+            "digests": {each.name: digest_of(each.name, [item_id], money_of(found)) for each in acts},
+            "money": ",".join(money_of(found)),
             "keys": {each.name: new_id("opa") for each in acts},
             "evidence_path": page.evidence(item_id) if page.evidence and request.viewer.may("raw_evidence") else None,
             "evidence_key": new_id("opa"),
@@ -254,9 +255,15 @@ async def save_filter(page: WorkPage, request: PageRequest) -> Answer:
     return Redirect(f"{page.path}?{query}" if query else page.path)
 
 
-def digest_of(act: str, ids: Sequence[str]) -> str:
-    """What was previewed: the act and the rows, in any order."""
-    return hashlib.sha256("\n".join((act, *sorted(ids))).encode()).hexdigest()
+def digest_of(act: str, ids: Sequence[str], money: Sequence[str]) -> str:
+    """What was previewed: the act and the rows with their money, in any order."""
+    rows = sorted(f"{item_id} {amount}" for item_id, amount in zip(ids, money, strict=True))
+    return hashlib.sha256("\n".join((act, *rows)).encode()).hexdigest()
+
+
+def money_of(rows: Sequence[WorkItem]) -> list[str]:
+    """How much each row was shown to be about, in minor units: ``1250 EUR``, or nothing where it is not known."""
+    return ["" if each.amount is None or each.currency is None else f"{each.amount} {each.currency}" for each in rows]
 
 
 def acts_of(page: WorkPage, request: PageRequest) -> list[ListAct]:

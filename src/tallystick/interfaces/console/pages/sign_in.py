@@ -8,7 +8,7 @@ from tallystick.access.passwords import SHORTEST, PasswordRefused
 from tallystick.access.sessions import SignInRefused
 from tallystick.access.throttle import Throttled
 from tallystick.access.totp import enrolment_secret, otpauth_url, shown_secret
-from tallystick.interfaces.console.page import ROOT, SIGN_IN, Answer, Page, PageRequest, Redirect, View
+from tallystick.interfaces.console.page import ROOT, SIGN_IN, Answer, Page, PageRequest, Redirect, View, is_own
 from tallystick.interfaces.console.qr_code import qr_code
 
 FIRST_SIGN_IN: Final = f"{ROOT}/first-sign-in"
@@ -74,9 +74,7 @@ async def sign_out(request: PageRequest) -> Answer:
 
 def own_address(wanted: str) -> str:
     """Where to go after the sign-in: a page of ours, and never another site."""
-    is_own = wanted == ROOT or wanted.startswith((f"{ROOT}/", f"{ROOT}?"))
-    printable = all(" " < character < "\x7f" and character != "\\" for character in wanted)
-    return wanted if is_own and printable and len(wanted) <= _LONGEST_ADDRESS else ROOT
+    return wanted if is_own(wanted) and len(wanted) <= _LONGEST_ADDRESS else ROOT
 
 
 def _form(wanted: str, wrong: str = "", status: int = 200) -> Answer:

@@ -57,7 +57,7 @@ SAMPLES: Final = ("unknown_outcomes", "attempts_in_doubt", "dead_letters", "case
 RATES: Final = ("instructions", "repeats", "arrivals", "redeliveries", "resubmissions")
 
 #: Lists that are counted. Alerts are read one by one.
-_COUNTED: Final = tuple(name for name in WORK_LISTS if name != "alerts")
+_COUNTED: Final[tuple[WorkList, ...]] = tuple(name for name in WORK_LISTS if name != "alerts")
 
 #: Spans of trends: how far back, and the seconds of one step. About as many steps as a plot has room for.
 SPANS: Final[Mapping[str, tuple[timedelta, int]]] = {

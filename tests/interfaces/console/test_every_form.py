@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 import httpx
 
+from tallystick.access.operator import MONEY_ACTS
 from tallystick.flows.operations import operators
 from tallystick.interfaces.console import table
 from tallystick.interfaces.console.app import SESSION_COOKIE
@@ -225,6 +226,8 @@ def test_what_moves_money_or_gives_rights_needs_a_recent_sign_in() -> None:
     assert {name for name, page in forms.items() if page.right in ("money", "approve", "manage")} == {
         name for name, page in forms.items() if page.fresh
     }
+    of_money = {act.act for page in LISTS for act in page.acts if act.right == "money"}
+    assert of_money == MONEY_ACTS - {"dispute.state_amount"}, "the same acts on the command line"
 
 
 async def test_a_form_by_hand_does_nothing_for_whoever_may_not(new_database: NewDatabase, tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ async def item_page(page: WorkPage, request: PageRequest) -> Answer:
             "notes": notes,
             "acts": acts if found else (),
             "colleagues": await colleagues_for(acts, request, found),
-            "digests": {each.name: digest_of(each.name, [item_id], money_of(found)) for each in acts},
+            "digests": {each.name: digest_of(each.name, [item_id], money_of(found)) for each in acts if found},
             "money": ",".join(money_of(found)),
             "keys": {each.name: new_id("opa") for each in acts},
             "evidence_path": page.evidence(item_id) if page.evidence and request.viewer.may("raw_evidence") else None,

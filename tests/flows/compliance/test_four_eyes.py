@@ -18,7 +18,7 @@ from tallystick.flows.operations import operators
 from tallystick.flows.operations.operators import APPROVABLE
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.console.app import SESSION_COOKIE
-from tallystick.record.postgres.approvals import Decision
+from tallystick.record.postgres.approvals import Decision, end_request
 from tests.support.console import PASSWORD, SECOND_FACTOR, InsideConsole, code_now, inside_console
 from tests.support.database import NewDatabase
 from tests.support.runtime import BookedProvider
@@ -184,14 +184,13 @@ async def test_a_rejection_between_the_approval_and_the_end_counts(
         paid = await four_eyes.ask(
             world.runtime, ACTS["test.pay"], "pay", {}, requested_by=ada.actor, reason="the money is theirs"
         )
-        end = four_eyes.end_request
 
         async def after_a_rejection(connection: Any, request_id: str, outcome: Any, *said: Any) -> None:
             if outcome == "approved":
                 await world.decide(paid, eve, approves=False)
-            await end(connection, request_id, outcome, *said)
+            await end_request(connection, request_id, outcome, *said)
 
-        monkeypatch.setattr(four_eyes, "end_request", after_a_rejection)
+        monkeypatch.setattr("tallystick.flows.compliance.four_eyes.end_request", after_a_rejection)
         PERFORMED.clear()
         with pytest.raises(NotDecided, match="otherwise"):
             await world.decide(paid, bob)

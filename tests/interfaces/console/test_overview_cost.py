@@ -12,6 +12,8 @@ import pytest
 
 from tallystick.interfaces.console.pages import overview
 from tallystick.interfaces.console.pages.overview import RENEWED_MS
+from tallystick.interfaces.console.plots import Plot
+from tallystick.oversight.overview import Trends
 from tests.support.console import Person
 from tests.support.console_record import Here, filled
 from tests.support.database import NewDatabase
@@ -32,14 +34,15 @@ A_MINUTE: Final = {
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Statements go into the list of ``asking``, those of its own task alone."""
-    execute = asyncpg.Connection._execute
+    connection: Any = asyncpg.Connection
+    execute = connection._execute
 
     async def noted(self: Any, query: str, *arguments: Any, **more: Any) -> Any:
         if (mine := _MINE.get()) is not None:
             mine.append(query)
         return await execute(self, query, *arguments, **more)
 
-    monkeypatch.setattr(asyncpg.Connection, "_execute", noted)
+    monkeypatch.setattr(connection, "_execute", noted)
 
 
 @contextmanager
@@ -75,9 +78,14 @@ async def test_a_minute_of_an_open_page_is_a_hundred_statements(
 ) -> None:
     """As many for five who look as for one, but for who they are; and the plots are drawn once."""
     async with filled(new_database) as here:
-        drawn: list[object] = []
+        drawn: list[Trends] = []
         draw = overview.plots_of
-        monkeypatch.setattr(overview, "plots_of", lambda trends: drawn.append(trends) or draw(trends))
+
+        def noted(trends: Trends) -> list[Plot]:
+            drawn.append(trends)
+            return draw(trends)
+
+        monkeypatch.setattr(overview, "plots_of", noted)
         ada = await here.console.signed_in("operator", operator_id="ada")
         minutes = Minutes(here, monkeypatch)
         expected = sum(times * statements for times, statements in A_MINUTE.values())

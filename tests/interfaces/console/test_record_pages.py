@@ -180,6 +180,20 @@ async def test_ticked_rows_are_previewed_alone(new_database: NewDatabase) -> Non
         assert "1 row<" in preview and here.scene.event_ids[2] in preview and here.scene.event_ids[0] not in preview
 
 
+async def test_filters_stay_from_the_list_to_what_became_of_its_rows(new_database: NewDatabase) -> None:
+    async with filled(new_database) as here:
+        person, path = here.console.person("operator"), "/console/dead-letters"
+        shown = (await person.see(f"{path}?merchant=shop&owner=nobody")).text
+        ticked = await submit(person, shown, f"{path}/preview", act="take", tick=here.scene.event_ids[1])
+        address = ticked.headers["location"]
+        assert address == f"{path}/take/preview?merchant=shop&owner=nobody&ids={here.scene.event_ids[1]}"
+        done = await submit(person, (await person.see(address)).text, f"{path}/take", reason="mine")
+        assert f'href="{path}?merchant=shop&amp;owner=nobody"' in done.text and "1 done" in done.text
+        hostile = "merchant=%22%3E%3Cscript%3E&next=https://evil.example&owner=a%0d%0ab"
+        ticked = await submit(person, shown, f"{path}/preview", act="take", tick=here.scene.event_ids[1], query=hostile)
+        assert ticked.headers["location"].startswith(f"{path}/take/preview?merchant=%22%3E%3Cscript%3E&owner=a%0D%0Ab&")
+
+
 async def test_filters_stand_in_the_address_and_can_be_kept(new_database: NewDatabase) -> None:
     async with filled(new_database) as here:
         person = here.console.person("operator")

@@ -24,7 +24,7 @@ from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_respon
 from tallystick.interfaces.api.parameters import Parameter
 from tallystick.interfaces.api.problems import ProblemError, busy, not_found
 from tallystick.interfaces.api.typed_body import read_typed
-from tallystick.record.postgres.work_lists import WorkList
+from tallystick.oversight.console import WorkList
 
 _Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"\S")]
 _Owner = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\S")]

@@ -19,15 +19,14 @@ from tallystick.flows.operations.acts import asked_act, perform
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.console.page import Answer, PageRequest, Redirect, Refused, View
 from tallystick.interfaces.console.words import Words
+from tallystick.interfaces.console.work_filters import filters_of, query_of, work_filter
 from tallystick.interfaces.console.work_list import (
     ListAct,
     WorkPage,
     colleagues_for,
     digest_of,
     money_of,
-    query_of,
     reads,
-    work_filter,
 )
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import get_logger
@@ -60,7 +59,9 @@ async def ticked(page: WorkPage, request: PageRequest) -> Answer:
     ids = request.form.all("tick")[:MOST]
     if act is None or not ids:
         raise Refused(400, "No row was ticked. Nothing was done.")
-    return Redirect(f"{page.path}/{act.name}/preview?ids={quote(','.join(ids), safe=',')}")
+    kept = filters_of(request.form)
+    chosen = f"ids={quote(','.join(ids), safe=',')}"
+    return Redirect(f"{page.path}/{act.name}/preview?{f'{kept}&' if kept else ''}{chosen}")
 
 
 async def preview(page: WorkPage, act: ListAct, request: PageRequest) -> Answer:
@@ -126,6 +127,7 @@ async def act_on(page: WorkPage, act: ListAct, request: PageRequest) -> Answer:
             "results": results,
             "counted": {name: count for name, count in counted.items() if count},
             "reason": reason,
+            "query": filters_of(form),
             "w": Words(request.runtime.clock.now()),
         },
     )

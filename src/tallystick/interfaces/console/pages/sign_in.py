@@ -46,12 +46,12 @@ async def first_sign_in(request: PageRequest) -> Answer:
 
 
 async def signing_in_first(request: PageRequest) -> Answer:
-    """Takes the invitation, sets the password, and enrols the second factor."""
-    form = request.form
+    """Takes the invitation, sets the password, enrols the second factor. The session that the browser had is over."""
+    form, sessions = request.form, request.process.sessions
     if form.exact("password") != form.exact("again"):
         return _first_form(request, "The two passwords differ.", 400)
     try:
-        token = await request.process.sessions.first_sign_in(
+        token = await sessions.first_sign_in(
             form.get("operator").lower(),
             form.get("invitation"),
             form.exact("password"),
@@ -63,6 +63,8 @@ async def signing_in_first(request: PageRequest) -> Answer:
         return _first_form(request, f"{error}.", 429)
     except (SignInRefused, PasswordRefused) as error:
         return _first_form(request, f"{error}.", 401)
+    if request.somebody is not None:
+        await sessions.sign_out(request.secret)
     return Redirect(ROOT, session=token)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 import httpx
+import pytest
 
 from tallystick.access.operator import MONEY_ACTS
 from tallystick.flows.operations import operators
@@ -238,6 +239,7 @@ def test_what_moves_money_or_gives_rights_needs_a_recent_sign_in() -> None:
     assert of_money == MONEY_ACTS - {"dispute.state_amount"}, "the same acts on the command line"
 
 
+@pytest.mark.timeout(600)  # some hundred requests and as many looks at the record, on a machine that others use too
 async def test_a_form_by_hand_does_nothing_for_whoever_may_not(new_database: NewDatabase, tmp_path: Path) -> None:
     async with filled(new_database, dead=6, second_person_above="EUR=1") as here:
         people = await _people(here.console)

@@ -111,6 +111,18 @@ async def test_a_session_is_new_at_each_sign_in(new_database: NewDatabase) -> No
         assert await console.process.sessions.viewer(old) is None, "the session before is over"
 
 
+async def test_a_first_sign_in_ends_the_session_that_the_browser_had(new_database: NewDatabase) -> None:
+    async with _console(new_database) as console:
+        ada, page = await console.signed_in("operator", operator_id="ada"), "/console/first-sign-in"
+        before = ada.http.cookies[SESSION_COOKIE]
+        await console.invite("viewer", operator_id="grace", invitation="come in")
+        given = {"operator": "grace", "invitation": "come in", "password": PASSWORD, "again": PASSWORD}
+        refused = await ada.send(page, page, **{**given, "invitation": "not it"}, code="")
+        assert refused.status_code == 401 and (await ada.see("/console")).status_code == 200, "nothing has ended"
+        assert (await ada.send(page, page, **given, code="")).status_code == 303
+        assert await console.process.sessions.viewer(before) is None
+
+
 async def test_cookies_are_bound_to_the_host_and_out_of_reach(new_database: NewDatabase) -> None:
     async with _console(new_database) as console:
         await console.signed_in("viewer", operator_id="ada")

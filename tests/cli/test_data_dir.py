@@ -49,6 +49,8 @@ ITEMS = {
     "in-doubt": new_id("att"),
     "late-money": new_id("pay"),
     "webhook-refusals": new_id("wrf"),
+    "alerts": new_id("alr"),
+    "rejections": new_id("case"),
 }
 
 #: Words that are not required one by one, but of which a command needs some.

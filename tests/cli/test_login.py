@@ -176,6 +176,23 @@ def test_who_lacks_the_right_does_not_act(
     assert code == 2 and said in words
 
 
+def test_whoever_is_limited_to_merchants_manages_nothing(terminal: Terminal) -> None:
+    """What gives less is done at once: one person could end everybody else."""
+
+    async def made(console: InsideConsole) -> None:
+        await console.signed_in("admin", operator_id="ada", merchants=["shop"])
+        await console.invite("admin", operator_id="grace", invitation="grace")
+
+    in_console(terminal, made)
+    assert terminal.sign_in().code == 0
+    for act in (("disable", "grace"), ("change", "grace", "--role", "viewer"), ("reset", "grace")):
+        refused = terminal.run("operators", *act, "--reason", "mine")
+        assert refused.code == 2 and "limited to merchants" in refused.err, act
+    listed = {each["operator"]: each for each in json.loads(terminal.run("operators", "list", "--json").out)}
+    grace = listed["grace"]
+    assert (grace["state"], grace["roles"], grace["version"]) == ("active", ["admin"], 1)
+
+
 def test_a_shell_never_approves(terminal: Terminal) -> None:
     ran = terminal.run("operators", "approve", new_id("apr"), "--reason", "fine")
     assert ran.code == 2 and "sign in first" in ran.err

@@ -59,15 +59,15 @@ def test_a_case_is_shown_taken_handed_on_and_ignored(database: Database, fresh_m
     assert evidence.count("\n") > 3, "one member a line"
     assert "wait" in command("rejections", "groups").out
     taken = command("rejections", "acknowledge", case["id"], "--reason", "mine")
-    assert "looks at it" in taken.out
+    assert f"{operator_of_shell().name} has it." in taken.out
     assert case_of(command, fresh_merchant)["owner"] == operator_of_shell().name
     nobody = command("rejections", "escalate", case["id"], "--to", "treasury", "--reason", "not mine")
     assert nobody.code == 2 and "owner_unknown" in nobody.err
     grace = asyncio.run(colleague(database, fresh_merchant))
     on = command("rejections", "escalate", case["id"], "--to", grace, "--reason", "not mine")
-    assert f"operator:{grace} looks at it" in on.out
+    assert f"operator:{grace} has it." in on.out
     back = command("rejections", "give-back", case["id"], "--reason", "she is away")
-    assert "The case is open." in back.out and case_of(command, fresh_merchant)["owner"] is None
+    assert "Nobody has it." in back.out and case_of(command, fresh_merchant)["owner"] is None
     ignored = command("rejections", "ignore", case["id"], "--reason", "settled by telephone")
     assert "The case is resolved." in ignored.out
     assert command("rejections", "ignore", case["id"], "--reason", "again").code == 2

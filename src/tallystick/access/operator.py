@@ -24,6 +24,7 @@ MONEY_ACTS: Final[frozenset[ActName]] = frozenset(
         "late_money.accept",
         "late_money.return",
         "dispute.state_amount",
+        "case.reprocess",
         "settlement_row.match",
         "settlement_row.write_off",
     }

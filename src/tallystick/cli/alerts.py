@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -11,15 +9,13 @@ from rich.text import Text
 
 from tallystick.cli.acts import ActKey, Asking, Reason, act_on, print_done, require_words
 from tallystick.cli.context import AsJson, DataDir, console, print_json, settings_from
-from tallystick.cli.owners import To
+from tallystick.cli.owners import owner_commands
 from tallystick.cli.reading import NotFound, OpenRecord, id_of, lines, shown_time, state_option, with_record
 from tallystick.cli.tables import duration, facts_of, literal, table_of
 from tallystick.contract.monitoring import render_dashboard, render_rules
 from tallystick.domain.alert import ALERT_STATES, Alert
-from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
 from tallystick.domain.operator_views import alert_view
 from tallystick.flows.operations import alerts
-from tallystick.flows.runtime import Runtime
 from tallystick.record.postgres.alerts import AlertStep
 
 #: Below the list: what a person does next.
@@ -85,38 +81,7 @@ def show(alert: AlertId, as_json: AsJson = False, data_dir: DataDir = None) -> N
     console.print(table_of(("at (UTC)", "step"), cells, whole=["at (UTC)"], title="Steps"))
 
 
-@app.command()
-def acknowledge(
-    alert: AlertId, reason: Reason, key: ActKey = None, as_json: AsJson = False, data_dir: DataDir = None
-) -> None:
-    """Say that somebody looks at an alert."""
-    _act(data_dir, "alert.acknowledge", alert, reason, key, alerts.acknowledge, as_json)
-
-
-@app.command("hand-on")
-def hand_on(
-    alert: AlertId,
-    to: To,
-    reason: Reason,
-    key: ActKey = None,
-    as_json: AsJson = False,
-    data_dir: DataDir = None,
-) -> None:
-    """Hand an alert on to another operator, whoever has it."""
-    require_words(("--to", to))
-
-    async def handed_on(runtime: Runtime, asked: AskedAct) -> OperatorAct:
-        return await alerts.hand_on(runtime, asked, to)
-
-    _act(data_dir, "alert.hand_on", alert, reason, key, handed_on, as_json, owner=to)
-
-
-@app.command("give-back")
-def give_back(
-    alert: AlertId, reason: Reason, key: ActKey = None, as_json: AsJson = False, data_dir: DataDir = None
-) -> None:
-    """Give an alert back: nobody looks at it any more."""
-    _act(data_dir, "alert.give_back", alert, reason, key, alerts.give_back, as_json)
+owner_commands(app, "alerts", "alr", "an alert", "alerts:write", ("acknowledge", "hand-on", "give-back"))
 
 
 @app.command()
@@ -124,7 +89,10 @@ def resolve(
     alert: AlertId, reason: Reason, key: ActKey = None, as_json: AsJson = False, data_dir: DataDir = None
 ) -> None:
     """Say that an alert is over. It opens again when its condition begins to hold once more."""
-    _act(data_dir, "alert.resolve", alert, reason, key, alerts.resolve, as_json)
+    require_words(("--reason", reason))
+    asking = Asking(act="alert.resolve", target=alert, reason=reason, key=key, scope="alerts:write")
+    done = act_on(settings_from(data_dir), asking, alerts.resolve)
+    print_done(done, as_json, f"The alert is {done.act.result['alert']['state']}.")
 
 
 @app.command()
@@ -137,22 +105,6 @@ def rules() -> None:
 def dashboard() -> None:
     """Print a dashboard of every number and alert for Grafana. It needs no database."""
     typer.echo(render_dashboard(), nl=False)
-
-
-def _act(
-    data_dir: Path | None,
-    name: ActName,
-    alert: str,
-    reason: str,
-    key: str | None,
-    do: Callable[[Runtime, AskedAct], Awaitable[OperatorAct]],
-    as_json: bool,
-    **arguments: str,
-) -> None:
-    require_words(("--reason", reason))
-    asking = Asking(act=name, target=alert, reason=reason, key=key, scope="alerts:write", arguments=arguments)
-    done = act_on(settings_from(data_dir), asking, do)
-    print_done(done, as_json, f"The alert is {done.act.result['alert']['state']}.")
 
 
 def _about(alert: Alert) -> Text:

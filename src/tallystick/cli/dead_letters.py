@@ -248,7 +248,7 @@ def _table(letters: list[DeadLetter]) -> Table:
 def _about(letter: DeadLetter) -> Text:
     about = literal(f"{letter.provider} {letter.type}: {letter.last_error or 'unknown'}")
     whose = f"{letter.merchant_id}; " if letter.merchant_id else ""
-    about.append(f"\n{whose}{letter.owner}, {letter.tries} tries\n")
+    about.append(f"\n{whose}{letter.taken_by or letter.owner}, {letter.tries} tries\n")
     since = f"dead since {letter.dead_since.isoformat(timespec='minutes')}"
     about.append(f"overdue, {since}" if letter.overdue else since, style="bold red" if letter.overdue else "")
     return about

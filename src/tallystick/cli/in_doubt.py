@@ -159,6 +159,7 @@ def _row(parked: Parked) -> dict[str, object]:
         "parked_for_ms": parked.parked_for_ms,
         "overdue": parked.overdue,
         "key_taken": attempt.key_taken,
+        "taken_by": parked.taken_by,
     }
 
 
@@ -175,7 +176,7 @@ def _about(parked: Parked) -> Text:
         about.append(literal(f" ({attempt.provider_reference})"))
     if attempt.key_taken:
         about.append("\nthe provider has another request under its key")
-    about.append(f"\n{attempt.merchant_id}; {parked.owner}, ")
+    about.append(f"\n{attempt.merchant_id}; {parked.taken_by or parked.owner}, ")
     waited = duration(parked.parked_for_ms)
     about.append(f"{waited}, overdue" if parked.overdue else waited, style="bold red" if parked.overdue else "")
     return about

@@ -131,6 +131,7 @@ def _row(each: LateMoney) -> dict[str, object]:
         "accepted": payment.amount_late_accepted,
         "returning": payment.amount_late_returning,
         "returned": payment.amount_late_returned,
+        "taken_by": each.taken_by,
     }
 
 
@@ -140,5 +141,5 @@ def _about(each: LateMoney) -> str:
     since = payment.created_at.isoformat(timespec="minutes")
     return (
         f"{each.waiting} {payment.currency} at {payment.provider}{charge}\n"
-        f"{payment.merchant_id}; {payment.state}, made {since}"
+        f"{payment.merchant_id}; {payment.state}, made {since}, {each.taken_by or 'nobody'} has it"
     )

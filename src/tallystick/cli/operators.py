@@ -235,6 +235,8 @@ def managing(data_dir: DataDir, do: Callable[[Runtime, str], Awaitable[Result]])
         if viewer is None:
             return await do(runtime, operator_of_shell().name)
         _require(runtime, viewer, "manage")
+        if viewer.merchants is not None:  # what is managed is the platform's
+            raise NotAnOperator(f"{viewer.actor} is limited to merchants; nothing was done")
         return await do(runtime, viewer.actor)
 
     return with_runtime(settings_from(data_dir), done)

@@ -1,55 +1,45 @@
-"""``take``, ``hand-on`` and ``give-back``: who looks at a row of a list, for every list whose rows have no place for an
-owner."""
+"""``take``, ``hand-on`` and ``give-back``: who looks at what waits, for every list."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
-from tallystick.cli.acts import ActKey, Asking, Reason, act_on, print_done, require_words
+from tallystick.cli.acts import ActKey, Asking, Done, Reason, act_on, print_done, require_words
 from tallystick.cli.context import AsJson, DataDir, settings_from
 from tallystick.cli.reading import id_of
 from tallystick.domain.api_keys import Scope
-from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
-from tallystick.flows.operations import work_owners
-from tallystick.flows.runtime import Runtime
-from tallystick.record.postgres.work_lists import OwnedList
+from tallystick.domain.work_owner import PERSON
+from tallystick.flows.operations.owner_acts import OWNER, OWNER_ACTS, OwnerAct
+from tallystick.record.postgres.work_lists import WorkList
 
 To = Annotated[str, typer.Option("--to", metavar="OPERATOR", help="Who has to look at it: an operator's name.")]
 
+#: What the three are called, unless a list had other names before.
+NAMES: Final = ("take", "hand-on", "give-back")
 
-def owner_commands(app: typer.Typer, of_list: OwnedList, prefix: str, one: str, scope: Scope) -> None:
+
+def owner_commands(
+    app: typer.Typer, of_list: WorkList, prefix: str, one: str, scope: Scope, names: tuple[str, str, str] = NAMES
+) -> None:
     """Add the three to the commands of a list. ``one``: a row of it, in words; ``prefix``: of its ids."""
     item: Any = typer.Argument(..., metavar="ID", help=f"The id of {one}, {prefix}_….", callback=id_of(prefix, one))
+    own, (take_name, hand_on_name, give_back_name) = OWNER_ACTS[of_list], names
 
-    def act(name: ActName, do: Callable[[Runtime, AskedAct], Awaitable[OperatorAct]], said: dict[str, Any]) -> None:
-        require_words(("--reason", said["reason"]), *([("--to", said["to"])] if "to" in said else []))
-        arguments = {"owner": said["to"]} if "to" in said else {}
-        asking = Asking(
-            act=name, target=said["target"], reason=said["reason"], key=said["key"], scope=scope, arguments=arguments
-        )
-        done = act_on(settings_from(said["data_dir"]), asking, do)
-        owner = done.act.result["owner"]
-        print_done(done, said["as_json"], f"{owner} has it." if owner else "Nobody has it.")
+    def act(what: OwnerAct, target: str, reason: str, key: str | None, data_dir: Any, **to: str) -> Done:
+        require_words(("--reason", reason), *(("--to", value) for value in to.values()))
+        asking = Asking(act=what.act, target=target, reason=reason, key=key, scope=scope, arguments=to)
+        return act_on(settings_from(data_dir), asking, what.do)
 
-    @app.command("take", help=f"Take {one}: you look at it. What somebody else has stays theirs.")
+    @app.command(take_name, help=f"Take {one}: you look at it. What somebody else has stays theirs.")
     def take(
-        *,
-        target: str = item,
-        reason: Reason,
-        key: ActKey = None,
-        as_json: AsJson = False,
-        data_dir: DataDir = None,
+        *, target: str = item, reason: Reason, key: ActKey = None, as_json: AsJson = False, data_dir: DataDir = None
     ) -> None:
-        async def taken(runtime: Runtime, asked: AskedAct) -> OperatorAct:
-            return await work_owners.take(runtime, asked, of_list)
+        done = act(own.take, target, reason, key, data_dir)
+        print_done(done, as_json, f"{done.act.operator} has it.")
 
-        said = {"target": target, "reason": reason, "key": key, "as_json": as_json, "data_dir": data_dir}
-        act("work.take", taken, said)
-
-    @app.command("hand-on", help=f"Hand {one} on to another operator, whoever has it.")
+    @app.command(hand_on_name, help=f"Hand {one} on to another operator, whoever has it.")
     def hand_on(
         *,
         target: str = item,
@@ -59,23 +49,11 @@ def owner_commands(app: typer.Typer, of_list: OwnedList, prefix: str, one: str, 
         as_json: AsJson = False,
         data_dir: DataDir = None,
     ) -> None:
-        async def handed_on(runtime: Runtime, asked: AskedAct) -> OperatorAct:
-            return await work_owners.hand_on(runtime, asked, of_list, to)
+        done = act(own.hand_on, target, reason, key, data_dir, **{OWNER: to})
+        print_done(done, as_json, f"{PERSON}{to.strip().removeprefix(PERSON)} has it.")
 
-        said = {"target": target, "reason": reason, "key": key, "as_json": as_json, "data_dir": data_dir, "to": to}
-        act("work.hand_on", handed_on, said)
-
-    @app.command("give-back", help=f"Give {one} back: nobody looks at it any more.")
+    @app.command(give_back_name, help=f"Give {one} back: nobody looks at it any more.")
     def give_back(
-        *,
-        target: str = item,
-        reason: Reason,
-        key: ActKey = None,
-        as_json: AsJson = False,
-        data_dir: DataDir = None,
+        *, target: str = item, reason: Reason, key: ActKey = None, as_json: AsJson = False, data_dir: DataDir = None
     ) -> None:
-        async def given_back(runtime: Runtime, asked: AskedAct) -> OperatorAct:
-            return await work_owners.give_back(runtime, asked, of_list)
-
-        said = {"target": target, "reason": reason, "key": key, "as_json": as_json, "data_dir": data_dir}
-        act("work.give_back", given_back, said)
+        print_done(act(own.give_back, target, reason, key, data_dir), as_json, "Nobody has it.")

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from tallystick.cli.acts import ActKey, Asking, Reason, act_on, print_done, require_words
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, print_json, settings_from
+from tallystick.cli.owners import owner_commands
 from tallystick.cli.reading import OpenRecord, id_of, lines, shown_time, state_option, with_record
 from tallystick.cli.tables import duration, facts_of, json_lines, literal, table_of
 from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
@@ -149,38 +150,7 @@ def events(
         console.print(f"No event was stale or repeated an effect in the last {hours} hours.", highlight=False)
 
 
-@app.command()
-def acknowledge(
-    case: CaseId, reason: Reason, key: ActKey = None, as_json: AsJson = False, data_dir: DataDir = None
-) -> None:
-    """Take a case: you look at it. What somebody else has stays theirs."""
-    _act(data_dir, "case.acknowledge", case, reason, key, cases.acknowledge, as_json)
-
-
-@app.command()
-def escalate(
-    case: CaseId,
-    to: Annotated[str, typer.Option("--to", metavar="OPERATOR", help="Who has to look at it: an operator's name.")],
-    reason: Reason,
-    key: ActKey = None,
-    as_json: AsJson = False,
-    data_dir: DataDir = None,
-) -> None:
-    """Hand a case on to another operator, whoever has it."""
-    require_words(("--to", to))
-
-    async def handed_on(runtime: Runtime, asked: AskedAct) -> OperatorAct:
-        return await cases.escalate(runtime, asked, to)
-
-    _act(data_dir, "case.escalate", case, reason, key, handed_on, as_json, owner=to)
-
-
-@app.command("give-back")
-def give_back(
-    case: CaseId, reason: Reason, key: ActKey = None, as_json: AsJson = False, data_dir: DataDir = None
-) -> None:
-    """Give a case back: nobody looks at it any more."""
-    _act(data_dir, "case.give_back", case, reason, key, cases.give_back, as_json)
+owner_commands(app, "cases", "case", "a case", "rejections:write", ("acknowledge", "escalate", "give-back"))
 
 
 @app.command()
@@ -207,10 +177,9 @@ def _act(
     key: str | None,
     do: Callable[[Runtime, AskedAct], Awaitable[OperatorAct]],
     as_json: bool,
-    **arguments: str | None,
 ) -> OperatorAct:
     require_words(("--reason", reason))
-    asking = Asking(act=name, target=case, reason=reason, key=key, scope="rejections:write", arguments=arguments)
+    asking = Asking(act=name, target=case, reason=reason, key=key, scope="rejections:write")
     done = act_on(settings_from(data_dir), asking, do)
     print_done(done, as_json, *_meaning(done.act))
     return done.act
@@ -222,8 +191,7 @@ def _meaning(act: OperatorAct) -> list[str]:
     came_to = said.get(act.result.get("came_to", ""))
     refused = act.result.get("refused")
     first = came_to or (f"The guards refuse it again: {refused}" if refused else None)
-    owner = f", {case['owner']} looks at it" if case["owner"] and case["state"] != "resolved" else ""
-    return [*([first] if first else []), f"The case is {case['state']}{owner}."]
+    return [*([first] if first else []), f"The case is {case['state']}."]
 
 
 def _is_nobodys(case: RejectionView) -> bool:

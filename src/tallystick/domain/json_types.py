@@ -78,6 +78,10 @@ Actor = Annotated[str, described("Who did it: a key, a person or a part of the p
 
 ProviderEventId = Annotated[str, described("The provider's own id of the event.", "ev_5d1f")]
 EventType = Annotated[str, described("Its type, as the provider names it.", "charge.captured")]
+TakenBy = Annotated[
+    str | None,
+    described("Who looks at it: took it or was handed it, as acts name them; null: nobody.", "operator:grace"),
+]
 MerchantOfEvent = Annotated[
     str | None, described("The merchant whose payment it is about; null while that is not known.", "shop")
 ]

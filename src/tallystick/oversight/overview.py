@@ -3,9 +3,9 @@ processes are, and how all that changed. Each block is as old as its last readin
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar, cast
+from typing import Final, cast
 
 import asyncpg
 from msgspec import Struct
@@ -13,8 +13,9 @@ from msgspec import Struct
 from tallystick.domain.alert import Alert
 from tallystick.kit.clock import Clock
 from tallystick.oversight.audit.lag import SealingLag, read_lag
-from tallystick.oversight.cases import Cases, read_cases
+from tallystick.oversight.cases import UNASSIGNED_AFTER
 from tallystick.oversight.completeness import WINDOWS
+from tallystick.oversight.kept_readings import LONGEST_MS, KeptReadings
 from tallystick.oversight.latencies import percentile_ms
 from tallystick.oversight.numbers import account_items
 from tallystick.oversight.provider_trends import ProviderTrends, read_provider_trends
@@ -26,6 +27,7 @@ from tallystick.record.postgres.number_reads import (
     Completeness,
     NumberReads,
     OpenItems,
+    WaitingCases,
 )
 from tallystick.record.postgres.queues import Asked, UnderWay, read_asked, read_under_way
 from tallystick.record.postgres.rates import RateBook
@@ -33,14 +35,16 @@ from tallystick.record.postgres.trends import Step, TrendBook
 from tallystick.record.postgres.work_lists import WORK_LISTS, Total, WorkFilter, WorkList, WorkReads
 from tallystick.settings.load import Settings
 
-Block = TypeVar("Block", bound=Struct)
-
-#: How old a block may be before it is read again, in milliseconds. Balances are a row for each merchant and account.
+#: How old a block may be before it is read again, in milliseconds. Processes write what they counted every few seconds,
+#: and the audit looks every minute. Balances are a row for each merchant and account.
 WAITING_MS: Final = 2_000
-PROCESSES_MS: Final = 5_000
-AUDIT_MS: Final = 10_000
+PROCESSES_MS: Final = 10_000
+AUDIT_MS: Final = 30_000
 BOOKS_MS: Final = 60_000
 TRENDS_MS: Final = 60_000
+
+#: What waits may be so old where a browser asks by itself: whoever loads the page sees what was done just now.
+RENEWED_WAITING_MS: Final = 9_000
 
 #: The rate of a process is over so many whole minutes: of one alone it would jump.
 RATE_MINUTES: Final = 5
@@ -51,6 +55,9 @@ PROCESSES: Final = ("api", "intake", "workers")
 #: What of the work that waits is drawn, and what of the rates.
 SAMPLES: Final = ("unknown_outcomes", "attempts_in_doubt", "dead_letters", "cases", "late_money", "alerts")
 RATES: Final = ("instructions", "repeats", "arrivals", "redeliveries", "resubmissions")
+
+#: Lists that are counted. Alerts are read one by one.
+_COUNTED: Final[tuple[WorkList, ...]] = tuple(name for name in WORK_LISTS if name != "alerts")
 
 #: Spans of trends: how far back, and the seconds of one step. About as many steps as a plot has room for.
 SPANS: Final[Mapping[str, tuple[timedelta, int]]] = {
@@ -64,19 +71,22 @@ MARKS: Final = 30
 
 
 class WaitingWork(Struct, frozen=True, kw_only=True):
-    """What waits for a person, of the merchants that the viewer sees. ``oldest``: since when, by list."""
+    """What waits for a person, of the merchants that the viewer sees. ``cases``: by category."""
 
     read_at: datetime
     totals: Mapping[WorkList, Sequence[Total]]
-    oldest: Mapping[WorkList, datetime]
     asking: Sequence[Asked]
-    cases: Cases | None
+    cases: Sequence[WaitingCases]
     alerts: Sequence[Alert]
     backlog: Sequence[UnderWay]
 
     def count(self, of_list: WorkList) -> int:
         """How many rows a list has."""
         return sum(each.n for each in self.totals[of_list])
+
+    def oldest(self, of_list: WorkList) -> datetime | None:
+        """Since when the first of them waits."""
+        return min((each.oldest for each in self.totals[of_list] if each.oldest is not None), default=None)
 
 
 class Books(Struct, frozen=True, kw_only=True):
@@ -140,28 +150,32 @@ class OverviewReader:
         self._trends = TrendBook(pool, clock)
         self._deployments = DeploymentBook(pool)
         self._alerts = alerts
-        self._kept: dict[Any, tuple[int, Struct]] = {}
+        self._kept = KeptReadings(clock)
         self._begun: FirstSteps | None = None
 
-    async def waiting(self, merchants: frozenset[str] | None) -> WaitingWork:
-        """What waits of these merchants; None is all, and what belongs to none."""
-        return await self._fresh(("waiting", merchants), WAITING_MS, lambda: self._waiting(merchants))
+    async def waiting(self, merchants: frozenset[str] | None, *, by_itself: bool = False) -> WaitingWork:
+        """What waits of these merchants; None is all, and what belongs to none. ``by_itself``: a browser renews an open
+        page."""
+        keep_ms, longest_ms = (RENEWED_WAITING_MS, LONGEST_MS) if by_itself else (WAITING_MS, WAITING_MS)
+        return await self._kept.get(
+            ("waiting", merchants), keep_ms, lambda: self._waiting(merchants), longest_ms=longest_ms
+        )
 
     async def books(self) -> Books:
         """Clearing balances."""
-        return await self._fresh("books", BOOKS_MS, self._books)
+        return await self._kept.get("books", BOOKS_MS, self._books)
 
     async def audit(self) -> Audit:
         """Completeness, and repeated instructions."""
-        return await self._fresh("audit", AUDIT_MS, self._audit)
+        return await self._kept.get("audit", AUDIT_MS, self._audit)
 
     async def processes(self) -> Processes:
         """Rates and times."""
-        return await self._fresh("processes", PROCESSES_MS, self._processes)
+        return await self._kept.get("processes", PROCESSES_MS, self._processes)
 
     async def trends(self, span: str) -> Trends:
         """One of ``SPANS``."""
-        return await self._fresh(("trends", span), TRENDS_MS, lambda: self._read_trends(span))
+        return await self._kept.get(("trends", span), TRENDS_MS, lambda: self._read_trends(span))
 
     async def first_steps(self) -> FirstSteps:
         """What a new platform has already. A platform that has had a payment is not asked again."""
@@ -174,33 +188,18 @@ class OverviewReader:
 
     async def provider_trends(self, span: str) -> ProviderTrends:
         """How long calls took, and how they ended, of one of ``SPANS``."""
-        return await self._fresh(("providers", span), TRENDS_MS, lambda: self._read_provider_trends(span))
-
-    async def _fresh(self, key: object, keep_ms: int, read: Callable[[], Awaitable[Block]]) -> Block:
-        now_ms = self._clock.monotonic_ms()
-        kept = self._kept.get(key)
-        if kept is not None and now_ms - kept[0] < keep_ms:
-            return cast(Block, kept[1])
-        block = await read()
-        self._kept = {each: held for each, held in self._kept.items() if now_ms - held[0] < TRENDS_MS}
-        self._kept[key] = (now_ms, block)
-        return block
+        return await self._kept.get(("providers", span), TRENDS_MS, lambda: self._read_provider_trends(span))
 
     async def _waiting(self, merchants: frozenset[str] | None) -> WaitingWork:
         which = WorkFilter(merchants=merchants)
-        totals = {name: await self._work.totals(name, which) for name in WORK_LISTS}
-        oldest = {}
-        for name in WORK_LISTS:
-            if totals[name] and (first := await self._work.page(name, which, None, 1)):
-                oldest[name] = first[0].since
+        totals = {name: await self._work.totals(name, which) for name in _COUNTED}
         all_of_it, now = merchants is None, self._clock.now()
         return WaitingWork(
             read_at=now,
             totals=totals,
-            oldest=oldest,
             asking=await read_asked(self._pool, self._clock.shift_ms) if all_of_it else [],
-            cases=await read_cases(self._numbers, now) if all_of_it else None,
-            alerts=[each for each in await self._alerts.all() if each.state != "resolved"] if all_of_it else [],
+            cases=await self._numbers.cases_waiting(now - UNASSIGNED_AFTER) if all_of_it else [],
+            alerts=await self._alerts.unresolved() if all_of_it else [],
             backlog=await read_under_way(self._pool) if all_of_it else [],
         )
 

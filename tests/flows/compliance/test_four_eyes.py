@@ -18,6 +18,7 @@ from tallystick.flows.operations import operators
 from tallystick.flows.operations.operators import APPROVABLE
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.console.app import SESSION_COOKIE
+from tallystick.record.postgres.approvals import Decision, end_request
 from tests.support.console import PASSWORD, SECOND_FACTOR, InsideConsole, code_now, inside_console
 from tests.support.database import NewDatabase
 from tests.support.runtime import BookedProvider
@@ -71,8 +72,8 @@ async def _world(new_database: NewDatabase) -> AsyncIterator[World]:
         yield World(console)
 
 
-async def _nothing(_: Runtime, target: str, __: Any) -> dict[str, Any]:
-    return {"target": target}
+async def _nothing(_: Runtime, target: str, shown: Any) -> dict[str, Any]:
+    return {"target": target, **shown}
 
 
 PERFORMED: list[str] = []
@@ -82,7 +83,10 @@ async def _perform(_: Runtime, approval: Approval) -> None:
     PERFORMED.append(approval.request.request_id)
 
 
-ACTS = {"test.pay": Approvable(act="test.pay", look=_nothing, perform=_perform)}
+ACTS = {
+    "test.pay": Approvable(act="test.pay", look=_nothing, perform=_perform),
+    "test.pay_merchant": Approvable(act="test.pay_merchant", look=_nothing, perform=_perform, of_merchant=True),
+}
 
 
 async def _ends(*tries: Any) -> list[str]:
@@ -180,19 +184,63 @@ async def test_a_rejection_between_the_approval_and_the_end_counts(
         paid = await four_eyes.ask(
             world.runtime, ACTS["test.pay"], "pay", {}, requested_by=ada.actor, reason="the money is theirs"
         )
-        carry_out = four_eyes._carry_out
 
-        async def after_a_rejection(*arguments: Any) -> Approval:
-            await world.decide(paid, eve, approves=False)
-            return await carry_out(*arguments)
+        async def after_a_rejection(connection: Any, request_id: str, outcome: Any, *said: Any) -> None:
+            if outcome == "approved":
+                await world.decide(paid, eve, approves=False)
+            await end_request(connection, request_id, outcome, *said)
 
-        monkeypatch.setattr(four_eyes, "_carry_out", after_a_rejection)
+        monkeypatch.setattr("tallystick.flows.compliance.four_eyes.end_request", after_a_rejection)
         PERFORMED.clear()
         with pytest.raises(NotDecided, match="otherwise"):
             await world.decide(paid, bob)
         assert PERFORMED == []
         ended = await world.runtime.stores.approvals.outcome(paid.request_id)
         assert ended is not None and ended.outcome == "rejected"
+
+
+async def test_a_rejection_counts_whose_end_was_never_written(new_database: NewDatabase) -> None:
+    """The process of who rejected it died between their word and its end. Whoever approves afterwards does nothing."""
+    async with _world(new_database) as world:
+        await world.bootstrap()
+        ada, bob, eve = [await world.person(name) for name in ("ada", "bob", "eve")]
+        paid = await four_eyes.ask(
+            world.runtime, ACTS["test.pay"], "pay", {}, requested_by=ada.actor, reason="the money is theirs"
+        )
+        word = Decision(
+            decided_by=eve.actor, approves=False, shown_hash=paid.shown_hash, reason="no", at=world.runtime.clock.now()
+        )
+        await world.runtime.stores.approvals.decide(paid.request_id, word)
+        PERFORMED.clear()
+        with pytest.raises(NotDecided, match="operator:eve has rejected it"):
+            await world.decide(paid, bob)
+        ended = await world.runtime.stores.approvals.outcome(paid.request_id)
+        assert ended is not None and (ended.outcome, ended.detail) == ("rejected", "operator:eve: no")
+        assert PERFORMED == []
+
+
+async def test_money_of_a_merchant_is_decided_by_those_limited_to_it(new_database: NewDatabase) -> None:
+    """What is of no merchant, and other merchants' money, is not theirs to decide."""
+    async with _world(new_database) as world:
+        await world.bootstrap()
+        ada, _ = await world.person("ada"), await world.person("bob")
+        own, other = await world.person("own", merchants=["shop"]), await world.person("other", merchants=["other"])
+
+        async def asked(act: str, merchant: str | None) -> four_eyes.ApprovalRequest:
+            shown = {"merchant": merchant}
+            return await four_eyes.ask(world.runtime, ACTS[act], "pay", shown, requested_by=ada.actor, reason="theirs")
+
+        of_shop = await asked("test.pay_merchant", "shop")
+        assert of_shop.merchant_id == "shop"
+        for request, viewer in (
+            (of_shop, other),
+            (await asked("test.pay", "shop"), own),
+            (await asked("test.pay_merchant", None), own),
+        ):
+            with pytest.raises(NotDecided, match="limited"):
+                await world.decide(request, viewer)
+        done = await world.decide(of_shop, own)
+        assert done.outcome is not None and done.outcome.outcome == "approved"
 
 
 async def test_what_changed_since_it_was_shown_is_void(new_database: NewDatabase) -> None:

@@ -301,6 +301,10 @@ async def _in_doubt_and_late(database: Database, merchant_id: str, there: Inside
             listed = (await there.client.get(f"{path}?merchant_id={merchant_id}", headers=key)).json()["data"]
             assert [each.get("id", each["payment_id"]) for each in listed] == [subject_id]
             headers = key | {"idempotency-key": new_id("req")}
+            taken = await here.client.post(f"{path}/{subject_id}/take", json={"reason": "mine"}, headers=headers)
+            [listed] = (await there.client.get(f"{path}?merchant_id={merchant_id}", headers=key)).json()["data"]
+            assert listed["taken_by"] == taken.json()["operator"]
+            headers = key | {"idempotency-key": new_id("req")}
             done = await here.client.post(
                 f"{path}/{subject_id}/{settled}", json={"reason": "why", **body}, headers=headers
             )

@@ -1,4 +1,4 @@
-"""Whoever is limited to some merchants: every page and act of the console, tried by hand-made requests as well."""
+"""Whoever is limited to some merchants: every page of the console, and requests made by hand."""
 
 from __future__ import annotations
 
@@ -60,22 +60,16 @@ async def _kept(here: Here) -> tuple[list[Any], int]:
         await connection.close()
 
 
-async def test_no_page_shows_and_no_act_changes_what_is_anothers(new_database: NewDatabase) -> None:
+async def test_no_page_shows_what_is_anothers(new_database: NewDatabase) -> None:
     async with filled(new_database) as here:
         everything: tuple[Role, ...] = ("operator", "auditor", "admin")
         other = here.console.person(*everything, operator_id="grace", merchants=["other"], raw_evidence=True)
         before = await _kept(here)
         for page in PAGES:
-            if page.right is None:
-                continue
-            path = _address(page, here)
-            if page.method == "GET":
-                answer = await other.see(path)
-                assert answer.status_code in (200, 403, 404, 400), (page.name, answer.status_code)
-            else:
-                ids = ",".join(here.scene.event_ids)
-                answer = await post(other, path, ids=ids, account="simulator/main", seconds="0", target=here.scene.late)
-                assert answer.status_code in (200, 303, 400, 403, 404, 409), (page.name, answer.status_code)
+            if page.right is None or page.method != "GET":
+                continue  # each form: test_every_form
+            answer = await other.see(_address(page, here))
+            assert answer.status_code in (200, 403, 404, 400), (page.name, answer.status_code)
             assert not THEIRS.search(answer.text), (page.name, THEIRS.findall(answer.text))
             assert not page.platform or answer.status_code == 403, page.name
         assert await _kept(here) == before, "nothing was done, and no act says that it was"

@@ -97,6 +97,7 @@ async def test_every_list_has_owners_and_the_same_filters(new_database: NewDatab
             assert row in mine and '<span class="owner">operator:ada</span>' in mine, name
             assert row not in (await ada.see(f"{path}?owner=nobody")).text, name
             assert row not in (await grace.see(f"{path}?owner=me")).text, name
+            assert row not in (await ada.see(f"{path}?owner=me&age=7d")).text, (name, "it waits for minutes")
             noted = await submit(ada, shown, "/console/notes", reason="asked the bank")
             assert noted.headers["location"] == row, name
             kept = await submit(ada, mine, f"{path}/filters", name="my own")

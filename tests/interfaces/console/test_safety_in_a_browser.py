@@ -202,7 +202,9 @@ async def test_a_foreign_page_shows_and_sends_nothing(new_database: NewDatabase,
         same_site = site.replace("127.0.0.1", "localhost")
         await sending.goto(f"{same_site}/", wait_until="domcontentloaded")
         ids = here.scene.event_ids
-        fields = {"ids": ",".join(ids), "digest": digest_of("discard", ids), "key": "foreign", "reason": "free money"}
+        money = [""] * len(ids)
+        previewed = {"ids": ",".join(ids), "money": ",".join(money), "digest": digest_of("discard", ids, money)}
+        fields = {**previewed, "key": "foreign", "reason": "free money"}
         action = f"{here.origin}/console/dead-letters/discard"
         await sending.evaluate(_SEND_FORM, [action, fields])
         await sending.wait_for_url(action)

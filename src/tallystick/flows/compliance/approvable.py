@@ -141,28 +141,24 @@ async def _state(runtime: Runtime, asked: AskedAct) -> None:
     )
 
 
+def _of_money(
+    act: ActName,
+    look: Callable[[Runtime, str, Mapping[str, Any]], Awaitable[dict[str, Any]]],
+    do: Callable[[Runtime, AskedAct], Awaitable[object]],
+) -> Approvable:
+    return Approvable(act=act, look=look, perform=_as_asked(act, do), of_merchant=True)
+
+
 APPROVABLE: Final[Mapping[str, Approvable]] = {
     **operators.APPROVABLE,
     **restores.APPROVABLE,
     **erasure.APPROVABLE,
-    "late_money.accept": Approvable(
-        act="late_money.accept", look=_late_money, perform=_as_asked("late_money.accept", _accept)
-    ),
-    "late_money.return": Approvable(
-        act="late_money.return", look=_late_money, perform=_as_asked("late_money.return", _give_back)
-    ),
-    "attempt.resolve": Approvable(
-        act="attempt.resolve", look=_in_doubt, perform=_as_asked("attempt.resolve", _resolve)
-    ),
-    "dispute.state_amount": Approvable(
-        act="dispute.state_amount", look=_disputed, perform=_as_asked("dispute.state_amount", _state)
-    ),
-    "settlement_row.match": Approvable(
-        act="settlement_row.match", look=by_hand.look, perform=_as_asked("settlement_row.match", _resolve_row)
-    ),
-    "settlement_row.write_off": Approvable(
-        act="settlement_row.write_off", look=by_hand.look, perform=_as_asked("settlement_row.write_off", _resolve_row)
-    ),
+    "late_money.accept": _of_money("late_money.accept", _late_money, _accept),
+    "late_money.return": _of_money("late_money.return", _late_money, _give_back),
+    "attempt.resolve": _of_money("attempt.resolve", _in_doubt, _resolve),
+    "dispute.state_amount": _of_money("dispute.state_amount", _disputed, _state),
+    "settlement_row.match": _of_money("settlement_row.match", by_hand.look, _resolve_row),
+    "settlement_row.write_off": _of_money("settlement_row.write_off", by_hand.look, _resolve_row),
 }
 
 

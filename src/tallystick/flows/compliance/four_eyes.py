@@ -64,12 +64,14 @@ class Approval(Struct, frozen=True, kw_only=True):
 class Approvable(Struct, frozen=True, kw_only=True):
     """An act that may be asked for. ``look``: what a person has to be shown of it now, by target and arguments.
     ``write``: its effect, in the transaction that ends the request; or else ``perform``: its effect afterwards, done
-    once under the request's id. ``authors``: who made what it is about."""
+    once under the request's id. ``of_merchant``: it is about the merchant that is shown, and whoever is limited to
+    that one may decide too; other acts are decided by those who are limited to none."""
 
     act: str
     look: Callable[[Runtime, str, Mapping[str, Any]], Awaitable[dict[str, Any]]]
     write: Callable[[Runtime, Any, Approval, datetime], Awaitable[None]] | None = None
     perform: Callable[[Runtime, Approval], Awaitable[None]] | None = None
+    of_merchant: bool = False
 
 
 async def ask(
@@ -81,7 +83,6 @@ async def ask(
     requested_by: str,
     reason: str,
     authors: Sequence[str] = (),
-    merchant_id: str | None = None,
     needed: int = 1,
     request_id: str | None = None,
 ) -> ApprovalRequest:
@@ -93,7 +94,7 @@ async def ask(
         request_id=request_id,
         act=what.act,
         target=target,
-        merchant_id=merchant_id,
+        merchant_id=shown["merchant"] if what.of_merchant else None,
         arguments=arguments,
         shown=shown,
         shown_hash=hash_of(request_id, what.act, target, arguments, shown),
@@ -173,6 +174,10 @@ async def _carry_out(runtime: Runtime, what: Approvable, request_id: str, now: d
     """If enough people have approved, who still may."""
     approval = await _read(runtime, request_id)
     request, accounts = approval.request, runtime.stores.accounts
+    if (against := next((each for each in approval.decisions if not each.approves), None)) is not None:
+        # Whoever rejected it died before its end was written: their word counts all the same.
+        await _end(runtime, request_id, "rejected", f"{against.decided_by}: {against.reason}", now)
+        raise NotDecided(f"{against.decided_by} has rejected it")
     valid = 0
     for actor in approval.approvers:
         operator = await accounts.find(actor.removeprefix(PERSON))

@@ -27,10 +27,11 @@ RACES: Final = 20
 
 
 class LateMoney(Struct, frozen=True, kw_only=True):
-    """A payment with late money that waits to be decided on, in minor units of its currency."""
+    """A payment with late money that waits to be decided on, in minor units of its currency; and who looks at it."""
 
     payment: Payment
     waiting: int
+    taken_by: str | None
 
 
 async def waiting_late_money(
@@ -38,7 +39,8 @@ async def waiting_late_money(
 ) -> Sequence[LateMoney]:
     """Payments with late money that nobody has decided on, oldest first, after one of them."""
     found = await runtime.reads.late_money(merchant_id, limit, after_id)
-    return [LateMoney(payment=payment, waiting=unclaimed(payment)) for payment in found]
+    taken = await runtime.stores.work_owners.of("late_money", [each.payment_id for each in found])
+    return [LateMoney(payment=each, waiting=unclaimed(each), taken_by=taken.get(each.payment_id)) for each in found]
 
 
 async def accept(

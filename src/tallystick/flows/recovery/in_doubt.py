@@ -39,13 +39,14 @@ class NotInDoubt(TallystickError):
 
 
 class Parked(Struct, frozen=True, kw_only=True):
-    """One attempt in the list, with its age and the configured owner."""
+    """One attempt in the list, with its age, the configured owner, and who looks at it."""
 
     attempt: Attempt
     owner: str
     parked_at: datetime
     parked_for_ms: int
     overdue: bool
+    taken_by: str | None
 
 
 async def parked_attempts(
@@ -57,6 +58,8 @@ async def parked_attempts(
 ) -> Sequence[Parked]:
     """The in-doubt list, oldest first, after a position: when an attempt was parked, and its id."""
     alarm_ms = runtime.settings.in_doubt_alarm_age_ms
+    records = await book.parked(merchant_id, limit, after)
+    taken = await runtime.stores.work_owners.of("in_doubt", [each["attempt_id"] for each in records])
     return [
         Parked(
             attempt=attempt_of(record),
@@ -64,8 +67,9 @@ async def parked_attempts(
             parked_at=record["parked_at"],
             parked_for_ms=record["parked_for_ms"],
             overdue=record["parked_for_ms"] > alarm_ms,
+            taken_by=taken.get(record["attempt_id"]),
         )
-        for record in await book.parked(merchant_id, limit, after)
+        for record in records
     ]
 
 

@@ -18,7 +18,6 @@ from tallystick.domain.requests.idempotency_key import (
     IdempotencyKeyMissing,
     parse_idempotency_key,
 )
-from tallystick.domain.work_owner import NotOwned, OwnerUnknown
 from tallystick.flows.compliance.amounts import NeedsSecondPerson
 from tallystick.flows.compliance.approvable import ask_second_person, done_for
 from tallystick.flows.compliance.four_eyes import NotDecided
@@ -70,11 +69,6 @@ class Asked(Struct, frozen=True, kw_only=True):
     target: str
     reason: str
     arguments: dict[str, Any] = {}
-
-
-def owner_problem(error: OwnerUnknown | NotOwned, request_id: str) -> ProblemError:
-    """The answer to one of them."""
-    return ProblemError(problem(error.code, f"{error}.", request_id=request_id))
 
 
 async def act_once(

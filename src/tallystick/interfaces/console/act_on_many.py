@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, get_args
 from urllib.parse import quote
 
@@ -19,14 +19,14 @@ from tallystick.flows.operations.acts import asked_act, perform
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.console.page import Answer, PageRequest, Redirect, Refused, View
 from tallystick.interfaces.console.words import Words
+from tallystick.interfaces.console.work_filters import filters_of, query_of, work_filter
 from tallystick.interfaces.console.work_list import (
     ListAct,
     WorkPage,
     colleagues_for,
     digest_of,
-    query_of,
+    money_of,
     reads,
-    work_filter,
 )
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import get_logger
@@ -59,7 +59,9 @@ async def ticked(page: WorkPage, request: PageRequest) -> Answer:
     ids = request.form.all("tick")[:MOST]
     if act is None or not ids:
         raise Refused(400, "No row was ticked. Nothing was done.")
-    return Redirect(f"{page.path}/{act.name}/preview?ids={quote(','.join(ids), safe=',')}")
+    kept = filters_of(request.form)
+    chosen = f"ids={quote(','.join(ids), safe=',')}"
+    return Redirect(f"{page.path}/{act.name}/preview?{f'{kept}&' if kept else ''}{chosen}")
 
 
 async def preview(page: WorkPage, act: ListAct, request: PageRequest) -> Answer:
@@ -77,7 +79,8 @@ async def preview(page: WorkPage, act: ListAct, request: PageRequest) -> Answer:
             "act": act,
             "rows": rows,
             "ids": ",".join(ids),
-            "digest": digest_of(act.name, ids),
+            "money": ",".join(money_of(rows)),
+            "digest": digest_of(act.name, ids, money_of(rows)),
             "key": new_id("opa"),
             "sums": sums_of(rows),
             "without": sum(each.amount is None for each in rows),
@@ -90,12 +93,13 @@ async def preview(page: WorkPage, act: ListAct, request: PageRequest) -> Answer:
 
 
 async def act_on(page: WorkPage, act: ListAct, request: PageRequest) -> Answer:
-    """Do it: each row once, under the form's key, with what became of it."""
+    """Do it: each row once, under the form's key, with what became of it. A row that is about other money by now than
+    when it was previewed is left."""
     form = request.form
-    ids = [each for each in form.get("ids").split(",") if each]
+    ids, money = [each for each in form.get("ids").split(",") if each], form.get("money").split(",")
     if not ids or len(ids) > MOST or len(set(ids)) != len(ids):
         raise Refused(400, "The form names no rows. Nothing was done.")
-    if form.get("digest") != digest_of(act.name, ids):
+    if len(money) != len(ids) or form.get("digest") != digest_of(act.name, ids, money):
         raise Refused(400, "These are not the rows that were previewed. Nothing was done; preview them again.")
     key, reason, fields = form.get("key"), form.get("reason"), act.wanted(form)
     asked = [_asked(request, act, item_id, key, reason, fields) for item_id in ids]
@@ -103,12 +107,12 @@ async def act_on(page: WorkPage, act: ListAct, request: PageRequest) -> Answer:
         asked[0].require_words(secret_values(request.runtime.settings))
     except WordsRefused as error:
         raise Refused(400, f"{error}. Nothing was done.") from None
-    allowed = await _allowed(page, request, ids)
+    left = await _left(page, request, dict(zip(ids, money, strict=True)))
     room = asyncio.Semaphore(_AT_ONCE)
 
     async def one(each: AskedAct) -> Result:
-        if each.target not in allowed:
-            return Result(item_id=each.target, became="refused", says="it does not wait here any more")
+        if each.target in left:
+            return Result(item_id=each.target, became="refused", says=left[each.target])
         async with room:
             return await _done(request.runtime, act, each, fields)
 
@@ -123,6 +127,7 @@ async def act_on(page: WorkPage, act: ListAct, request: PageRequest) -> Answer:
             "results": results,
             "counted": {name: count for name, count in counted.items() if count},
             "reason": reason,
+            "query": filters_of(form),
             "w": Words(request.runtime.clock.now()),
         },
     )
@@ -145,13 +150,18 @@ def _asked(request: PageRequest, act: ListAct, item_id: str, key: str, reason: s
     return asked_act(request.viewer.actor, own, act.act, item_id, reason, **fields)
 
 
-async def _allowed(page: WorkPage, request: PageRequest, ids: Sequence[str]) -> frozenset[str]:
-    """Those that the viewer may act on. Whoever sees every merchant may repeat an act on what waits no more, and is
-    told what it came to; others act on what they see."""
-    if request.viewer.merchants is None:
-        return frozenset(ids)
+async def _left(page: WorkPage, request: PageRequest, money: Mapping[str, str]) -> dict[str, str]:
+    """The rows that are not acted on, and why. ``money``: what each was previewed as. Whoever sees every merchant may
+    repeat an act on what waits no more, and is told what it came to; others act on what they see."""
     which = WorkFilter(merchants=request.viewer.merchants)
-    return frozenset(each.item_id for each in await reads(request).page(page.work, which, None, MOST, ids=ids))
+    rows = await reads(request).page(page.work, which, None, MOST, ids=list(money))
+    is_now = {each.item_id: amount for each, amount in zip(rows, money_of(rows), strict=True)}
+    left = {each: "it does not wait here any more" for each in money if each not in is_now}
+    if request.viewer.merchants is None:
+        left = {}
+    changed = {each: amount for each, amount in is_now.items() if amount != money[each]}
+    shown = "it is about other money than when it was previewed: preview it again"
+    return left | dict.fromkeys(changed, shown)
 
 
 async def _done(runtime: Runtime, act: ListAct, asked: AskedAct, fields: dict[str, str]) -> Result:

@@ -28,7 +28,7 @@ from tallystick.interfaces.console.forms import (
     require_own_form,
     token_field,
 )
-from tallystick.interfaces.console.page import ROOT, SIGN_IN, Answer, Page, PageRequest, Redirect, Refused, View
+from tallystick.interfaces.console.page import ROOT, SIGN_IN, Answer, Page, PageRequest, Redirect, Refused, View, is_own
 from tallystick.interfaces.console.rendering import Templates
 from tallystick.interfaces.console.security import RequestPolicy, plain
 from tallystick.interfaces.console.table import PAGES
@@ -140,7 +140,7 @@ class Console:
 
     def _rendered(self, page: Page, answer: Answer, visit: _Visit) -> Response[Any]:
         if isinstance(answer, Redirect):
-            return _redirect(answer.to, answer.session)
+            return _redirect(answer.to if is_own(answer.to) else ROOT, answer.session)
         if isinstance(answer, View):
             return self._html(answer.template, answer.status, page.title, answer.context, visit)
         return answer

@@ -24,6 +24,12 @@ SIGN_IN: Final = f"{ROOT}/sign-in"
 Group = Literal["", "Overview", "Find", "Waiting", "Providers", "Merchants", "Platform"]
 
 
+def is_own(address: str) -> bool:
+    """Whether it is a page of ours, in characters that a header may have."""
+    ours = address == ROOT or address.startswith((f"{ROOT}/", f"{ROOT}?"))
+    return ours and all(" " < character < "\x7f" and character != "\\" for character in address)
+
+
 class View(Struct, frozen=True, kw_only=True):
     """A template with what it shows. ``context`` holds nothing that the viewer may not see."""
 
@@ -33,8 +39,8 @@ class View(Struct, frozen=True, kw_only=True):
 
 
 class Redirect(Struct, frozen=True):
-    """After an act: GET another page of the console (303). ``to`` begins with ``ROOT``. ``session``: the secret of a
-    new session for this browser; empty ends the one that it has."""
+    """After an act: GET another page of the console (303); the first one, where ``to`` is none of ours. ``session``:
+    the secret of a new session for this browser; empty ends the one that it has."""
 
     to: str
     session: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, Literal
 from urllib.parse import urlencode
 
@@ -19,6 +19,15 @@ from tallystick.interfaces.console.csv_export import download
 from tallystick.interfaces.console.forms import Form
 from tallystick.interfaces.console.page import ROOT, Answer, Group, PageRequest, Redirect, Refused, View
 from tallystick.interfaces.console.words import Words
+from tallystick.interfaces.console.work_filters import (
+    AGES,
+    ME,
+    NOBODY,
+    VALUE_CHARS,
+    asked_filters,
+    query_of,
+    work_filter,
+)
 from tallystick.kit.ids import new_id
 from tallystick.oversight.console import SavedFilter, WorkFilter, WorkItem, WorkList, WorkReads
 
@@ -31,26 +40,8 @@ EXPORT_ROWS: Final = 20_000
 #: Rows read at a time for a file.
 _EXPORT_PAGE: Final = 2_000
 
-#: Characters of a filter's value and of a filter's name.
-_VALUE_CHARS: Final = 200
-
 #: Notes and acts that are shown beside one row.
 NOTES: Final = 50
-
-#: The filters of every list, in the order of the form.
-_FILTERS: Final = ("merchant", "provider", "kind", "own", "owner", "age")
-
-#: Values of the filter ``age``, in words and hours: rows that wait at least so long.
-AGES: Final[Mapping[str, tuple[str, int]]] = {
-    "1h": ("an hour", 1),
-    "1d": ("a day", 24),
-    "3d": ("3 days", 72),
-    "7d": ("a week", 168),
-}
-
-#: Values of the filter ``owner`` that are no names. Operators who are called so are asked for by ``operator:…``.
-ME: Final = "me"
-NOBODY: Final = "nobody"
 
 Do = Callable[[Runtime, AskedAct, Mapping[str, str]], Awaitable[OperatorAct]]
 
@@ -122,31 +113,6 @@ class WorkPage(Struct, frozen=True, kw_only=True):
         return f"{ROOT}/{self.name}"
 
 
-def work_filter(request: PageRequest) -> WorkFilter:
-    """The filters of an address, within what the viewer may see."""
-    named = asked_filters(request)
-    owner, age = named.pop("owner", None), named.pop("age", None)
-    return WorkFilter(
-        merchants=request.viewer.merchants,
-        owner={ME: request.viewer.actor, NOBODY: ""}.get(owner, owner) if owner else None,
-        waiting_since=request.runtime.clock.now() - timedelta(hours=AGES[age][1]) if age else None,
-        **named,
-    )
-
-
-def asked_filters(request: PageRequest) -> dict[str, str]:
-    """The filters that are set, as they stand in the address."""
-    named = {name: request.query.get(name, "").strip()[:_VALUE_CHARS] for name in _FILTERS}
-    if named["age"] not in AGES:
-        named["age"] = ""
-    return {name: value for name, value in named.items() if value}
-
-
-def query_of(request: PageRequest, **more: str) -> str:
-    """The filters as an address has them; what is not set is left out."""
-    return urlencode({**asked_filters(request), **more})
-
-
 def reads(request: PageRequest) -> WorkReads:
     """The lists of this process's record."""
     return WorkReads(request.runtime.pool)
@@ -201,7 +167,8 @@ async def item_page(page: WorkPage, request: PageRequest) -> Answer:
             "notes": notes,
             "acts": acts if found else (),
             "colleagues": await colleagues_for(acts, request, found),
-            "digests": {each.name: digest_of(each.name, [item_id]) for each in acts},
+            "digests": {each.name: digest_of(each.name, [item_id], money_of(found)) for each in acts if found},
+            "money": ",".join(money_of(found)),
             "keys": {each.name: new_id("opa") for each in acts},
             "evidence_path": page.evidence(item_id) if page.evidence and request.viewer.may("raw_evidence") else None,
             "evidence_key": new_id("opa"),
@@ -244,7 +211,7 @@ async def export(page: WorkPage, request: PageRequest) -> Answer:
 async def save_filter(page: WorkPage, request: PageRequest) -> Answer:
     """Keep, or forget, a filter under a name of the viewer's own."""
     trends, form, who = request.runtime.stores.trends, request.form, request.viewer.operator_id
-    name, query = form.get("name")[:_VALUE_CHARS], form.get("query")[:2_000]
+    name, query = form.get("name")[:VALUE_CHARS], form.get("query")[:2_000]
     if form.get("forget"):
         await trends.forget_filter(who, page.name, form.get("forget"))
         return Redirect(page.path)
@@ -254,9 +221,15 @@ async def save_filter(page: WorkPage, request: PageRequest) -> Answer:
     return Redirect(f"{page.path}?{query}" if query else page.path)
 
 
-def digest_of(act: str, ids: Sequence[str]) -> str:
-    """What was previewed: the act and the rows, in any order."""
-    return hashlib.sha256("\n".join((act, *sorted(ids))).encode()).hexdigest()
+def digest_of(act: str, ids: Sequence[str], money: Sequence[str]) -> str:
+    """What was previewed: the act and the rows with their money, in any order."""
+    rows = sorted(f"{item_id} {amount}" for item_id, amount in zip(ids, money, strict=True))
+    return hashlib.sha256("\n".join((act, *rows)).encode()).hexdigest()
+
+
+def money_of(rows: Sequence[WorkItem]) -> list[str]:
+    """How much each row was shown to be about, in minor units: ``1250 EUR``, or nothing where it is not known."""
+    return ["" if each.amount is None or each.currency is None else f"{each.amount} {each.currency}" for each in rows]
 
 
 def acts_of(page: WorkPage, request: PageRequest) -> list[ListAct]:

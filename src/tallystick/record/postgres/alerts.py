@@ -60,6 +60,11 @@ class AlertBook:
         rows = await self._pool.fetch(STATEMENTS["alerts"], self.merchant_id)
         return [reader(ALERT_KIND)(row) for row in rows]
 
+    async def unresolved(self) -> Sequence[Alert]:
+        """Those that are not resolved, by id."""
+        rows = await self._pool.fetch(STATEMENTS["alerts_unresolved"], self.merchant_id)
+        return [reader(ALERT_KIND)(row) for row in rows]
+
     async def history(self, alert_id: str) -> Sequence[AlertStep]:
         """Its steps, the oldest first."""
         rows = await self._pool.fetch(STATEMENTS["alert_history"], self.merchant_id, alert_id)

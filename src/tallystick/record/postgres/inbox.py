@@ -33,6 +33,7 @@ from tallystick.record.postgres.inbox_rows import (
 )
 from tallystick.record.postgres.pipeline import Call
 from tallystick.record.postgres.structs import struct_of, structs_of
+from tallystick.record.postgres.work_owners import WorkOwners
 
 STATEMENTS: Final = sql.load("inbox.sql")
 
@@ -55,10 +56,12 @@ _NOTHING: Final[list[tuple[Any, ...]]] = [(), (), ()]
 
 
 class Inbox:
-    """Reads and leases over a pool of connections. They raise what asyncpg raises."""
+    """Reads and leases over a pool of connections. They raise what asyncpg raises. ``owners``: who looks at what of
+    it waits for a person."""
 
     def __init__(self, pool: asyncpg.Pool, clock: Clock) -> None:
         self._pool = pool
+        self.owners = WorkOwners(pool)
         self._clock = clock
 
     async def due(

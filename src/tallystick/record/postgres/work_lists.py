@@ -68,11 +68,13 @@ class WorkItem(Struct, frozen=True, kw_only=True):
 
 
 class Total(Struct, frozen=True, kw_only=True):
-    """How many rows, and how much money; without a currency where rows have no amount of their own."""
+    """How many rows, and how much money; without a currency where rows have no amount of their own. ``oldest``: since
+    when the first of them waits."""
 
     currency: str | None
     n: int
     amount: int | None
+    oldest: datetime | None = None
 
 
 class NoteRow(Struct, frozen=True, kw_only=True):

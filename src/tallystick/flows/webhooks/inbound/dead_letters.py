@@ -20,6 +20,7 @@ from tallystick.domain.json_types import (
     PaymentOfEvent,
     ProviderEventId,
     ProviderName,
+    TakenBy,
     Time,
     described,
 )
@@ -66,6 +67,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     received_at: Annotated[Time, described("When it arrived first.")]
     dead_since: Annotated[Time, described("When its tries were used up.")]
     owner: Annotated[str, described("Who has to decide about it, as configured.", "payments-oncall")]
+    taken_by: TakenBy = None
     overdue: Annotated[bool, described("Whether it has waited longer than the alarm allows.", False)]
 
 
@@ -80,6 +82,8 @@ class DeadLetters:
 
     async def page(self, which: DeadLetterFilter, after: ListPosition | None, limit: int) -> list[DeadLetter]:
         """A page of the list, in the order of arrival, after the position ``after``."""
+        events = await self._inbox.dead(which, after, limit)
+        taken = await self._inbox.owners.of("dead_letters", [each.event_id for each in events])
         return [
             DeadLetter(
                 event_id=event.event_id,
@@ -95,9 +99,10 @@ class DeadLetters:
                 received_at=event.received_at,
                 dead_since=event.closed_at,
                 owner=self._retries.owner(event.provider),
+                taken_by=taken.get(event.event_id),
                 overdue=event.dead_for_ms > self._alarm_age_ms,
             )
-            for event in await self._inbox.dead(which, after, limit)
+            for event in events
         ]
 
     async def replay(self, event_id: str, asked: AskedAct | None = None, /, *, actor: str, reason: str) -> None:

@@ -12,6 +12,7 @@ from tallystick.domain.operator_act import ACT_NAMES, AskedAct, OperatorAct
 from tallystick.domain.operator_views import RecordedActView, act_view
 from tallystick.flows.operations.acts import NoSuchTarget, annotate
 from tallystick.flows.runtime import Runtime
+from tallystick.interfaces.api.act_endpoints import Why
 from tallystick.interfaces.api.acts import ACT_KEY, KEYED_ACT_ERRORS, Asked, act_once
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import ACT, READ, Endpoint, read
@@ -19,7 +20,6 @@ from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_respon
 from tallystick.interfaces.api.paging import ACTS, cut_page
 from tallystick.interfaces.api.parameters import any_text, one_of, page_of, path_id
 from tallystick.interfaces.api.problems import invalid_fields, not_found
-from tallystick.interfaces.api.routes.rejections import Why
 from tallystick.interfaces.api.typed_body import read_typed
 
 PATH: Final = "/v1/acts"

@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 
 from msgspec import Struct
 
 from tallystick.domain.alert import ALERT_STATES
-from tallystick.domain.errors import problem
 from tallystick.domain.json_types import Actor, Time, described
-from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
-from tallystick.domain.operator_views import AlertView, RecordedActView, act_view, alert_view
-from tallystick.domain.work_owner import NotOwned, OwnerUnknown
+from tallystick.domain.operator_views import AlertView, alert_view
 from tallystick.flows.operations import alerts
 from tallystick.flows.operations.alerts import AlertResolved, NoSuchAlert
 from tallystick.flows.runtime import Runtime
-from tallystick.interfaces.api.acts import ACT_KEY, KEYED_ACT_ERRORS, Asked, act_once, owner_problem
+from tallystick.interfaces.api.act_endpoints import ActTarget, act_endpoint, owner_endpoints
 from tallystick.interfaces.api.authentication import Caller
-from tallystick.interfaces.api.endpoint import ACT, READ, Endpoint, Handle, read
-from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
+from tallystick.interfaces.api.endpoint import READ, Endpoint, read
+from tallystick.interfaces.api.http import ApiRequest
 from tallystick.interfaces.api.parameters import one_of, path_id
-from tallystick.interfaces.api.problems import ProblemError, not_found
-from tallystick.interfaces.api.routes.rejections import HandOnBody, ReasonBody
-from tallystick.interfaces.api.typed_body import read_typed
+from tallystick.interfaces.api.problems import not_found
 
 PATH: Final = "/v1/alerts"
 
 ALERT_ID: Final = path_id("alr", "alert")
+
+_TARGET: Final = ActTarget(
+    path=PATH,
+    parameter=ALERT_ID,
+    one="alert",
+    scope="alerts:write",
+    missing=(NoSuchAlert,),
+    refused={AlertResolved: "alert_resolved"},
+    more=("alert_resolved", "overloaded"),
+)
 
 
 class AlertList(Struct, frozen=True, kw_only=True):
@@ -80,55 +84,6 @@ async def get_alert(runtime: Runtime, request: ApiRequest, _: Caller) -> object:
     )
 
 
-def _act(name: ActName, do: Callable[..., Awaitable[OperatorAct]], body: type[Any] = ReasonBody) -> Handle:
-    async def handle(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
-        alert_id, said = request.id_in_path(), await read_typed(request, body)
-        owner = getattr(said, "owner", None)
-
-        async def done(asked: AskedAct) -> OperatorAct:
-            return await (do(runtime, asked) if owner is None else do(runtime, asked, owner))
-
-        try:
-            arguments = {} if owner is None else {"owner": owner}
-            wanted = Asked(act=name, target=alert_id, reason=said.reason, arguments=arguments)
-            return json_response(request, act_view(await act_once(runtime, request, caller, wanted, done)))
-        except NoSuchAlert:
-            raise not_found(request.request_id, "alert") from None
-        except (OwnerUnknown, NotOwned) as error:
-            raise owner_problem(error, request.request_id) from None
-        except AlertResolved as error:
-            refused = problem("alert_resolved", f"{error}.", request_id=request.request_id)
-            raise ProblemError(refused) from None
-
-    return handle
-
-
-def _endpoint(
-    path: str,
-    name: str,
-    summary: str,
-    description: str,
-    handle: Handle,
-    *errors: str,
-    body: type[Any] = ReasonBody,
-) -> Endpoint:
-    return Endpoint(
-        method="POST",
-        path=f"{PATH}/{{id}}/{path}",
-        name=name,
-        summary=summary,
-        description=description,
-        handle=handle,
-        scope="alerts:write",
-        responses={200: RecordedActView},
-        codes=(*ACT, *KEYED_ACT_ERRORS, "not_found", *errors, "alert_resolved", "overloaded"),
-        body_type=body,
-        body_required=True,
-        parameters=(ALERT_ID, ACT_KEY),
-        callers="operator",
-    )
-
-
 def _read(path: str, name: str, summary: str, description: str, view: Any, body: type[Any], **more: Any) -> Endpoint:
     return Endpoint(
         method="GET",
@@ -165,36 +120,20 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         codes=(*READ, "not_found"),
         parameters=(ALERT_ID,),
     ),
-    _endpoint(
-        "acknowledge",
-        "acknowledgeAlert",
-        "Say that somebody looks at an alert",
-        "The caller looks at it. It stays until its condition is over; what somebody else has stays theirs.",
-        _act("alert.acknowledge", alerts.acknowledge),
-        "not_owned",
-    ),
-    _endpoint(
-        "hand-on",
-        "handAlertOn",
-        "Hand an alert on",
-        "Another operator has to look at it, whoever has it.",
-        _act("alert.hand_on", alerts.hand_on, HandOnBody),
-        "owner_unknown",
-        body=HandOnBody,
-    ),
-    _endpoint(
-        "give-back",
-        "giveAlertBack",
-        "Give an alert back",
+    *owner_endpoints(
+        _TARGET,
+        "alerts",
+        ("acknowledgeAlert", "handAlertOn", "giveAlertBack"),
+        ("acknowledge", "hand-on", "give-back"),
         "Nobody looks at it any more: it is open again, and webhooks are told so.",
-        _act("alert.give_back", alerts.give_back),
-        "not_owned",
     ),
-    _endpoint(
+    act_endpoint(
+        _TARGET,
         "resolve",
         "resolveAlert",
         "Say that an alert is over",
         "It opens again when its condition begins to hold once more; not while it holds as it did.",
-        _act("alert.resolve", alerts.resolve),
+        "alert.resolve",
+        alerts.resolve,
     ),
 )

@@ -20,6 +20,7 @@ from tallystick.flows.webhooks.inbound.dead_letters import (
     DeadLetters,
     NotReplayable,
 )
+from tallystick.interfaces.api.act_endpoints import ActTarget, owner_endpoints
 from tallystick.interfaces.api.acts import ACT_ERRORS, OPTIONAL_ACT_KEY, Asked, act_once
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import ACT, READ, Endpoint, Handle, read
@@ -151,6 +152,12 @@ def _act(path: str, name: str, summary: str, description: str, handle: Handle, r
     )
 
 
+async def _is_there(runtime: Runtime, event_id: str) -> bool:
+    return await runtime.stores.inbox.event(event_id) is not None
+
+
+_TARGET: Final = ActTarget(path=PATH, parameter=EVENT_ID, one="event", scope="dead_letters:write", is_there=_is_there)
+
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     Endpoint(
         method="GET",
@@ -202,4 +209,5 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         _on_many("dead_letter.discard", DeadLetters.discard_all),
         Acted,
     ),
+    *owner_endpoints(_TARGET, "dead_letters", ("takeDeadLetter", "handDeadLetterOn", "giveDeadLetterBack")),
 )

@@ -6,7 +6,6 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from tallystick.domain.errors import problem
 from tallystick.domain.json_types import (
     Amount,
     Currency,
@@ -14,25 +13,23 @@ from tallystick.domain.json_types import (
     NextCursor,
     PaymentId,
     ProviderName,
+    TakenBy,
     described,
     example_id,
     id_pattern,
 )
 from tallystick.domain.operator_act import AskedAct, OperatorAct
-from tallystick.domain.operator_views import AgeMs, RecordedActView, act_view
+from tallystick.domain.operator_views import AgeMs
 from tallystick.flows.operations.acts import recorded
 from tallystick.flows.recovery import in_doubt
 from tallystick.flows.recovery.in_doubt import OUTCOMES, NotInDoubt, Parked
 from tallystick.flows.runtime import Runtime
-from tallystick.interfaces.api.acts import ACT_KEY, KEYED_ACT_ERRORS, Asked, act_once
+from tallystick.interfaces.api.act_endpoints import ActTarget, Why, act_endpoint, owner_endpoints
 from tallystick.interfaces.api.authentication import Caller
-from tallystick.interfaces.api.endpoint import ACT, READ, Endpoint, read
-from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
+from tallystick.interfaces.api.endpoint import READ, Endpoint, read
+from tallystick.interfaces.api.http import ApiRequest
 from tallystick.interfaces.api.paging import IN_DOUBT, cut_page
 from tallystick.interfaces.api.parameters import any_text, page_of, path_id
-from tallystick.interfaces.api.problems import ProblemError, not_found
-from tallystick.interfaces.api.routes.rejections import Why
-from tallystick.interfaces.api.typed_body import read_typed
 
 PATH: Final = "/v1/in-doubt"
 
@@ -59,6 +56,7 @@ class InDoubtView(Struct, frozen=True, kw_only=True):
     parked_for_ms: AgeMs
     overdue: Annotated[bool, described("Whether it has waited for longer than the alarm allows.", False)]
     key_taken: Annotated[bool, described("Whether the provider has another request under the attempt's key.", False)]
+    taken_by: TakenBy = None
 
 
 class InDoubtPage(Struct, frozen=True, kw_only=True):
@@ -96,24 +94,27 @@ async def list_in_doubt(runtime: Runtime, request: ApiRequest, _: Caller) -> obj
     return InDoubtPage(data=[*map(_view, page.rows)], has_more=page.has_more, next_cursor=page.next_cursor)
 
 
-async def resolve(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
+async def _is_there(runtime: Runtime, attempt_id: str) -> bool:
+    return await runtime.stores.schedule_book.attempt(attempt_id) is not None
+
+
+async def _resolve(runtime: Runtime, asked: AskedAct) -> OperatorAct:
     """Settle one attempt by hand."""
-    attempt_id, found = request.id_in_path(), await read_typed(request, Finding)
-    book = runtime.stores.schedule_book
-    if await book.attempt(attempt_id) is None:
-        raise not_found(request.request_id, "attempt")
+    found, book = asked.arguments, runtime.stores.schedule_book
+    words = {"evidence": found["evidence"], "actor": asked.operator, "reason": asked.reason}
+    reference = found.get("reference")
+    await in_doubt.resolve(runtime, book, asked.target, found["outcome"], asked, **words, reference=reference)
+    return await recorded(runtime.stores.acts, asked)
 
-    async def do(asked: AskedAct) -> OperatorAct:
-        words = {"evidence": found.evidence, "actor": asked.operator, "reason": asked.reason}
-        await in_doubt.resolve(runtime, book, attempt_id, found.outcome, asked, **words, reference=found.reference)
-        return await recorded(runtime.stores.acts, asked)
 
-    arguments = {"outcome": found.outcome, "evidence": found.evidence, "reference": found.reference}
-    wanted = Asked(act="attempt.resolve", target=attempt_id, reason=found.reason, arguments=arguments)
-    try:
-        return json_response(request, act_view(await act_once(runtime, request, caller, wanted, do)))
-    except NotInDoubt as error:
-        raise ProblemError(problem("not_in_doubt", f"{error}.", request_id=request.request_id)) from None
+_TARGET: Final = ActTarget(
+    path=PATH,
+    parameter=ATTEMPT_ID,
+    one="attempt",
+    scope="in_doubt:write",
+    is_there=_is_there,
+    refused={NotInDoubt: "not_in_doubt"},
+)
 
 
 def _view(parked: Parked) -> InDoubtView:
@@ -132,6 +133,7 @@ def _view(parked: Parked) -> InDoubtView:
         parked_for_ms=parked.parked_for_ms,
         overdue=parked.overdue,
         key_taken=attempt.key_taken,
+        taken_by=parked.taken_by,
     )
 
 
@@ -150,22 +152,18 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         parameters=(any_text("merchant_id", "Only of this merchant."), *page_of(IN_DOUBT)),
         callers="operator",
     ),
-    Endpoint(
-        method="POST",
-        path=f"{PATH}/{{id}}/resolve",
-        name="resolveInDoubt",
-        summary="Settle one attempt by what was found at the provider",
-        description=(
-            "The finding goes through the same decisions as a provider's answer. Evidence, reason and who did it are"
-            " kept in the history."
-        ),
-        handle=resolve,
-        scope="in_doubt:write",
-        responses={200: RecordedActView},
-        codes=(*ACT, *KEYED_ACT_ERRORS, "not_found", "not_in_doubt", "approval_needed", "overloaded"),
-        body_type=Finding,
-        body_required=True,
-        parameters=(ATTEMPT_ID, ACT_KEY),
-        callers="operator",
+    act_endpoint(
+        _TARGET,
+        "resolve",
+        "resolveInDoubt",
+        "Settle one attempt by what was found at the provider",
+        "The finding goes through the same decisions as a provider's answer. Evidence, reason and who did it are"
+        " kept in the history.",
+        "attempt.resolve",
+        _resolve,
+        "not_in_doubt",
+        "approval_needed",
+        body=Finding,
     ),
+    *owner_endpoints(_TARGET, "in_doubt", ("takeInDoubt", "handInDoubtOn", "giveInDoubtBack")),
 )

@@ -3,29 +3,34 @@ or returned to the payer."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from msgspec import Struct
 
 from tallystick.decisions.late_money import NoLateMoney
-from tallystick.domain.errors import ProviderNotConfigured, problem
-from tallystick.domain.json_types import Amount, Currency, HasMore, NextCursor, PaymentId, ProviderName, Time, described
-from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
-from tallystick.domain.operator_views import RecordedActView, act_view
+from tallystick.domain.errors import ProviderNotConfigured
+from tallystick.domain.json_types import (
+    Amount,
+    Currency,
+    HasMore,
+    NextCursor,
+    PaymentId,
+    ProviderName,
+    TakenBy,
+    Time,
+    described,
+)
+from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.flows.operations import late_money
 from tallystick.flows.operations.acts import recorded
 from tallystick.flows.operations.late_money import LateMoney
 from tallystick.flows.runtime import Runtime
-from tallystick.interfaces.api.acts import ACT_KEY, KEYED_ACT_ERRORS, Asked, act_once
+from tallystick.interfaces.api.act_endpoints import ActTarget, act_endpoint, owner_endpoints
 from tallystick.interfaces.api.authentication import Caller
-from tallystick.interfaces.api.endpoint import ACT, READ, Endpoint, Handle, read
-from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
+from tallystick.interfaces.api.endpoint import READ, Endpoint, read
+from tallystick.interfaces.api.http import ApiRequest
 from tallystick.interfaces.api.paging import LATE_MONEY, cut_page
 from tallystick.interfaces.api.parameters import any_text, page_of, path_id
-from tallystick.interfaces.api.problems import ProblemError, busy, not_found
-from tallystick.interfaces.api.routes.rejections import ReasonBody
-from tallystick.interfaces.api.typed_body import read_typed
 
 PATH: Final = "/v1/late-money"
 
@@ -47,6 +52,7 @@ class LateMoneyView(Struct, frozen=True, kw_only=True):
     returning: Annotated[Amount, described("What is on its way back.", 0)]
     returned: Annotated[Amount, described("What has gone back.", 0)]
     created_at: Annotated[Time, described("When the payment was made.")]
+    taken_by: TakenBy = None
 
 
 class LateMoneyPage(Struct, frozen=True, kw_only=True):
@@ -66,25 +72,28 @@ async def list_late_money(runtime: Runtime, request: ApiRequest, _: Caller) -> o
     return LateMoneyPage(data=[*map(_view, page.rows)], has_more=page.has_more, next_cursor=page.next_cursor)
 
 
-def _act(name: ActName, do: Callable[..., Awaitable[Any]]) -> Handle:
-    async def handle(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
-        payment_id, said = request.id_in_path(), await read_typed(request, ReasonBody)
-        if await runtime.reads.merchant_of_late_money(payment_id) is None:
-            raise not_found(request.request_id, "payment")
+async def _is_there(runtime: Runtime, payment_id: str) -> bool:
+    return await runtime.reads.merchant_of_late_money(payment_id) is not None
 
-        async def done(asked: AskedAct) -> OperatorAct:
-            await do(runtime, payment_id, asked, actor=asked.operator, reason=asked.reason)
-            return await recorded(runtime.stores.acts, asked)
 
-        wanted = Asked(act=name, target=payment_id, reason=said.reason)
-        try:
-            return json_response(request, act_view(await act_once(runtime, request, caller, wanted, done)))
-        except NoLateMoney as error:
-            raise ProblemError(problem("no_late_money", f"{error}.", request_id=request.request_id)) from None
-        except ProviderNotConfigured as error:
-            raise busy("not_ready", f"{error}.", request.request_id) from None
+async def _accept(runtime: Runtime, asked: AskedAct) -> OperatorAct:
+    await late_money.accept(runtime, asked.target, asked, actor=asked.operator, reason=asked.reason)
+    return await recorded(runtime.stores.acts, asked)
 
-    return handle
+
+async def _give_back(runtime: Runtime, asked: AskedAct) -> OperatorAct:
+    await late_money.give_back(runtime, asked.target, asked, actor=asked.operator, reason=asked.reason)
+    return await recorded(runtime.stores.acts, asked)
+
+
+_TARGET: Final = ActTarget(
+    path=PATH,
+    parameter=PAYMENT_ID,
+    one="payment",
+    scope="late_money:write",
+    is_there=_is_there,
+    refused={NoLateMoney: "no_late_money", ProviderNotConfigured: "not_ready"},
+)
 
 
 def _view(each: LateMoney) -> LateMoneyView:
@@ -102,24 +111,7 @@ def _view(each: LateMoney) -> LateMoneyView:
         returning=payment.amount_late_returning,
         returned=payment.amount_late_returned,
         created_at=payment.created_at,
-    )
-
-
-def _endpoint(path: str, name: str, summary: str, description: str, handle: Handle) -> Endpoint:
-    return Endpoint(
-        method="POST",
-        path=f"{PATH}/{{id}}/{path}",
-        name=name,
-        summary=summary,
-        description=description,
-        handle=handle,
-        scope="late_money:write",
-        responses={200: RecordedActView},
-        codes=(*ACT, *KEYED_ACT_ERRORS, "not_found", "no_late_money", "approval_needed", "overloaded", "not_ready"),
-        body_type=ReasonBody,
-        body_required=True,
-        parameters=(PAYMENT_ID, ACT_KEY),
-        callers="operator",
+        taken_by=each.taken_by,
     )
 
 
@@ -138,19 +130,28 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         parameters=(any_text("merchant_id", "Only of this merchant."), *page_of(LATE_MONEY)),
         callers="operator",
     ),
-    _endpoint(
+    act_endpoint(
+        _TARGET,
         "accept",
         "acceptLateMoney",
         "Accept all late money of a payment for its merchant",
         "It can then be refunded and disputed like captured money.",
-        _act("late_money.accept", late_money.accept),
+        "late_money.accept",
+        _accept,
+        "no_late_money",
+        "approval_needed",
     ),
-    _endpoint(
+    act_endpoint(
+        _TARGET,
         "return",
         "returnLateMoney",
         "Return all late money of a payment to its payer",
         "It is refunded at the provider. `result` is how the return began; what came of it is in the payment's trace,"
         " and where the provider refused, the money waits in the list as before.",
-        _act("late_money.return", late_money.give_back),
+        "late_money.return",
+        _give_back,
+        "no_late_money",
+        "approval_needed",
     ),
+    *owner_endpoints(_TARGET, "late_money", ("takeLateMoney", "handLateMoneyOn", "giveLateMoneyBack")),
 )

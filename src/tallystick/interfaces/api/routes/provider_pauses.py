@@ -13,12 +13,12 @@ from tallystick.domain.operator_views import RecordedActView, act_view
 from tallystick.flows.operations import pauses
 from tallystick.flows.operations.pauses import UnknownProvider
 from tallystick.flows.runtime import Runtime
+from tallystick.interfaces.api.act_endpoints import Why
 from tallystick.interfaces.api.acts import ACT_KEY, KEYED_ACT_ERRORS, Asked, act_once
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import ACT, READ, Endpoint, read
 from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
 from tallystick.interfaces.api.problems import invalid_fields
-from tallystick.interfaces.api.routes.rejections import Why
 from tallystick.interfaces.api.typed_body import read_typed
 
 PATH: Final = "/v1/provider-pauses"

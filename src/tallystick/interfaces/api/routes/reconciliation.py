@@ -26,13 +26,13 @@ from tallystick.domain.settlement_evidence import REASONS, STAGES, STATUSES, aut
 from tallystick.domain.settlement_views import SettlementFileId
 from tallystick.flows.reconciliation.by_hand import NoSuchRow, resolve, target_of
 from tallystick.flows.runtime import Runtime
+from tallystick.interfaces.api.act_endpoints import Why
 from tallystick.interfaces.api.acts import ACT_KEY, KEYED_ACT_ERRORS, Asked, act_once
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import ACT, READ, Endpoint, Handle, read
 from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
 from tallystick.interfaces.api.parameters import integer, matching
 from tallystick.interfaces.api.problems import ProblemError, not_found
-from tallystick.interfaces.api.routes.rejections import Why
 from tallystick.interfaces.api.typed_body import read_typed
 from tallystick.oversight.payment_reconciliation import states_of
 

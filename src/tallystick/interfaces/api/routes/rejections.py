@@ -3,32 +3,26 @@ and processed again by the same guards."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-from tallystick.domain.errors import problem
 from tallystick.domain.json_types import Count, HasMore, NextCursor, Time, described
-from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
 from tallystick.domain.operator_views import (
     AgeMs,
     CaseId,
     Category,
     EventResultView,
     Kind,
-    RecordedActView,
     RejectionDetail,
     RejectionView,
     SomeProvider,
     StoredState,
     TriedBy,
     TriedEvent,
-    act_view,
     rejection_view,
 )
 from tallystick.domain.rejected_case import CASE_STATES, CATEGORIES
-from tallystick.domain.work_owner import NotOwned, OwnerUnknown
 from tallystick.flows.event_results import KEEP_HOURS
 from tallystick.flows.hourly_counts import counted_until
 from tallystick.flows.rejections import cases
@@ -38,14 +32,13 @@ from tallystick.flows.rejections.rates import REPEATED, results_of_events
 from tallystick.flows.rejections.reprocess import NotReprocessable, reprocess
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.stores import CaseFilter
-from tallystick.interfaces.api.acts import ACT_KEY, KEYED_ACT_ERRORS, Asked, act_once, owner_problem
+from tallystick.interfaces.api.act_endpoints import ActTarget, act_endpoint, owner_endpoints
 from tallystick.interfaces.api.authentication import Caller
-from tallystick.interfaces.api.endpoint import ACT, READ, Endpoint, Handle, read
-from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
+from tallystick.interfaces.api.endpoint import READ, Endpoint, read
+from tallystick.interfaces.api.http import ApiRequest
 from tallystick.interfaces.api.paging import REJECTIONS, cut_page
 from tallystick.interfaces.api.parameters import any_text, integer, one_of, page_of, path_id
-from tallystick.interfaces.api.problems import ProblemError, not_found
-from tallystick.interfaces.api.typed_body import read_typed
+from tallystick.interfaces.api.problems import not_found
 
 PATH: Final = "/v1/rejections"
 
@@ -54,10 +47,16 @@ CASE_ID: Final = path_id("case", "case")
 #: A day, unless asked otherwise.
 DEFAULT_HOURS: Final = 24
 
-_Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"\S")]
-_Owner = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\S")]
-
-Why = Annotated[_Reason, described("Why; it is recorded.", "The provider confirmed it by telephone.")]
+#: A case, which several things may stand against.
+_TARGET: Final = ActTarget(
+    path=PATH,
+    parameter=CASE_ID,
+    one="case",
+    scope="rejections:write",
+    missing=(NoSuchCase,),
+    refused={CaseResolved: "case_resolved", NotReprocessable: "not_reprocessable"},
+    more=("case_resolved", "not_reprocessable", "overloaded"),
+)
 
 
 class RejectionPage(Struct, frozen=True, kw_only=True):
@@ -99,22 +98,6 @@ class EventResults(Struct, frozen=True, kw_only=True):
     as_of: Annotated[Time, described("What was tried until then is counted; of what came later, a part may be.")]
 
 
-class ReasonBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Why an act is done."""
-
-    reason: Why
-
-
-class HandOnBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """To whom something is handed on, and why."""
-
-    reason: Why
-    owner: Annotated[
-        _Owner,
-        described("Who has to look at it: an enabled operator who may act on it, by name.", "grace"),
-    ]
-
-
 async def list_rejections(runtime: Runtime, request: ApiRequest, _: Caller) -> object:
     """A page of cases, oldest first."""
     query, limit = request.query, request.query["limit"]
@@ -147,70 +130,6 @@ async def list_results(runtime: Runtime, request: ApiRequest, _: Caller) -> obje
     as_of = counted_until(runtime.clock)
     return EventResults(
         data=list(await results_of_events(runtime.stores, runtime.clock.now(), request.query["hours"])), as_of=as_of
-    )
-
-
-Do = Callable[[Runtime, AskedAct, Any], Awaitable[OperatorAct]]
-
-
-def _act(name: ActName, body: type[Any], do: Do) -> Handle:
-    async def handle(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
-        case_id, said = request.id_in_path(), await read_typed(request, body)
-        owner = getattr(said, "owner", None)
-        wanted = Asked(
-            act=name, target=case_id, reason=said.reason, arguments={} if owner is None else {"owner": owner}
-        )
-
-        async def done(asked: AskedAct) -> OperatorAct:
-            return await do(runtime, asked, owner)
-
-        try:
-            act = await act_once(runtime, request, caller, wanted, done)
-        except NoSuchCase:
-            raise not_found(request.request_id, "case") from None
-        except (OwnerUnknown, NotOwned) as error:
-            raise owner_problem(error, request.request_id) from None
-        except (CaseResolved, NotReprocessable) as error:
-            code = "case_resolved" if isinstance(error, CaseResolved) else "not_reprocessable"
-            raise ProblemError(problem(code, f"{error}.", request_id=request.request_id)) from None
-        return json_response(request, act_view(act))
-
-    return handle
-
-
-async def _acknowledge(runtime: Runtime, asked: AskedAct, _: None) -> OperatorAct:
-    return await cases.acknowledge(runtime, asked)
-
-
-async def _give_back(runtime: Runtime, asked: AskedAct, _: None) -> OperatorAct:
-    return await cases.give_back(runtime, asked)
-
-
-async def _ignore(runtime: Runtime, asked: AskedAct, _: None) -> OperatorAct:
-    return await cases.ignore(runtime, asked)
-
-
-async def _reprocess(runtime: Runtime, asked: AskedAct, _: None) -> OperatorAct:
-    return await reprocess(runtime, asked)
-
-
-def _endpoint(
-    path: str, name: str, summary: str, description: str, handle: Handle, body: type[Any], *errors: str
-) -> Endpoint:
-    return Endpoint(
-        method="POST",
-        path=f"{PATH}/{{id}}/{path}",
-        name=name,
-        summary=summary,
-        description=description,
-        handle=handle,
-        scope="rejections:write",
-        responses={200: RecordedActView},
-        codes=(*ACT, *KEYED_ACT_ERRORS, "not_found", *errors, "case_resolved", "not_reprocessable", "overloaded"),
-        body_type=body,
-        body_required=True,
-        parameters=(CASE_ID, ACT_KEY),
-        callers="operator",
     )
 
 
@@ -278,49 +197,30 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         parameters=(CASE_ID,),
         callers="operator",
     ),
-    _endpoint(
-        "acknowledge",
-        "acknowledgeRejection",
-        "Take a case",
-        "The caller looks at it. What somebody else has stays theirs.",
-        _act("case.acknowledge", ReasonBody, _acknowledge),
-        ReasonBody,
-        "not_owned",
+    *owner_endpoints(
+        _TARGET,
+        "cases",
+        ("acknowledgeRejection", "escalateRejection", "giveRejectionBack"),
+        ("acknowledge", "escalate", "give-back"),
     ),
-    _endpoint(
-        "escalate",
-        "escalateRejection",
-        "Hand a case on",
-        "Another operator has to look at it, whoever has it.",
-        _act("case.escalate", HandOnBody, cases.escalate),
-        HandOnBody,
-        "owner_unknown",
-    ),
-    _endpoint(
-        "give-back",
-        "giveRejectionBack",
-        "Give a case back",
-        "Nobody looks at it any more.",
-        _act("case.give_back", ReasonBody, _give_back),
-        ReasonBody,
-        "not_owned",
-    ),
-    _endpoint(
+    act_endpoint(
+        _TARGET,
         "ignore",
         "ignoreRejection",
         "Resolve a case without doing anything",
         "The refusal and the reason stay in the record.",
-        _act("case.ignore", ReasonBody, _ignore),
-        ReasonBody,
+        "case.ignore",
+        cases.ignore,
     ),
-    _endpoint(
+    act_endpoint(
+        _TARGET,
         "reprocess",
         "reprocessRejection",
         "Process what was refused again, by the very same guards",
         "A provider's event is decided again on the state as it is now, and so is an answer, for which the provider is"
         " asked. `result.came_to` says what the guards said: `accepted` and `agrees` resolve the case, `refused` keeps"
         " it.",
-        _act("case.reprocess", ReasonBody, _reprocess),
-        ReasonBody,
+        "case.reprocess",
+        reprocess,
     ),
 )

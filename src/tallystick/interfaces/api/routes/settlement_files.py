@@ -36,6 +36,7 @@ from tallystick.flows.reconciliation.files import (
 from tallystick.flows.reconciliation.formats.base import FileRefused
 from tallystick.flows.reconciliation.registry import AUTO, FORMAT_NAMES
 from tallystick.flows.runtime import Runtime
+from tallystick.interfaces.api.act_endpoints import ReasonBody
 from tallystick.interfaces.api.acts import ACT_KEY, KEYED_ACT_ERRORS, Asked, act_once
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import ACT, BODY, READ, Endpoint, read
@@ -43,7 +44,6 @@ from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_respon
 from tallystick.interfaces.api.paging import SETTLEMENT_FILES, cut_page
 from tallystick.interfaces.api.parameters import integer, matching, one_of, page_of, path_id, text
 from tallystick.interfaces.api.problems import ProblemError, busy, not_found
-from tallystick.interfaces.api.routes.rejections import ReasonBody
 from tallystick.interfaces.api.typed_body import read_typed
 
 PATH: Final = "/v1/settlement-files"

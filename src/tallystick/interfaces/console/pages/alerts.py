@@ -9,7 +9,7 @@ from typing import Final
 from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.flows.operations import alerts
 from tallystick.flows.runtime import Runtime
-from tallystick.interfaces.console.owner_acts import three_acts
+from tallystick.interfaces.console.owner_acts import owner_acts
 from tallystick.interfaces.console.page import ROOT, PageRequest
 from tallystick.interfaces.console.words import at, plural
 from tallystick.interfaces.console.work_list import ListAct, WorkPage
@@ -37,21 +37,6 @@ ROWS: Final[Mapping[str, tuple[str, str]]] = {
 
 #: What a summary names, of what can be found.
 _NAMED: Final = re.compile(r"\b(?:pay|evt)_[0-9a-f]{32}\b")
-
-
-async def take(runtime: Runtime, asked: AskedAct, _: Mapping[str, str]) -> OperatorAct:
-    """Somebody looks at it."""
-    return await alerts.acknowledge(runtime, asked)
-
-
-async def hand_on(runtime: Runtime, asked: AskedAct, fields: Mapping[str, str]) -> OperatorAct:
-    """Somebody else has to look at it."""
-    return await alerts.hand_on(runtime, asked, fields["owner"])
-
-
-async def give_back(runtime: Runtime, asked: AskedAct, _: Mapping[str, str]) -> OperatorAct:
-    """Nobody looks at it any more."""
-    return await alerts.give_back(runtime, asked)
 
 
 async def resolve(runtime: Runtime, asked: AskedAct, _: Mapping[str, str]) -> OperatorAct:
@@ -102,7 +87,7 @@ PAGE: Final = WorkPage(
             do=resolve,
             careful=True,
         ),
-        *three_acts(("alert.acknowledge", take), ("alert.hand_on", hand_on), ("alert.give_back", give_back)),
+        *owner_acts("alerts"),
     ),
     detail=detail,
     of_platform=True,

@@ -11,27 +11,12 @@ from tallystick.flows.rejections import cases
 from tallystick.flows.rejections.details import detail_of
 from tallystick.flows.rejections.reprocess import reprocess
 from tallystick.flows.runtime import Runtime
-from tallystick.interfaces.console.owner_acts import three_acts
+from tallystick.interfaces.console.owner_acts import owner_acts
 from tallystick.interfaces.console.page import PageRequest
 from tallystick.interfaces.console.words import at, bounded, spoken
 from tallystick.interfaces.console.work_list import ListAct, WorkPage
 from tallystick.interfaces.console.work_pages import pages_of
 from tallystick.oversight.console import WorkItem
-
-
-async def take(runtime: Runtime, asked: AskedAct, _: Mapping[str, str]) -> OperatorAct:
-    """Somebody looks at it."""
-    return await cases.acknowledge(runtime, asked)
-
-
-async def hand_on(runtime: Runtime, asked: AskedAct, fields: Mapping[str, str]) -> OperatorAct:
-    """Somebody else has to look at it."""
-    return await cases.escalate(runtime, asked, fields["owner"])
-
-
-async def give_back(runtime: Runtime, asked: AskedAct, _: Mapping[str, str]) -> OperatorAct:
-    """Nobody looks at it any more."""
-    return await cases.give_back(runtime, asked)
 
 
 async def ignore(runtime: Runtime, asked: AskedAct, _: Mapping[str, str]) -> OperatorAct:
@@ -93,7 +78,7 @@ PAGE: Final = WorkPage(
             do=ignore,
             careful=True,
         ),
-        *three_acts(("case.acknowledge", take), ("case.escalate", hand_on), ("case.give_back", give_back)),
+        *owner_acts("cases"),
     ),
     detail=detail,
 )

@@ -25,8 +25,7 @@ async def note(request: PageRequest) -> Answer:
         await act_once(request, "annotate", target, partial(annotate, runtime))
     except NoSuchTarget as error:
         raise Refused(400, f"{error}. Nothing was done.") from None
-    back = form.get("back")
-    return Redirect(back if back.startswith(f"{ROOT}/") else ROOT)
+    return Redirect(form.get("back"))
 
 
 PAGES: Final = (Page(name="note", path=f"{ROOT}/notes", handle=note, right="act", title="Note", method="POST"),)

@@ -21,7 +21,7 @@ from tallystick.oversight.overview import SPANS, OverviewReader, Trends
 
 #: A stream of events has one renewal. The browser asks for the next one after this: its session is looked at each time,
 #: so that one that has ended shows nothing more, and no open page keeps a process from stopping.
-RENEWED_MS: Final = 5_000
+RENEWED_MS: Final = 10_000
 
 #: What the lines of the plots are called.
 _SAMPLES: Final = {
@@ -32,6 +32,9 @@ _SAMPLES: Final = {
     "late_money": "late money",
     "alerts": "alerts",
 }
+
+#: The newest trends of a reader, as they are drawn.
+_DRAWN: Final[WeakKeyDictionary[OverviewReader, tuple[Trends, list[Plot]]]] = WeakKeyDictionary()
 
 #: One reader a process, known by what is a process's own.
 _READERS: Final[WeakKeyDictionary[Reads, OverviewReader]] = WeakKeyDictionary()
@@ -61,7 +64,7 @@ async def overview(request: PageRequest) -> Answer:
 
 async def live(request: PageRequest) -> Answer:
     """The same blocks, as an event."""
-    html = _templates().render("overview_blocks.html", await _blocks(request))
+    html = _templates().render("overview_blocks.html", await _blocks(request, by_itself=True))
 
     async def renewal() -> AsyncIterator[ServerSentEventMessage]:
         yield ServerSentEventMessage(event="blocks", data=html, retry=RENEWED_MS)
@@ -84,9 +87,9 @@ async def trends(request: PageRequest) -> Answer:
     return View(template="trends.html", context=context)
 
 
-async def _blocks(request: PageRequest) -> dict[str, Any]:
+async def _blocks(request: PageRequest, *, by_itself: bool = False) -> dict[str, Any]:
     reader, merchants = reader_of(request), request.viewer.merchants
-    waiting = await reader.waiting(merchants)
+    waiting = await reader.waiting(merchants, by_itself=by_itself)
     of_all = merchants is None
     shown = await reader.trends("24h") if of_all else None
     return {
@@ -95,9 +98,17 @@ async def _blocks(request: PageRequest) -> dict[str, Any]:
         "audit": await reader.audit() if of_all else None,
         "processes": await reader.processes() if of_all else None,
         "trends": shown,
-        "plots": [] if shown is None else plots_of(shown),
+        "plots": [] if shown is None else _drawn(reader, shown),
         "w": Words(request.runtime.clock.now()),
     }
+
+
+def _drawn(reader: OverviewReader, shown: Trends) -> list[Plot]:
+    """The plots of a reading, drawn once: that takes longer than all the rest of the page."""
+    kept = _DRAWN.get(reader)
+    if kept is None or kept[0] is not shown:
+        kept = _DRAWN[reader] = (shown, plots_of(shown))
+    return kept[1]
 
 
 def plots_of(found: Trends) -> list[Plot]:

@@ -8,7 +8,7 @@ from tallystick.access.passwords import SHORTEST, PasswordRefused
 from tallystick.access.sessions import SignInRefused
 from tallystick.access.throttle import Throttled
 from tallystick.access.totp import enrolment_secret, otpauth_url, shown_secret
-from tallystick.interfaces.console.page import ROOT, SIGN_IN, Answer, Page, PageRequest, Redirect, View
+from tallystick.interfaces.console.page import ROOT, SIGN_IN, Answer, Page, PageRequest, Redirect, View, is_own
 from tallystick.interfaces.console.qr_code import qr_code
 
 FIRST_SIGN_IN: Final = f"{ROOT}/first-sign-in"
@@ -46,12 +46,12 @@ async def first_sign_in(request: PageRequest) -> Answer:
 
 
 async def signing_in_first(request: PageRequest) -> Answer:
-    """Takes the invitation, sets the password, and enrols the second factor."""
-    form = request.form
+    """Takes the invitation, sets the password, enrols the second factor. The session that the browser had is over."""
+    form, sessions = request.form, request.process.sessions
     if form.exact("password") != form.exact("again"):
         return _first_form(request, "The two passwords differ.", 400)
     try:
-        token = await request.process.sessions.first_sign_in(
+        token = await sessions.first_sign_in(
             form.get("operator").lower(),
             form.get("invitation"),
             form.exact("password"),
@@ -63,6 +63,8 @@ async def signing_in_first(request: PageRequest) -> Answer:
         return _first_form(request, f"{error}.", 429)
     except (SignInRefused, PasswordRefused) as error:
         return _first_form(request, f"{error}.", 401)
+    if request.somebody is not None:
+        await sessions.sign_out(request.secret)
     return Redirect(ROOT, session=token)
 
 
@@ -74,9 +76,7 @@ async def sign_out(request: PageRequest) -> Answer:
 
 def own_address(wanted: str) -> str:
     """Where to go after the sign-in: a page of ours, and never another site."""
-    is_own = wanted == ROOT or wanted.startswith((f"{ROOT}/", f"{ROOT}?"))
-    printable = all(" " < character < "\x7f" and character != "\\" for character in wanted)
-    return wanted if is_own and printable and len(wanted) <= _LONGEST_ADDRESS else ROOT
+    return wanted if is_own(wanted) and len(wanted) <= _LONGEST_ADDRESS else ROOT
 
 
 def _form(wanted: str, wrong: str = "", status: int = 200) -> Answer:

@@ -4,6 +4,9 @@ SELECT * FROM alert WHERE merchant_id = $1 AND alert_id = $2;
 -- alerts: all of them, by id: as many as conditions and what they are about
 SELECT * FROM alert WHERE merchant_id = $1 ORDER BY alert_id;
 
+-- alerts_unresolved: those that are not resolved, by id
+SELECT * FROM alert WHERE merchant_id = $1 AND state <> 'resolved' ORDER BY alert_id;
+
 -- alert_history: the steps of one
 SELECT version, from_state, to_state, event, actor, at, change FROM history
 WHERE merchant_id = $1 AND subject_id = $2

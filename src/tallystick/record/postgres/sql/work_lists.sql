@@ -2,7 +2,8 @@
 -- Of all: $1: the merchants that may be seen, null is all; filters from $2 on are null for all: merchant, provider, kind,
 -- and the list's own ($5). A page is after ($6, $7), has $8 rows, and
 -- of some things alone where $9 names them, and without those that $10 names; those that wait since $11 or longer. Where the
--- owner is in the row, $12 has the owner's names, an empty one is nobody. Totals have the same as $6 to $9.
+-- owner is in the row, $12 has the owner's names, an empty one is nobody. Totals have the same as $6 to $9,
+-- and since when the oldest row waits.
 
 -- dead_letters: dead letters by their arrival; $5: the account
 SELECT e.event_id AS item_id, e.merchant_id, e.payment_id, e.provider, e.type AS kind, e.state, e.detail AS says,
@@ -19,7 +20,7 @@ ORDER BY e.received_at, e.event_id
 LIMIT $8;
 
 -- dead_letters_total: how many; their money is that of their payments
-SELECT NULL::text AS currency, count(*) AS n, NULL::bigint AS amount
+SELECT NULL::text AS currency, count(*) AS n, NULL::bigint AS amount, min(e.closed_at) AS oldest
 FROM inbox e
 WHERE e.state = 'dead'
   AND ($1::text[] IS NULL OR e.merchant_id = ANY ($1)) AND ($2::text IS NULL OR e.merchant_id = $2)
@@ -43,7 +44,7 @@ ORDER BY c.created_at, c.case_id
 LIMIT $8;
 
 -- cases_total: how many; their money is that of their payments
-SELECT NULL::text AS currency, count(*) AS n, NULL::bigint AS amount
+SELECT NULL::text AS currency, count(*) AS n, NULL::bigint AS amount, min(c.created_at) AS oldest
 FROM rejected_case c
 WHERE c.state <> 'resolved'
   AND ($1::text[] IS NULL OR c.merchant_id = ANY ($1)) AND ($2::text IS NULL OR c.merchant_id = $2)
@@ -66,7 +67,7 @@ ORDER BY a.parked_at, a.attempt_id
 LIMIT $8;
 
 -- in_doubt_total: how many, and how much in which currency
-SELECT a.currency AS currency, count(*) AS n, sum(a.amount)::bigint AS amount
+SELECT a.currency AS currency, count(*) AS n, sum(a.amount)::bigint AS amount, min(a.parked_at) AS oldest
 FROM attempt a
 WHERE a.parked_at IS NOT NULL
   AND ($1::text[] IS NULL OR a.merchant_id = ANY ($1)) AND ($2::text IS NULL OR a.merchant_id = $2)
@@ -95,7 +96,7 @@ LIMIT $8;
 
 -- late_money_total: how many, and how much in which currency
 SELECT p.currency AS currency, count(*) AS n, sum((p.amount_late - coalesce(p.amount_late_accepted, 0) - coalesce(p.amount_late_returning, 0)
-        - coalesce(p.amount_late_returned, 0)))::bigint AS amount
+        - coalesce(p.amount_late_returned, 0)))::bigint AS amount, min(p.updated_at) AS oldest
 FROM payment p
 WHERE p.amount_late > 0
   AND p.amount_late > coalesce(p.amount_late_accepted, 0) + coalesce(p.amount_late_returning, 0)
@@ -128,7 +129,7 @@ ORDER BY e.file_id, e.position
 LIMIT $8;
 
 -- settlement_rows_total: how many, and how much in which currency
-SELECT e.currency AS currency, count(*) AS n, sum(e.gross)::bigint AS amount
+SELECT e.currency AS currency, count(*) AS n, sum(e.gross)::bigint AS amount, min(e.compared_at) AS oldest
 FROM settlement_evidence e
 JOIN settlement_file f ON f.file_id = e.file_id
 WHERE e.status IN ('mismatched', 'unexplained')
@@ -158,7 +159,7 @@ ORDER BY a.opened_at, a.alert_id
 LIMIT $8;
 
 -- alerts_total: how many
-SELECT NULL::text AS currency, count(*) AS n, NULL::bigint AS amount
+SELECT NULL::text AS currency, count(*) AS n, NULL::bigint AS amount, min(a.began_at) AS oldest
 FROM alert a
 WHERE a.merchant_id = 'operators' AND a.state <> 'resolved'
   AND $1::text[] IS NULL AND $2::text IS NULL AND $3::text IS NULL
@@ -188,7 +189,7 @@ ORDER BY k.since, k.item_id
 LIMIT $8;
 
 -- refused_webhooks_total: how many kinds
-SELECT NULL::text AS currency, count(*) AS n, NULL::bigint AS amount
+SELECT NULL::text AS currency, count(*) AS n, NULL::bigint AS amount, min(k.since) AS oldest
 FROM (SELECT 'wrf_' || md5(r.provider || chr(31) || r.account || chr(31) || r.reason) AS item_id, r.provider, r.account,
              r.reason, min(r.hour) AS since
       FROM webhook_refusal r

@@ -133,8 +133,8 @@ DEFECTS: dict[str, tuple[SettlementRow, list[Candidate], tuple[str, str, str], i
 }
 
 
-#: Rows that name their payment alone, as one of Stripe's charges does. Defect -> the row, what the payment has, what it is
-#: called, and what it covers.
+#: Rows that name their payment alone, as one of Stripe's charges does. Defect -> the row, what the payment has, what it
+#: is called, and what it covers.
 BY_PAYMENT: dict[str, tuple[SettlementRow, list[Candidate], tuple[str, str, str], int]] = {
     "one more": (row(gross=1_001), [moved()], ("mismatched", "amount", "reference_amount_currency"), 1_000),
     "another currency": (row(currency="USD"), [moved()], ("mismatched", "currency", "reference_amount_currency"), 0),

@@ -114,7 +114,7 @@ async def test_a_lost_race_is_looked_at_again_and_what_stays_lost_is_said() -> N
 
 @pytest.mark.parametrize("error", [Overloaded("full"), ConnectionError("away")], ids=["full", "away"])
 async def test_what_is_everybodys_failure_ends_the_round(error: Exception) -> None:
-    """A full journal and a database that is away are met by every other file too; beside a failure of its own as well."""
+    """A full journal and a database that is away are met by every other file too; beside a failure of its own also."""
     failures = Failures("work")
     with capture_logs() as logged:
         with pytest.raises(type(error)), failures.apart("a"):

@@ -80,7 +80,7 @@ async def _compared(runtime: Runtime, provider: str, rows: WaitingRows, actor: s
 async def _matched(
     rows: WaitingRows, waiting: Iterable[tuple[WaitingRow, Sequence[Candidate], FeesOf]]
 ) -> Sequence[Match]:
-    """Rows of different accounts are never one posting together, whatever they name; and none takes what another has."""
+    """Rows of different accounts are never one posting together, whatever they name; none takes what another has."""
     taken: set[PostingKey] = set()
     matchers: dict[str, FileMatcher] = {}
     done = []

@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from tallystick.decisions.bank_matching import Payout
+from tallystick.decisions.payouts_at_bank import Way, way_of
 from tallystick.decisions.statement_continuity import breaks, in_order
 from tallystick.domain.bank_statement import StatementHead
 from tallystick.domain.ledger.accounts import (
@@ -148,26 +148,18 @@ def _payouts(provider: str, found: Balances) -> Iterator[Layer]:
             theirs=sent - found.ledger.get((about, currency), 0),
             ours=sent,
             causes=[
-                _cause(name, said, [each.arrived - each.amount for each in of if _way(each) == name])
-                for name, said in _WAYS.items()
+                _cause(name, said, [each.arrived - each.amount for each in of if way_of(each) == way])
+                for way, (name, said) in _WAYS.items()
             ],
         )
 
 
-#: What can have become of a payout that did not arrive as it was sent.
-_WAYS: Final = {
-    "not_arrived": "payouts without an entry of a bank",
-    "came_back": "payouts that the provider took back",
-    "mismatched: amount": "payouts that arrived with another amount",
+#: What can have become of a payout that did not arrive as it was sent: the cause, and what it says.
+_WAYS: Final[dict[Way, tuple[str, str]]] = {
+    "not_arrived": ("not_arrived", "payouts without an entry of a bank"),
+    "came_back": ("came_back", "payouts that the provider took back"),
+    "other_amount": ("mismatched: amount", "payouts that arrived with another amount"),
 }
-
-
-def _way(payout: Payout) -> str | None:
-    if payout.arrived == payout.amount:
-        return None
-    if payout.arrivals:
-        return "mismatched: amount"
-    return "came_back" if payout.returned or payout.amount < 0 else "not_arrived"
 
 
 def _entries(provider: str, found: Balances) -> Iterator[Layer]:

@@ -111,11 +111,7 @@ class BalanceReads:
             return Balances(
                 statements=found,
                 not_stated=structs_of(await read(STATEMENTS, "not_stated", provider, self._merchant_id), NotStated),
-                payouts=[
-                    each for each in payouts_of(await read(BANK, "payouts", _FORMATS)) if each.provider == provider
-                ]
-                if with_movements
-                else [],
+                payouts=payouts_of(await read(BANK, "payouts", _FORMATS, provider, None)) if with_movements else [],
                 entries=structs_of(await read(STATEMENTS, "entries", provider), EntrySum)
                 if with_movements and any(each.is_bank for each in found)
                 else [],

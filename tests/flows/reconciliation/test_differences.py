@@ -10,6 +10,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
 from tallystick.domain.fee_schedule import FeeRate, StatedSchedule
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.reconciliation.fee_schedules import set_schedule
@@ -95,6 +97,7 @@ def day(payments: Sequence[dict[str, Any]], number: int) -> Acquirer:
     return file
 
 
+@pytest.mark.timeout(7_200 if DEEP else 180)
 async def test_47_files_and_340_000(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
     providers = {name: Provider(name) for name in PROVIDERS}
     async with open_runtime(replace(SETTINGS), database.app_url, providers=providers) as runtime:

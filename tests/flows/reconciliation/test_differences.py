@@ -97,7 +97,7 @@ def day(payments: Sequence[dict[str, Any]], number: int) -> Acquirer:
     return file
 
 
-@pytest.mark.timeout(7_200 if DEEP else 180)
+@pytest.mark.timeout(7_200 if DEEP else 600)
 async def test_47_files_and_340_000(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
     providers = {name: Provider(name) for name in PROVIDERS}
     async with open_runtime(replace(SETTINGS), database.app_url, providers=providers) as runtime:

@@ -21,10 +21,11 @@ _NEXT: Final = (
 
 class Failures:
     """The failures of one piece of periodic work. One file, batch or set that cannot be worked on keeps no other one
-    from it."""
+    from it. ``about``: what failed so far, each once."""
 
     def __init__(self, work: str, every_s: float = SAMPLE_EVERY_S) -> None:
         self._work = work
+        self.about: set[str] = set()
         self._lines = SampledLines(every_s)
 
     @contextmanager
@@ -37,6 +38,7 @@ class Failures:
             everybodys, own = ExceptionGroup(self._work, [error]).split(_is_everybodys)
             if own is not None:
                 first = _first(own)
+                self.about.add(about)
                 self._lines.line(type(first).__name__, partial(self._say, about, repr(first)))
             if everybodys is None:
                 return

@@ -49,6 +49,7 @@ class SettlementTeller:
                     told += await self._tell(each)
             except Overloaded:
                 break  # payments come first: the next round goes on
+        self._failures.about.clear()  # the log has it
         if told:
             log.info("merchants were told of settlements", steps=told)
         return told

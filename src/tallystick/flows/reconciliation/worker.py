@@ -87,10 +87,16 @@ class ReconciliationWorker:
         return done
 
     async def begin(self) -> int:
-        """A round of a worker, which keeps no list."""
+        """A round of a worker, which keeps no lists."""
         done = await self.round()
         self.compared.clear()
+        self._failures.about.clear()
         return done
+
+    @property
+    def failed(self) -> list[str]:
+        """What could not be worked on, and was said in the log."""
+        return sorted(self._failures.about)
 
 
 def _said(name: BatchName | StatementName) -> str:

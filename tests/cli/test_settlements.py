@@ -133,6 +133,26 @@ def test_a_banks_balance_is_explained(command: Command, tmp_path: Path) -> None:
     assert all(each["unexplained_remainder"] == 0 for each in said["layers"])
 
 
+def test_a_file_shows_whether_its_payout_is_at_the_bank(command: Command, tmp_path: Path) -> None:
+    """Sent on 3 March 2026, and long overdue by its account's calendar; then the bank's statement has it."""
+    command("settlements", "import", str(golden_file("simulator")))
+    [listed] = document(command("settlements", "list", "--json"))
+    due = {"settlement_due": "simulator/main=target-v1+2"}
+
+    def at_bank() -> dict[str, Any]:
+        [batch] = document(command("settlements", "show", listed["id"], "--json", **due))["batches"]
+        found: dict[str, Any] = batch["at_bank"]
+        return found
+
+    assert at_bank() == {"state": "overdue", "sent": 965, "arrived": 0, "entries": 0, "due": "2026-03-06T00:00:00Z"}
+    shown = command("settlements", "show", listed["id"])
+    assert "at the bank: expected, 0.00 of 9.65 EUR arrived" in shown.out, "no calendar, so nothing is overdue"
+    (tmp_path / "day.xml").write_text(camt053([(965, "payout po_1")], 0))
+    assert command("settlements", "import", str(tmp_path / "day.xml"), "--provider", "bank").code == 0
+    assert command("reconciliation", "run").code == 0
+    assert at_bank() == {"state": "matched", "sent": 965, "arrived": 965, "entries": 1, "due": None}
+
+
 def test_the_schema_is_printed_without_a_database(command: Command) -> None:
     ran = command("settlements", "schema")
     assert ran.code == 0 and json.loads(ran.out) == json.loads(json.dumps(row_schema()))

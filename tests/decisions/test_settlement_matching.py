@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tallystick.decisions.provider_fees import FeeCheck
 from tallystick.decisions.settlement_match import FeesOf, Match
@@ -130,6 +131,95 @@ DEFECTS: dict[str, tuple[SettlementRow, list[Candidate], tuple[str, str, str], i
         -100,
     ),
 }
+
+
+#: Rows that name their payment alone, as one of Stripe's charges does. Defect -> the row, what the payment has, what it
+#: is called, and what it covers.
+BY_PAYMENT: dict[str, tuple[SettlementRow, list[Candidate], tuple[str, str, str], int]] = {
+    "one more": (row(gross=1_001), [moved()], ("mismatched", "amount", "reference_amount_currency"), 1_000),
+    "another currency": (row(currency="USD"), [moved()], ("mismatched", "currency", "reference_amount_currency"), 0),
+    "at the provider's rate": (
+        row(gross=925, currency="USD", rate="0.925"),
+        [moved()],
+        ("matched", "conversion", "tolerance"),
+        0,
+    ),
+    "not captured here": (
+        row(),
+        [moved(None, kind=None, state="authorized", version=0)],
+        ("mismatched", "state", "reference_amount_currency"),
+        0,
+    ),
+    "in an earlier file": (
+        row(gross=1_001),
+        [moved(taken=True)],
+        ("mismatched", "duplicate", "reference_amount_currency"),
+        0,
+    ),
+    "two captures": (
+        row(gross=1_001),
+        [moved(600), moved(300, version=4)],
+        ("unexplained", "not_in_record", "none"),
+        0,
+    ),
+    "more was taken back": (
+        row(kind="charge_reversal", gross=-500, fee=0),
+        [moved(), moved(-400, kind="charge_reversal", version=4)],
+        ("mismatched", "amount", "reference_amount_currency"),
+        -400,
+    ),
+    "a refund that names itself": (
+        row(kind="refund", gross=-500, fee=0, reference="re_9"),
+        [moved(-400, kind="refund", subject_id="ref_1")],
+        ("unexplained", "not_in_record", "none"),
+        0,
+    ),
+    "a refund that names its payment alone": (
+        row(kind="refund", gross=-500, fee=0, reference=None),
+        [moved(-400, kind="refund", subject_id="ref_1")],
+        ("mismatched", "amount", "reference_amount_currency"),
+        -400,
+    ),
+    "a dispute that names its payment alone": (
+        row(kind="dispute", gross=-900, fee=0, reference=None),
+        [moved(-1_000, kind="dispute", subject_id="dp_1")],
+        ("mismatched", "amount", "reference_amount_currency"),
+        -1_000,
+    ),
+    "a refund of a payment without one": (
+        row(kind="refund", gross=-500, fee=0, reference=None),
+        [moved()],
+        ("unexplained", "not_in_record", "none"),
+        0,
+    ),
+    "a payout is no payment's": (row(kind="payout", gross=-500, fee=0), [], ("explained", "payout", "row_type"), 0),
+}
+
+
+@pytest.mark.parametrize("name", BY_PAYMENT)
+def test_a_row_that_names_its_payment_alone_is_named_as_what_it_is(name: str) -> None:
+    given, found, expected, covers = BY_PAYMENT[name]
+    [match] = matches((given, [replace(each, found_by="payment_reference") for each in found]))
+    assert said(match) == expected
+    assert (match.covers, match.difference) == (covers, given.gross - covers - given.fee)
+
+
+def test_a_capture_with_a_name_of_its_own_is_not_taken_by_a_row_with_another_name() -> None:
+    """Where captures have names, a name that the record lacks is a capture that it lacks."""
+    found = moved(found_by="payment_reference")
+    matcher = FileMatcher()
+    assert matcher.add(row(gross=300, reference="cap_2"), [found], fees_of(row(), None)) is None
+    assert matcher.payments_in_question() == {("m1", "pay_1")}
+    [match] = matcher.rest({("m1", "pay_1")})
+    assert said(match) == ("unexplained", "not_in_record", "none")
+
+
+def test_a_movement_by_its_payment_goes_to_the_row_that_fits_it() -> None:
+    """Whichever comes first: one that only nearly fits waits for all others."""
+    found = [moved(found_by="payment_reference")]
+    off, right = matches((row(1, gross=999, reference="x"), found), (row(2, reference="y"), found))
+    assert said(right) == ("matched", "same", "reference_amount_currency")
+    assert said(off) == ("mismatched", "duplicate", "reference_amount_currency")
 
 
 @pytest.mark.parametrize("name", DEFECTS)

@@ -35,7 +35,7 @@ from tests.support.outbox import register
 from tests.support.polling import eventually_async
 from tests.support.receivers import receiving
 from tests.support.runtime import BookedProvider, Client, read, runtime_of, timed_out
-from tests.support.settlement_days import Acquirer
+from tests.support.settlement_days import Acquirer, settled
 from tests.support.settlement_imports import imported
 from tests.support.watch import alert_of, alerts_of, several_looks, watched
 
@@ -353,6 +353,33 @@ async def test_bank_statement_break(database: Database, seen: Seen, tmp_path: Pa
             return [each.state for each in await alerts_of(runtime, "bank_statement_break") if account in each.about]
 
         await eventually_async(states, until=lambda found: found == ["resolved"])
+
+
+async def test_stated_balance_off(database: Database, seen: Seen, tmp_path: Path) -> None:
+    """Of three days that state a balance the second is missing: 250 are not in the ledger. What the first one opens
+    with is no fault. The second comes, and explains it."""
+
+    async def day(number: int, opening: int, net: int) -> None:
+        file = Acquirer()
+        file.row("reserve", net, booked_at=f"2026-03-0{number}T10:00:00Z")
+        header, row, total = file.text().splitlines()
+        lines = [f"{header},opening,closing", f"{row},,", f"{total},{opening},{opening + net}"]
+        await settled(runtime, "\n".join([*lines, ""]), tmp_path, name=f"{number}.csv")
+
+    async def found() -> list[tuple[str, str]]:
+        return [(each.about, each.state) for each in await alerts_of(runtime, "stated_balance_off")]
+
+    async with watched(database.app_url) as runtime:
+        await day(1, 50, 100)
+        await several_looks()
+        assert await found() == []
+        await day(3, 400, 100)
+        alert = seen(await alert_of(runtime, "stated_balance_off", "provider_balance:simulator EUR"))
+        assert alert.severity == "notice" and "states 500 EUR" in alert.summary
+        assert "provider_balance:simulator has" in alert.summary and "opening 250" in alert.summary
+        assert "reconciliation explain simulator" in alert.summary
+        await day(2, 150, 250)
+        await eventually_async(found, until=lambda seen: seen == [("provider_balance:simulator EUR", "resolved")])
 
 
 async def test_sealing_late(new_database: NewDatabase, tmp_path: Path, seen: Seen) -> None:

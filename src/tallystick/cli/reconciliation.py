@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
 import typer
@@ -13,7 +13,7 @@ from tallystick.cli.context import AsJson, DataDir, console, print_json, setting
 from tallystick.cli.providers import Provider
 from tallystick.cli.reading import OpenRecord, lines, print_rows, shown_time, with_record
 from tallystick.cli.settlements import FileId
-from tallystick.cli.tables import table_of
+from tallystick.cli.tables import literal, table_of
 from tallystick.domain.money import exponent
 from tallystick.domain.operator_act import ActName
 from tallystick.domain.settlement_evidence import authority_of
@@ -42,15 +42,15 @@ _SUBJECT: Final = "The payment, refund or dispute that the row is; of a bank's e
 @app.command()
 def run(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Compare every imported file that was not compared, and post what it comes to, at once. Workers do it by
-    themselves."""
+    themselves. Exits 1 if something could not be compared or posted; the log has why."""
 
-    async def ran(runtime: Runtime) -> list[dict[str, Any]]:
+    async def ran(runtime: Runtime) -> tuple[list[dict[str, Any]], list[str]]:
         stores = runtime.stores
         who = await operator_on_command_line(stores.api_keys, runtime.settings.operator_key, "settlements:write")
         worker = ReconciliationWorker(runtime, who.name)
         while await worker.round():
             pass
-        return [
+        done = [
             {
                 "id": file_id,
                 "rows": compared.rows,
@@ -61,11 +61,20 @@ def run(as_json: AsJson = False, data_dir: DataDir = None) -> None:
             }
             for file_id, compared in worker.compared
         ]
+        return done, worker.failed
 
-    done = with_runtime(settings_from(data_dir), ran)
+    done, failed = with_runtime(settings_from(data_dir), ran)
     if as_json:
         print_json(done)
-        return
+    else:
+        _print_compared(done)
+        for each in failed:
+            console.print(literal(f"not compared or not posted: {each}"), style="bold red")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _print_compared(done: Sequence[Mapping[str, Any]]) -> None:
     rows = [
         (each["id"], lines(*(f"{found['rows']:,} {found['status']}: {found['reason']}" for found in each["reasons"])))
         for each in done

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final
@@ -21,15 +21,26 @@ from tallystick.cli.tables import facts_of, literal, table_of
 from tallystick.domain.money import exponent
 from tallystick.domain.settlement_file import FILE_STATES, SettlementBatch, SettlementFile
 from tallystick.domain.settlement_report import SettlementReport
-from tallystick.domain.settlement_views import SettlementFileDetail, evidence_schema, file_detail, file_view, row_schema
+from tallystick.domain.settlement_views import (
+    AtBankView,
+    SettlementFileDetail,
+    evidence_schema,
+    file_detail,
+    file_view,
+    row_schema,
+)
 from tallystick.flows.reconciliation.fetching import Wanted, fetch_now
 from tallystick.flows.reconciliation.files import BeingImported, ImportAsked, Imported, import_file, shown, withdraw
 from tallystick.flows.reconciliation.formats.base import FileRefused
 from tallystick.flows.reconciliation.registry import AUTO, FORMAT_NAMES
 from tallystick.flows.runtime import Runtime
+from tallystick.oversight.payouts_at_bank import batches_at_bank
 from tallystick.providers.reports import ReportRefused
 
 app = typer.Typer(help="Settlement files of providers and statements of banks.", no_args_is_help=True)
+
+#: (batch, currency) -> what became of its payouts.
+AtBank = Mapping[tuple[str, str], AtBankView]
 
 #: Bad rows that are printed for each file; ``--json`` has more.
 _PRINTED: Final = 10
@@ -171,22 +182,28 @@ def list_files(
 
 @app.command()
 def show(file: FileId, as_json: AsJson = False, data_dir: DataDir = None) -> None:
-    """Print one file with its batches, and the rows that could not be read."""
+    """Print one file with its batches, whether their payouts arrived at our banks, and the rows that could not be
+    read."""
+    settings = settings_from(data_dir)
 
-    async def found(record: OpenRecord) -> Imported | None:
+    async def found(record: OpenRecord) -> tuple[Imported, AtBank] | None:
         files = record.stores.settlement_files
         stored = await files.find(file)
-        return None if stored is None else await shown(files, stored, already=False)
+        if stored is None:
+            return None
+        at_bank = await batches_at_bank(record.stores.bank, settings, stored, record.clock.now())
+        return await shown(files, stored, already=False), at_bank
 
-    read = with_record(settings_from(data_dir), found)
+    read = with_record(settings, found)
     if read is None:
         raise NotFound(f"there is no settlement file {file}")
+    done, at_bank = read
     if as_json:
-        print_json(_detail(read))
+        print_json(_detail(done, at_bank))
         return
-    console.print(facts_of(_facts(read.file)))
-    _print_batches(read.batches)
-    _print_bad_rows(read)
+    console.print(facts_of(_facts(done.file)))
+    _print_batches(done.batches, at_bank)
+    _print_bad_rows(done)
 
 
 @app.command("withdraw")
@@ -213,8 +230,8 @@ def _is_well(done: Imported) -> bool:
     return done.file.state in ("imported", "withdrawn") and balanced and not done.bad_rows
 
 
-def _detail(done: Imported) -> SettlementFileDetail:
-    return file_detail(done.file, done.batches, done.bad_rows, already=done.already)
+def _detail(done: Imported, at_bank: AtBank | None = None) -> SettlementFileDetail:
+    return file_detail(done.file, done.batches, done.bad_rows, already=done.already, at_bank=at_bank)
 
 
 def _document(path: Path, done: Imported | Exception) -> object:
@@ -241,19 +258,17 @@ def _print_result(path: Path, done: Imported | Exception) -> None:
     _print_bad_rows(done)
 
 
-def _print_batches(batches: Sequence[SettlementBatch]) -> None:
+def _print_batches(batches: Sequence[SettlementBatch], at_bank: AtBank | None = None) -> None:
     if not batches:
         return
-    cells = [(each.batch or "(none)", _batch(each)) for each in batches]
+    found = at_bank or {}
+    cells = [(each.batch or "(none)", _batch(each, found.get((each.batch, each.currency)))) for each in batches]
     console.print(table_of(("batch", "what it comes to"), cells, title="Batches"))
 
 
-def _batch(batch: SettlementBatch) -> Text:
-    digits = exponent(batch.currency)
-
+def _batch(batch: SettlementBatch, at_bank: AtBankView | None) -> Text:
     def money(amount: int) -> str:
-        whole, fraction = divmod(abs(amount), 10**digits)
-        return f"{'-' if amount < 0 else ''}{whole:,}" + (f".{fraction:0{digits}d}" if digits else "")
+        return _money(amount, batch.currency)
 
     sums = f"net {money(batch.net)}, paid out {money(batch.paid_out)} {batch.currency}, {batch.rows} rows"
     about = literal(f"{sums}\n")
@@ -262,7 +277,19 @@ def _batch(batch: SettlementBatch) -> Text:
         about.append(literal(f" by {money(batch.difference)} {batch.currency}"))
     if batch.detail:
         about.append(literal(f": {batch.detail}"))
+    if at_bank is not None:
+        about.append(literal("\nat the bank: "))
+        about.append(at_bank.state, style="bold red" if at_bank.state in ("overdue", "mismatched") else "")
+        about.append(literal(f", {money(at_bank.arrived)} of {money(at_bank.sent)} {batch.currency} arrived"))
+        if at_bank.due is not None:
+            about.append(literal(f", due until {shown_time(at_bank.due)} UTC"))
     return about
+
+
+def _money(amount: int, currency: str) -> str:
+    digits = exponent(currency)
+    whole, fraction = divmod(abs(amount), 10**digits)
+    return f"{'-' if amount < 0 else ''}{whole:,}" + (f".{fraction:0{digits}d}" if digits else "")
 
 
 def _print_bad_rows(done: Imported) -> None:

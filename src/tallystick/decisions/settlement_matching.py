@@ -7,7 +7,7 @@ provider's rate.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -26,13 +26,19 @@ from tallystick.domain.settlement_evidence import (
     Reason,
     Stage,
 )
-from tallystick.domain.settlement_row import SettlementRow
+from tallystick.domain.settlement_row import RowKind, SettlementRow
 
 #: The two stages that look at one reference alone, the surest first.
 _EXACT: Final[tuple[tuple[FoundBy, Stage], ...]] = (
     ("provider_reference", "provider_reference"),
     ("alternative_reference", "alternative_reference"),
 )
+
+#: The stage after them: by the payment, and what the row says of it.
+_BY_PAYMENT: Final[Stage] = "reference_amount_currency"
+
+#: Not every provider gives these a name besides that of their payment: one of Stripe's charges is its PaymentIntent's.
+_MAY_LACK_A_NAME: Final[frozenset[RowKind]] = frozenset({"charge", "charge_reversal"})
 
 #: Alone such a row does not agree; with others of its reference it may.
 _WAIT: Final[frozenset[Reason]] = frozenset({"amount", "reference", "not_in_record", "ambiguous"})
@@ -44,6 +50,9 @@ TAKES: Final[frozenset[Reason]] = frozenset(
 
 PostingKey = tuple[str, str, int, int]
 
+#: (merchant_id, payment_id).
+PaymentKey = tuple[str, str]
+
 
 class _Waiting(Struct, frozen=True):
     """A row that does not agree alone, and what it was compared with."""
@@ -54,10 +63,11 @@ class _Waiting(Struct, frozen=True):
 
 
 class FileMatcher:
-    """Compares the rows of one file, in their order: a posting is matched with one row, or with one group of rows."""
+    """Compares rows of one account in their order: a posting is matched with one row, or with one group of rows.
+    ``taken``: postings that rows have; of several matchers that share it, none takes what another one has."""
 
-    def __init__(self) -> None:
-        self._taken: set[PostingKey] = set()
+    def __init__(self, taken: set[PostingKey] | None = None) -> None:
+        self._taken: set[PostingKey] = set() if taken is None else taken
         self._waiting: dict[tuple[str, str, str], list[_Waiting]] = {}
 
     def add(self, row: SettlementRow, found: Sequence[Candidate], fees: FeesOf) -> Match | None:
@@ -71,11 +81,18 @@ class FileMatcher:
             return None
         return self._kept(match)
 
-    def rest(self) -> Iterator[Match]:
+    def payments_in_question(self) -> Collection[PaymentKey]:
+        """Payments of which ``rest`` has to know whether their captures have names of their own."""
+        waiting = (each for group in self._waiting.values() for each in group)
+        in_question = (each for each in waiting if _may_be_of_its_payment(each))
+        return {(found.merchant_id, found.payment_id) for each in in_question for found in each.found}
+
+    def rest(self, named: Collection[PaymentKey] = ()) -> Iterator[Match]:
         """The rows that waited for others of their batch: several may be one posting, such as a charge and what was
-        taken back of it at once."""
+        taken back of it at once. ``named``: of ``payments_in_question``, those whose captures have names of their
+        own."""
         for group in self._waiting.values():
-            yield from self._group(group)
+            yield from self._group(group, named)
         self._waiting.clear()
 
     def _kept(self, match: Match) -> Match:
@@ -116,15 +133,15 @@ class FileMatcher:
         alike = [each for each in found if each.kind == row.kind and (each.amount, each.currency) == paid(row)]
         free = [each for each in alike if self._is_free(each)]
         if _are_one(free):
-            return agreeing(row, fee, "reference_amount_currency", free[0])
+            return agreeing(row, fee, _BY_PAYMENT, free[0])
         if free:
-            return not_agreeing(row, fee, "unexplained", "ambiguous", "reference_amount_currency")
+            return not_agreeing(row, fee, "unexplained", "ambiguous", _BY_PAYMENT)
         if alike:
-            return not_agreeing(row, fee, "mismatched", "duplicate", "reference_amount_currency", alike[0])
+            return not_agreeing(row, fee, "mismatched", "duplicate", _BY_PAYMENT, alike[0])
         nothing: Reason = "not_in_record" if row.reference or row.payment_reference else "no_reference"
         return not_agreeing(row, fee, "unexplained", nothing, "none")
 
-    def _group(self, group: Sequence[_Waiting]) -> Iterator[Match]:
+    def _group(self, group: Sequence[_Waiting], named: Collection[PaymentKey]) -> Iterator[Match]:
         """Rows of one reference that are one posting together, exactly or but for their rounding; each as it was alone
         where they are not."""
         rows = [each.match.row for each in group]
@@ -147,7 +164,7 @@ class FileMatcher:
                 yield not_agreeing(each.match.row, each.match.fee, "unexplained", "ambiguous", "tolerance")
         else:
             for each in group:
-                yield self._alone(each)
+                yield self._alone(each, named)
 
     def _of_several(self, match: Match, postings: Sequence[Candidate]) -> Match:
         """One row is several postings of one payment."""
@@ -162,6 +179,27 @@ class FileMatcher:
         ]
         late = any(each.late for each in postings)
         return replace(agreed, further=tuple(further), part="late" if late else agreed.part)
+
+    def _of_its_payment(self, waiting: _Waiting, named: Collection[PaymentKey]) -> Match | None:
+        """A row without a name of its own is the one posting of its kind that its payment has, and has another amount
+        or currency. None: there is none, or several; or the row has a name that the record lacks, where captures of the
+        payment have names."""
+        row, fee, stage = waiting.match.row, waiting.match.fee, _BY_PAYMENT
+        payments = {(each.merchant_id, each.payment_id) for each in waiting.found}
+        if len(payments) > 1 or (row.reference is not None and not payments.isdisjoint(named)):
+            return None
+        moved = [each for each in waiting.found if each.amount is not None and each.kind == row.kind]
+        if not moved:
+            first = waiting.found[0]
+            return not_agreeing(row, fee, "mismatched", "state", stage, first) if row.kind == "charge" else None
+        free = [each for each in moved if self._is_free(each)]
+        if not free:
+            return not_agreeing(row, fee, "mismatched", "duplicate", stage, moved[0])
+        if not _are_one(free):
+            return None
+        if free[0].currency != paid(row)[1]:
+            return _converted(row, fee, stage, free[0])
+        return not_agreeing(row, fee, "mismatched", "amount", stage, free[0])
 
     def _grouped(self, group: Sequence[_Waiting], of: Candidate) -> Iterator[Match]:
         self._taken.add(of.posting)
@@ -178,18 +216,26 @@ class FileMatcher:
             reason: Reason = agreed.reason if agreed.status == "mismatched" else "rounding"
             yield replace(agreed, reason=reason, tolerance=bound, rounding=-more)
 
-    def _alone(self, waiting: _Waiting) -> Match:
+    def _alone(self, waiting: _Waiting, named: Collection[PaymentKey]) -> Match:
         match = waiting.match
         sets = sets_of(match.row, [each for each in waiting.found if self._is_free(each)], match.of)
         if len(sets) == 1:
             return self._of_several(match, sets[0])
         if sets:
             return not_agreeing(match.row, match.fee, "unexplained", "ambiguous", "batch_group")
+        if _may_be_of_its_payment(waiting):
+            match = self._of_its_payment(waiting, named) or match
         if match.reason == "amount" and match.of is not None:
             if not self._is_free(match.of):
                 return not_agreeing(match.row, match.fee, "mismatched", "duplicate", match.stage, match.of)
             return self._kept(_with_fee_in_amount(match.row, match.of, waiting.fees) or match)
         return self._kept(match)
+
+
+def _may_be_of_its_payment(waiting: _Waiting) -> bool:
+    """Whether a row that fits nothing names a payment of the record, and may have no other name."""
+    row, is_unknown = waiting.match.row, waiting.match.reason == "not_in_record"
+    return is_unknown and (row.reference is None or row.kind in _MAY_LACK_A_NAME)
 
 
 def _with_fee_in_amount(row: SettlementRow, of: Candidate, fees: FeesOf) -> Match | None:

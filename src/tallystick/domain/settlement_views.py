@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 from msgspec import Struct
@@ -75,6 +76,34 @@ class SettlementFileView(Struct, frozen=True, kw_only=True):
     withdrawn_at: Annotated[Time | None, described("When it was withdrawn.")]
 
 
+#: expected: not there yet. overdue: due by the account's calendar, and not there. mismatched: another amount arrived.
+#: returned: the provider took it back.
+BankState = Literal["expected", "overdue", "matched", "mismatched", "returned"]
+BANK_STATES: Final[tuple[BankState, ...]] = get_args(BankState)
+
+
+class AtBankView(Struct, frozen=True, kw_only=True):
+    """What became of a batch's payouts at our banks, by their statements."""
+
+    state: Annotated[
+        BankState,
+        described(
+            "`expected`: not all of it is there yet. `overdue`: it is due by the account's calendar, and not there."
+            " `matched`: it arrived as it was sent. `mismatched`: another amount arrived. `returned`: the provider took"
+            " it back.",
+            "matched",
+            enum=list(BANK_STATES),
+        ),
+    ]
+    sent: Annotated[int, described("What the provider sent, in the minor unit.", 9680)]
+    arrived: Annotated[int, described("What entries of bank statements have of it.", 9680)]
+    entries: Annotated[int, described("In how many entries.", 1, minimum=0)]
+    due: Annotated[
+        Time | None,
+        described("When what is missing is overdue; null where nothing is, or its account has no calendar.", None),
+    ]
+
+
 class SettlementBatchView(Struct, frozen=True, kw_only=True):
     """One batch of a file in one currency, and what proves it. Sums are of all of its rows that this file and earlier
     ones have."""
@@ -108,6 +137,10 @@ class SettlementBatchView(Struct, frozen=True, kw_only=True):
     from_on: SomeDay
     to_on: SomeDay
     detail: SomeText
+    at_bank: Annotated[
+        AtBankView | None,
+        described("What became of its payouts; null where none is known, and in the answer to an import.", None),
+    ] = None
 
 
 class BadRowView(Struct, frozen=True, kw_only=True):
@@ -170,14 +203,25 @@ def file_view(file: SettlementFile) -> SettlementFileView:
 
 
 def file_detail(
-    file: SettlementFile, batches: list[SettlementBatch], bad_rows: list[BadRow], *, already: bool
+    file: SettlementFile,
+    batches: list[SettlementBatch],
+    bad_rows: list[BadRow],
+    *,
+    already: bool,
+    at_bank: Mapping[tuple[str, str], AtBankView] | None = None,
 ) -> SettlementFileDetail:
-    """A file with what is in it."""
-    names = SettlementBatchView.__struct_fields__
+    """A file with what is in it. ``at_bank``: by batch and currency."""
+    names, at_bank = SettlementBatch.__struct_fields__, at_bank or {}
+    shown = [name for name in SettlementBatchView.__struct_fields__ if name in names]
     return SettlementFileDetail(
         settlement_file=file_view(file),
         already_imported=already,
-        batches=[SettlementBatchView(**{name: getattr(each, name) for name in names}) for each in batches],
+        batches=[
+            SettlementBatchView(
+                **{name: getattr(each, name) for name in shown}, at_bank=at_bank.get((each.batch, each.currency))
+            )
+            for each in batches
+        ],
         bad_rows=[BadRowView(**asdict(each)) for each in bad_rows],
     )
 

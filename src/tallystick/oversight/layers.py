@@ -8,12 +8,13 @@ evidence. So what is left over is proof, and is zero unless something is broken.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from itertools import groupby
 from typing import Final, Literal
 
 from msgspec import Struct
 
-from tallystick.decisions.bank_matching import Payout
+from tallystick.decisions.payouts_at_bank import Way, way_of
 from tallystick.decisions.statement_continuity import breaks, in_order
 from tallystick.domain.bank_statement import StatementHead
 from tallystick.domain.ledger.accounts import (
@@ -54,6 +55,30 @@ async def layers_of(reads: BalanceReads, provider: str) -> list[Layer]:
     names = [bank_account(provider, account) for account in own]
     found = await reads.of(provider, [*names, *(unexplained_account(name) for name in names)])
     return [*_stated(provider, found), *_entries(provider, found)]
+
+
+async def stated_layers(reads: BalanceReads, provider: str) -> list[tuple[Layer, datetime]]:
+    """The balances that a provider states beside the ledger, each with when the newest fault in it came. Raises what
+    the database raises."""
+    found = await reads.stated(provider, [provider_balance_account(provider)])
+    return [
+        (each, _since([said for said in found.statements if said.currency == each.currency]))
+        for each in _stated(provider, found)
+    ]
+
+
+def _since(statements: Sequence[Stated]) -> datetime:
+    """When the newest statement came that does not go on, or is not what its rows are; of none, when the newest
+    came."""
+    broken = [each.since for each in breaks([_head(each) for each in statements]) if each.kind in _BREAKS]
+    return max(
+        [*broken, *(each.imported_at for each in statements if _off(each))] or [each.imported_at for each in statements]
+    )
+
+
+def _off(each: Stated) -> int:
+    """What the rows of a statement come to besides its balances; 0 where it is not posted."""
+    return 0 if each.doubled or each.moved is None else each.closing - each.opening - each.moved
 
 
 def _stated(provider: str, found: Balances) -> Iterator[Layer]:
@@ -98,8 +123,8 @@ def _of_statements(statements: Sequence[Stated], kept: Sequence[Stated]) -> Iter
         yield _cause(kind, said, [each.amount for each in found])
     waiting = [each.closing - each.opening for each in kept if each.moved is None]
     yield _cause("not_posted", "statements that are not posted yet", waiting)
-    moved = [each.closing - each.opening - each.moved for each in kept if each.moved is not None]
-    yield _cause("not_as_stated", "rows come to something else than the balances", [each for each in moved if each])
+    off = [amount for each in kept if (amount := _off(each))]
+    yield _cause("not_as_stated", "rows come to something else than the balances", off)
 
 
 #: Where statements do not go on from each other; a double moves nothing.
@@ -123,26 +148,18 @@ def _payouts(provider: str, found: Balances) -> Iterator[Layer]:
             theirs=sent - found.ledger.get((about, currency), 0),
             ours=sent,
             causes=[
-                _cause(name, said, [each.arrived - each.amount for each in of if _way(each) == name])
-                for name, said in _WAYS.items()
+                _cause(name, said, [each.arrived - each.amount for each in of if way_of(each) == way])
+                for way, (name, said) in _WAYS.items()
             ],
         )
 
 
-#: What can have become of a payout that did not arrive as it was sent.
-_WAYS: Final = {
-    "not_arrived": "payouts without an entry of a bank",
-    "came_back": "payouts that the provider took back",
-    "mismatched: amount": "payouts that arrived with another amount",
+#: What can have become of a payout that did not arrive as it was sent: the cause, and what it says.
+_WAYS: Final[dict[Way, tuple[str, str]]] = {
+    "not_arrived": ("not_arrived", "payouts without an entry of a bank"),
+    "came_back": ("came_back", "payouts that the provider took back"),
+    "other_amount": ("mismatched: amount", "payouts that arrived with another amount"),
 }
-
-
-def _way(payout: Payout) -> str | None:
-    if payout.arrived == payout.amount:
-        return None
-    if payout.arrivals:
-        return "mismatched: amount"
-    return "came_back" if payout.returned or payout.amount < 0 else "not_arrived"
 
 
 def _entries(provider: str, found: Balances) -> Iterator[Layer]:

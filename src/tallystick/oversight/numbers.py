@@ -13,6 +13,7 @@ from typing import Final
 import asyncpg
 from msgspec import Struct
 
+from tallystick.access.key_store import OPERATORS
 from tallystick.decisions.statement_continuity import StatementBreak, breaks
 from tallystick.domain.alert import Alert
 from tallystick.domain.ledger.accounts import disputes_account, refunds_account, suspense_account
@@ -21,6 +22,8 @@ from tallystick.kit.metrics import AnyFamily, Levels, Reading, read
 from tallystick.oversight.audit.lag import SealingLag, read_lag
 from tallystick.oversight.cases import Cases, read_cases
 from tallystick.oversight.completeness import WINDOWS
+from tallystick.oversight.stated_balances import StatedDifference, stated_differences
+from tallystick.record.postgres.balance_reads import BalanceReads
 from tallystick.record.postgres.bank_book import statement_heads
 from tallystick.record.postgres.number_reads import (
     ClearingBalance,
@@ -98,6 +101,11 @@ STATEMENT_BREAKS: Final = Levels(
     "Where bank statements do not go on from each other: gaps, other balances, doubles.",
     ("provider", "account", "kind"),
 )
+STATED_OFF: Final = Levels(
+    "tallystick_stated_balance_off_minor_units",
+    "By how much the ledger is off the balance that a provider states, in either direction, for faults.",
+    ("account", "currency"),
+)
 FINAL: Final = Levels(
     "tallystick_final_payments", "Payments of the window that are final, as far as they were examined.", ("window",)
 )
@@ -137,6 +145,7 @@ NUMBERS: Final[tuple[AnyFamily, ...]] = (
     DRIFT,
     FILE_MISSING,
     STATEMENT_BREAKS,
+    STATED_OFF,
     FINAL,
     COMPLETE,
     SEALING_LAG,
@@ -157,8 +166,8 @@ class MissingFile(Struct, frozen=True, kw_only=True):
 
 
 class Numbers(Struct, frozen=True, kw_only=True):
-    """One reading of the record. ``items``: what keeps each clearing account from zero. ``balances`` are as old as the
-    last whole reading of the ledger."""
+    """One reading of the record. ``items``: what keeps each clearing account from zero. ``balances`` and
+    ``stated_differences`` are as old as the last whole reading of the ledger."""
 
     at: datetime
     backlog: tuple[Backlog, ...]
@@ -171,6 +180,7 @@ class Numbers(Struct, frozen=True, kw_only=True):
     completeness: Mapping[str, Completeness]
     missing_files: tuple[MissingFile, ...] = ()
     statement_breaks: tuple[StatementBreak, ...] = ()
+    stated_differences: tuple[StatedDifference, ...] = ()
     sealing: SealingLag | None = None
     older_pins: tuple[OlderPins, ...] = ()
 
@@ -190,6 +200,8 @@ class NumberReader:
         self._operators = OperatorReads(pool, clock)
         self._reads = NumberReads(pool, clock)
         self._balances: tuple[ClearingBalance, ...] = ()
+        self._stated = BalanceReads(pool, OPERATORS)
+        self._stated_differences: tuple[StatedDifference, ...] = ()
         self._balances_due_ms = 0
 
     async def read(self) -> Numbers:
@@ -197,6 +209,7 @@ class NumberReader:
         now, reads = self._clock.now(), self._reads
         if self._clock.monotonic_ms() >= self._balances_due_ms:
             self._balances = tuple(await reads.clearing_balances())
+            self._stated_differences = tuple(await stated_differences(self._stated))
             self._balances_due_ms = self._clock.monotonic_ms() + self._settings.numbers_ledger_interval_ms
         hours = (now - timedelta(hours=DRIFT_HOURS)).replace(minute=0, second=0, microsecond=0)
         return Numbers(
@@ -214,6 +227,7 @@ class NumberReader:
             },
             missing_files=tuple(await self._missing_files(now)),
             statement_breaks=tuple(breaks(await statement_heads(self._pool))),
+            stated_differences=self._stated_differences,
             sealing=await read_lag(self._pool, self._clock, self._settings),
             older_pins=tuple(await count_older_pins(self._pool)),
         )
@@ -299,6 +313,8 @@ def _show_money(numbers: Numbers) -> None:
     for balance in numbers.balances:
         CLEARING[balance.account, balance.currency] = balance.net
         CLEARING_GROSS[balance.account, balance.currency] = balance.gross
+    for stated in numbers.stated_differences:
+        STATED_OFF[stated.account, stated.currency] = sum(each.absolute for each in stated.causes)
     for account, items in numbers.items.items():
         for each in items:
             CLEARING_ITEMS[account, each.currency] = each.waiting

@@ -16,10 +16,11 @@ from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.ledger.accounts import provider_account
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.domain.subjects import Payment
-from tallystick.domain.verdicts import Approved, Reversed
+from tallystick.domain.verdicts import Approved, Pending, Reversed
 from tallystick.flows.reconciliation.waiting import compare_waiting
 from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
+from tallystick.providers.port import ProviderCall
 from tests.support.acquirer_days import causes
 from tests.support.database import DEEP, Database
 from tests.support.inbox import PATIENT_WEBHOOKS, accept, assert_invariants, drain, envelope
@@ -195,7 +196,9 @@ async def test_a_doubled_row_is_one_posting_when_its_webhook_comes(
         notice = RefundNotice(reference=name, amount=400, currency="EUR")
         await accept(database, [envelope(new_letters(), notice, payment=payment)])
         await drain(runtime, fresh_merchant)
-        done = await asyncio.gather(*(compare_waiting(each, ACTOR) for each in (runtime, other, runtime, other)))
+        done = await asyncio.gather(
+            *(compare_waiting(each, "simulator", ACTOR) for each in (runtime, other, runtime, other))
+        )
         assert sum(done) == 2, done
         rows = await runtime.pool.fetch(
             "SELECT status, reason, version FROM settlement_evidence WHERE batch = $1 AND version > 1", file.batch
@@ -204,7 +207,7 @@ async def test_a_doubled_row_is_one_posting_when_its_webhook_comes(
             ("matched", "same", 2): 1,
             ("mismatched", "duplicate", 2): 1,
         }
-        assert await compare_waiting(runtime, ACTOR) == 0
+        assert await compare_waiting(runtime, "simulator", ACTOR) == 0
         while await ReconciliationWorker(runtime).round():
             pass
         assert (await balances(runtime, fresh_merchant))["merchant_available"] == 400
@@ -228,4 +231,67 @@ async def test_batches_of_one_name_at_two_accounts_are_compared_again(
             notices.append(envelope(new_letters(), notice, payment=payment))
         await accept(database, notices)
         await drain(runtime, fresh_merchant)
-        assert await compare_waiting(runtime, ACTOR) == 2
+        assert await compare_waiting(runtime, "simulator", ACTOR) == 2
+
+
+async def test_rows_of_two_accounts_are_never_one_movement(
+    database: Database, fresh_merchant: str, tmp_path: Path
+) -> None:
+    """Each has a row of half a refund, under one name and in batches of one name. Together they would be the refund."""
+    async with runtime_of(database.app_url, BookedProvider(), settings=PATIENT_WEBHOOKS) as runtime:
+        made, name = await paid(runtime, fresh_merchant), f"x{new_letters()}"
+        file, other = Acquirer(), Acquirer()
+        other.batch = file.batch
+        for each, asked in ((file, {}), (other, {"account": "second", "provider": "simulator"})):
+            each.row("refund", -200, charge=made["charge"], effect=name)
+            await settled(runtime, each.text(), tmp_path, name=f"{len(asked)}.csv", **asked)
+        payment = await _stored(runtime, fresh_merchant, made["id"])
+        notice = RefundNotice(reference=name, amount=400, currency="EUR")
+        await accept(database, [envelope(new_letters(), notice, payment=payment)])
+        await drain(runtime, fresh_merchant)
+        assert await compare_waiting(runtime, "simulator", ACTOR) == 2
+        rows = await runtime.pool.fetch(
+            "SELECT status, reason FROM settlement_evidence WHERE batch = $1 AND version = 2", file.batch
+        )
+        assert Counter(f"{row['status']}: {row['reason']}" for row in rows) == {
+            "mismatched: amount": 1,
+            "mismatched: duplicate": 1,
+        }
+        while await ReconciliationWorker(runtime).round():
+            pass
+        assert (await balances(runtime, fresh_merchant)).get("merchant_available", 0) == 0
+        await causes(runtime)
+
+
+async def test_a_row_of_a_pending_refund_never_takes_another_one_of_its_size(
+    database: Database, fresh_merchant: str, tmp_path: Path
+) -> None:
+    """It names the refund that is not done, and the payment; the payment has another refund of the same size, whose row
+    has not come. The row waits, however often it is compared, and each refund has its own row in the end."""
+    provider = BookedProvider()
+    async with runtime_of(database.app_url, provider, settings=PATIENT_WEBHOOKS) as runtime:
+        made, pending = await paid(runtime, fresh_merchant), f"x{new_letters()}"
+
+        async def answer(_: ProviderCall) -> Pending:
+            return Pending(reference=pending)
+
+        done = await refunded(runtime, made, 300)
+        provider.after = answer
+        waits = read(await Client(runtime, fresh_merchant).refund(new_letters(), made["id"], 300))
+        provider.after = None
+        assert (waits["state"], done["effect"] != pending) == ("pending", True)
+        file, later = Acquirer(), Acquirer()
+        file.row("refund", -300, charge=made["charge"], effect=pending)
+        later.of(done, "refund", -300)
+        await settled(runtime, file.text(), tmp_path)
+        for _ in range(2):
+            assert await compare_waiting(runtime, "simulator", ACTOR) == 0
+        await settled(runtime, later.text(), tmp_path, name="later.csv")
+        rows = await runtime.pool.fetch(
+            "SELECT batch, version, status, reason, subject_id FROM settlement_evidence WHERE batch = ANY ($1)",
+            [file.batch, later.batch],
+        )
+        assert {(row["batch"], row["version"], row["status"], row["reason"], row["subject_id"]) for row in rows} == {
+            (file.batch, 1, "mismatched", "state", waits["id"]),
+            (later.batch, 1, "matched", "same", done["refund_id"]),
+        }

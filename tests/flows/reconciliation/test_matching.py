@@ -23,7 +23,8 @@ from tests.guarantees.second_opinion.exported import history, stored_books
 from tests.guarantees.second_opinion.interpreter import read as second_opinion
 from tests.support.database import Database
 from tests.support.inbox import assert_invariants
-from tests.support.runtime import BookedProvider, runtime_of
+from tests.support.letters import new_letters
+from tests.support.runtime import BookedProvider, Client, read, runtime_of
 from tests.support.settlement_days import ACTOR, Acquirer, balances, paid, posted_of, refunded, settled
 from tests.support.settlement_imports import imported
 
@@ -199,6 +200,38 @@ async def test_a_late_row_of_another_batch_is_a_duplicate(
         assert compared.by_reason == {("mismatched", "duplicate"): 1}
         assert await balances(runtime, fresh_merchant) == {"merchant_available": -1_000, "settled:simulator": 1_000}
         assert batch.unexplained == 1_000
+    await assert_invariants(database, fresh_merchant)
+
+
+async def test_a_row_that_names_its_payment_alone_is_a_mismatch(
+    database: Database, fresh_merchant: str, tmp_path: Path
+) -> None:
+    """A sale's capture has no name of its own: a row with another amount is that one, and a row of a payment that was
+    never captured contradicts its state. A capture that was asked for has a name: a row with another is another."""
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        client, file = Client(runtime, fresh_merchant), Acquirer()
+        sale = await paid(runtime, fresh_merchant)
+        held, captured = [read(await client.create(new_id("req"), 1_000, manual=True))["id"] for _ in range(2)]
+        await client.capture(new_id("req"), captured, 600)
+        names = {
+            row["payment_id"]: row["provider_reference"]
+            for row in await runtime.pool.fetch(
+                "SELECT payment_id, provider_reference FROM payment WHERE merchant_id = $1", fresh_merchant
+            )
+        }
+        for payment_id, gross in ((sale["id"], 999), (held, 1_000), (captured, 300)):
+            file.row("charge", gross, charge=names[payment_id], effect=f"x{new_letters()}")
+        file_id, _, _ = await settled(runtime, file.text(), tmp_path)
+        found = [(row["status"], row["reason"], row["covers"]) for row in await evidence_of(runtime, file_id)]
+        assert found == [
+            ("mismatched", "amount", 1_000),
+            ("mismatched", "state", 0),
+            ("unexplained", "not_in_record", 0),
+        ]
+        [difference] = [
+            each for each in await differences(runtime.stores.evidence, "simulator") if each.currency == "EUR"
+        ]
+        assert difference.unexplained_remainder == 0
     await assert_invariants(database, fresh_merchant)
 
 

@@ -60,7 +60,10 @@ async def test_a_file_is_imported_shown_and_withdrawn(database: Database) -> Non
         again = (await sent(api, golden_file("simulator").read_bytes(), name="other.csv")).json()
         assert (again["already_imported"], again["settlement_file"]["id"]) == (True, file["id"])
         [listed] = (await api.client.get(PATH, params={"provider": "simulator"})).json()["data"]
-        assert listed == (await api.client.get(f"{PATH}/{file['id']}")).json()["settlement_file"]
+        shown = (await api.client.get(f"{PATH}/{file['id']}")).json()
+        assert listed == shown["settlement_file"]
+        payout = {"state": "expected", "sent": 965, "arrived": 0, "entries": 0, "due": None}
+        assert [each["at_bank"] for each in shown["batches"]] == [payout]
         assert (await api.client.get(PATH, params={"state": "conflict"})).json()["data"] == []
         headers = {"Idempotency-Key": new_id("req")}
         act = await api.client.post(

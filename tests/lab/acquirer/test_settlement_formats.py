@@ -76,6 +76,54 @@ def test_a_providers_report(name: str) -> None:
     assert {row.payment_reference for row in rows} == {"ch_1", "ch_2", None}
 
 
+def test_paypals_report() -> None:
+    """A dispute and its fee are two rows, and a refund that came back is of a code that nobody knows. The footer's sums
+    are the rows', and it says what was there before and after."""
+    found = read("paypal")
+    rows = [each for each in found if isinstance(each, SettlementRow)]
+    unknown = [("unknown", "EUR", 400, 0, "re_1"), ("unknown", "EUR", 321, 0, "en_7")]
+    cost = ("fee", "EUR", 0, 1_500, "en_4")
+    expected = [*ROWS[:2], unknown[0], ("dispute", "EUR", -100, 0, "dp_1"), cost, ROWS[4]]
+    expected += [("reserve", "EUR", -200, 0, "en_6"), unknown[1], *ROWS[7:]]
+    assert [(row.kind, row.currency, row.gross, row.fee, row.reference) for row in rows] == expected
+    assert [row.payment_reference for row in rows[:5]] == ["ch_1", "ch_1", "ch_1", "ch_1", "dp_1"]
+    assert [row.payout_reference for row in rows if row.kind == "payout"] == ["po_1", "po_2"]
+    totals = [each for each in found if isinstance(each, StatedTotal)]
+    assert [(each.currency, each.total, each.opening, each.closing, each.fault) for each in totals] == [
+        ("EUR", 0, 0, 0, None),
+        ("JPY", 0, 0, 0, None),
+    ]
+    assert len({each.batch for each in found if isinstance(each, SettlementRow | StatedTotal)}) == 1
+
+
+MAPPING: Final = {
+    "delimiter": ";",
+    "decimal_mark": ",",
+    "date_format": "%d.%m.%Y",
+    "columns": {
+        "id": "Beleg",
+        "type": "Art",
+        "booked_at": "Datum",
+        "gross": "Betrag",
+        "fee": "Gebühr",
+        "currency": "Währung",
+        "payment_reference": "Zahlung",
+        "reference": "Vorgang",
+        "batch": "Abrechnung",
+    },
+    "kinds": {kind: kind for kind, *_ in ROWS if kind != "unknown"},
+}
+
+
+def test_a_table_of_a_companys_own() -> None:
+    content = FORMATS["generic"][1](DAY)
+    found = list(format_of("generic_csv", content).read(io.BytesIO(content), ReadOptions(mapping=MAPPING)))
+    rows = [each for each in found if isinstance(each, SettlementRow)]
+    assert [(row.kind, row.currency, row.gross, row.fee, row.reference) for row in rows] == ROWS
+    assert {row.batch for row in rows} == {"set_1"} and len(found) == len(ROWS)
+    assert sum(row.net for row in rows if row.currency == "EUR") == 0
+
+
 @pytest.mark.parametrize("name", ["camt053", "mt940"])
 def test_the_banks_statements(name: str) -> None:
     found = read(name)

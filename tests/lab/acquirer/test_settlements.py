@@ -11,6 +11,7 @@ import pytest
 from tallystick.lab.acquirer.rules import NotPossible
 from tallystick.lab.acquirer.settlement_defects import DEFECTS, apply_defects
 from tallystick.lab.acquirer.settlement_entries import Entry, charge_fee, entry_of
+from tallystick.lab.acquirer.settlement_formats import FORMATS
 from tests.support.acquirer import acquirer
 from tests.support.acquirer_calls import charge, new_key
 from tests.support.acquirer_days import content
@@ -81,13 +82,16 @@ def test_a_day_in_other_formats_and_the_banks_balance_goes_on(tmp_path: Path) ->
         found = []
         for day in ("2026-03-02", "2026-03-03"):
             assert running.call("POST", "/sim/charges", charge(amount=1_000), new_key())[0] == 200
-            formats = {"day": day, "formats": ["stripe", "adyen", "camt053", "mt940"]}
+            formats = {"day": day, "formats": list(FORMATS)}
             found.append(running.call("POST", "/sim/settlements", formats)[1]["files"])
         assert found == [
-            [f"{day}-{end}" for end in ("1.csv", "adyen.csv", "camt053.xml", "mt940.sta", "stripe.csv")]
+            [
+                f"{day}-{end}"
+                for end in ("1.csv", "adyen.csv", "camt053.xml", "generic.csv", "mt940.sta", "paypal.csv", "stripe.csv")
+            ]
             for day in ("2026-03-02-1", "2026-03-03-2")
         ]
-        statements = [content(running, names[3]).decode() for names in found]
+        statements = [content(running, names[4]).decode() for names in found]
         assert [":60F:C260302EUR0,00" in statements[0], ":62F:C260302EUR9,61" in statements[0]] == [True, True]
         assert [":60F:C260303EUR9,61" in statements[1], ":62F:C260303EUR19,22" in statements[1]] == [True, True]
 

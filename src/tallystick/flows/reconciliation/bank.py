@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from asyncpg import UniqueViolationError
 from msgspec import Struct
 
 from tallystick.decisions.bank_matching import EntryMatch, EntryMatcher, Payout
@@ -22,6 +21,7 @@ from tallystick.domain.bank_statement import BankStatement
 from tallystick.domain.errors import Overloaded
 from tallystick.domain.settlement_evidence import Evidence
 from tallystick.flows.reconciliation.posting import RACES
+from tallystick.flows.reconciliation.races import looked_again
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import derived_id, new_id
 from tallystick.record.journal import Fresh
@@ -47,23 +47,26 @@ def statement_id_of(name: StatementName) -> str:
 
 async def compare_statements(runtime: Runtime, file: StatementFile, actor: str) -> int:
     """Compare the entries of every statement of the file that counts. Another process that does the same at once is no
-    harm: one of the two writes. Returns how many entries."""
-    try:
+    harm: one of the two writes. Returns how many entries. Raises LostRaces."""
+
+    async def compare() -> int:
         async with runtime.stores.bank.comparing() as comparing:
             if not await comparing.is_held(file.file_id):
                 return 0
             return await _Writer(comparing, actor, runtime.clock.now()).write_file(file)
-    except UniqueViolationError:
-        return 0
+
+    return await looked_again(f"statements of {file.file_id}", compare)
 
 
 async def compare_again(runtime: Runtime, actor: str) -> int:
-    """Compare every entry that nothing explains with the payouts that are known now. Returns how many were named."""
-    try:
+    """Compare every entry that nothing explains with the payouts that are known now. Returns how many were named.
+    Raises LostRaces."""
+
+    async def compare() -> int:
         async with runtime.stores.bank.comparing() as comparing:
             return await _Writer(comparing, actor, runtime.clock.now()).write_again()
-    except UniqueViolationError:
-        return 0
+
+    return await looked_again("entries that nothing explains", compare)
 
 
 async def post_statement(runtime: Runtime, name: StatementName, actor: str) -> BankStatement | None:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from asyncpg import UniqueViolationError
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -23,6 +22,7 @@ from tallystick.domain.settlement import PART_OF_KIND, Part
 from tallystick.domain.settlement_evidence import Evidence
 from tallystick.domain.settlement_file import SettlementFile
 from tallystick.domain.settlement_row import SettlementRow
+from tallystick.flows.reconciliation.races import looked_again
 from tallystick.flows.runtime import Runtime
 from tallystick.record.postgres.settlement_evidence import Comparing, EvidenceSet
 
@@ -56,24 +56,25 @@ class Compared(Struct, frozen=True, kw_only=True):
 
 async def compare_file(runtime: Runtime, file_id: str, actor: str) -> Compared:
     """Compare the rows of every batch of the file that adds up and was not compared before. Another process that does
-    the same at once is no harm: one of the two writes. Raises NotComparable."""
+    the same at once is no harm: one of the two writes. Raises NotComparable and LostRaces."""
     file = await runtime.stores.settlement_files.find(file_id)
     if file is None:
         raise NotComparable(f"there is no settlement file {file_id}")
     if file.format in STATEMENT_FORMATS:
         raise NotComparable(f"{file_id} is a bank statement: its entries are compared with payouts")
+    return await looked_again(f"rows of {file_id}", lambda: _compared(runtime, file, actor))
+
+
+async def _compared(runtime: Runtime, file: SettlementFile, actor: str) -> Compared:
     schedules = await runtime.stores.fee_schedules.of_account(file.provider, file.account)
-    try:
-        async with runtime.stores.evidence.comparing(file_id) as comparing:
-            if not await comparing.is_held():
-                raise NotComparable(f"the rows of {file_id} are not posted: it is {file.state}, to {file.purpose}")
-            await comparing.take_turn(file.provider)
-            if file.rows > _FEW_ROWS:
-                await comparing.expect_many_rows()
-            writer = Writer(comparing, file, actor, runtime.clock.now())
-            return await writer.write(schedules)
-    except UniqueViolationError:
-        return Compared()
+    async with runtime.stores.evidence.comparing(file.file_id) as comparing:
+        if not await comparing.is_held():
+            raise NotComparable(f"the rows of {file.file_id} are not posted: it is {file.state}, to {file.purpose}")
+        await comparing.take_turn(file.provider)
+        if file.rows > _FEW_ROWS:
+            await comparing.expect_many_rows()
+        writer = Writer(comparing, file, actor, runtime.clock.now())
+        return await writer.write(schedules)
 
 
 def fees_of(row: SettlementRow, schedules: Sequence[FeeSchedule]) -> FeesOf:
@@ -104,7 +105,7 @@ class Writer:
             match = matcher.add(row, found, fees_of(row, schedules))
             if match is not None:
                 await self._add(match)
-        for match in matcher.rest():
+        for match in matcher.rest(await self._comparing.with_named_captures(matcher.payments_in_question())):
             await self._add(match)
         await self._comparing.add(self._piece)
         roots = await self._comparing.roots(self._file, batches, self._actor, self._at)

@@ -14,6 +14,7 @@ from tallystick.decisions import reconciliation_messages
 from tallystick.decisions.change_builder import Cause
 from tallystick.domain.errors import Overloaded
 from tallystick.domain.reconciliation import Reconciliation
+from tallystick.flows.reconciliation.failures import Failures
 from tallystick.flows.reconciliation.posting import RACES
 from tallystick.flows.reconciliation.worker import ACTOR
 from tallystick.flows.runtime import Runtime
@@ -36,17 +37,19 @@ class SettlementTeller:
 
     def __init__(self, runtime: Runtime, actor: str = ACTOR) -> None:
         self._runtime, self._actor = runtime, actor
+        self._failures = Failures("settlement messages")
 
     async def round(self) -> int:
-        """Tell everything that was posted and not told. Returns how many steps that were."""
-        told, is_behind = 0, False
+        """Tell everything that was posted and not told; a set that cannot be told keeps no other one from it. Returns
+        how many steps that were."""
+        told = 0
         for each in await self._runtime.stores.told.sets():
             try:
-                told += await self._tell(each)
-            except* Overloaded:
-                is_behind = True
-            if is_behind:
+                with self._failures.apart(f"{each.file_id} batch {each.batch} {each.currency}"):
+                    told += await self._tell(each)
+            except Overloaded:
                 break  # payments come first: the next round goes on
+        self._failures.about.clear()  # the log has it
         if told:
             log.info("merchants were told of settlements", steps=told)
         return told

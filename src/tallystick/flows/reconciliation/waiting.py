@@ -11,20 +11,19 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from asyncpg import UniqueViolationError
 from msgspec import Struct
 from msgspec.structs import replace
 
 from tallystick.decisions.settlement_match import FeesOf, Match
-from tallystick.decisions.settlement_matching import FileMatcher
+from tallystick.decisions.settlement_matching import FileMatcher, PostingKey
 from tallystick.decisions.superseding import difference_of, together
 from tallystick.domain.settlement_evidence import Candidate, Evidence
-from tallystick.domain.settlement_row import SettlementRow
 from tallystick.flows.reconciliation.matching import evidence_of, fees_of
+from tallystick.flows.reconciliation.races import looked_again
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.record.postgres.settlement_evidence import EvidenceSet, digest_input
-from tallystick.record.postgres.settlement_waiting import WaitingRows
+from tallystick.record.postgres.settlement_waiting import WaitingRow, WaitingRows
 
 #: How often: it reads a provider's charges whole where a row waits, and nobody waits for a webhook that comes after its
 #: file, which is there once a day.
@@ -39,21 +38,19 @@ class _Next(Struct, frozen=True):
     after: Evidence
 
 
-async def compare_waiting(runtime: Runtime, actor: str) -> int:
-    """Compare every row that waits with what the record has by now. Another process that does the same at once is no
-    harm: one of the two writes. Returns how many rows came to something else."""
-    done = 0
-    for provider in await runtime.stores.waiting.providers():
-        try:
-            async with runtime.stores.waiting.of_provider(provider) as rows:
-                await rows.take_turn()
-                found = await _compared(runtime, provider, rows, actor)
-                if found:
-                    await _write(runtime, rows, found)
-        except UniqueViolationError:
-            continue
-        done += len(found)
-    return done
+async def compare_waiting(runtime: Runtime, provider: str, actor: str) -> int:
+    """Compare every row of a provider that waits with what the record has by now. Another process that does the same at
+    once is no harm: one of the two writes. Returns how many rows came to something else. Raises LostRaces."""
+    return await looked_again(f"rows of {provider} that wait", lambda: _compare_provider(runtime, provider, actor))
+
+
+async def _compare_provider(runtime: Runtime, provider: str, actor: str) -> int:
+    async with runtime.stores.waiting.of_provider(provider) as rows:
+        await rows.take_turn()
+        found = await _compared(runtime, provider, rows, actor)
+        if found:
+            await _write(runtime, rows, found)
+    return len(found)
 
 
 async def _compared(runtime: Runtime, provider: str, rows: WaitingRows, actor: str) -> Sequence[_Next]:
@@ -67,7 +64,9 @@ async def _compared(runtime: Runtime, provider: str, rows: WaitingRows, actor: s
         for account in sorted({each.account for each, _ in waiting})
     }
     at, next_ones = runtime.clock.now(), []
-    for match in _matched([(each.row, found, fees_of(each.row, schedules[each.account])) for each, found in waiting]):
+    for match in await _matched(
+        rows, [(each, found, fees_of(each.row, schedules[each.account])) for each, found in waiting]
+    ):
         each = by_row[id(match.row)]
         if (match.status, match.reason) == (each.status, each.reason):
             continue
@@ -78,12 +77,20 @@ async def _compared(runtime: Runtime, provider: str, rows: WaitingRows, actor: s
     return next_ones
 
 
-def _matched(rows: Iterable[tuple[SettlementRow, Sequence[Candidate], FeesOf]]) -> Iterable[Match]:
-    matcher = FileMatcher()
-    for row, found, fees in rows:
-        if (match := matcher.add(row, found, fees)) is not None:
-            yield match
-    yield from matcher.rest()
+async def _matched(
+    rows: WaitingRows, waiting: Iterable[tuple[WaitingRow, Sequence[Candidate], FeesOf]]
+) -> Sequence[Match]:
+    """Rows of different accounts are never one posting together, whatever they name; none takes what another has."""
+    taken: set[PostingKey] = set()
+    matchers: dict[str, FileMatcher] = {}
+    done = []
+    for each, found, fees in waiting:
+        matcher = matchers.setdefault(each.account, FileMatcher(taken))
+        if (match := matcher.add(each.row, found, fees)) is not None:
+            done.append(match)
+    for matcher in matchers.values():
+        done.extend(matcher.rest(await rows.with_named_captures(matcher.payments_in_question())))
+    return done
 
 
 async def _write(runtime: Runtime, rows: WaitingRows, found: Sequence[_Next]) -> None:

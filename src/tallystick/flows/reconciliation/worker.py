@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
+from tallystick.decisions.bank_statements import StatementName
+from tallystick.decisions.settlements import BatchName
 from tallystick.domain.errors import Overloaded
 from tallystick.flows.reconciliation.bank import compare_again, compare_statements, post_statement
+from tallystick.flows.reconciliation.failures import Failures
 from tallystick.flows.reconciliation.matching import Compared, NotComparable, compare_file
 from tallystick.flows.reconciliation.posting import post_batch
 from tallystick.flows.reconciliation.waiting import EVERY_MS as WAITING_EVERY_MS
@@ -30,26 +34,24 @@ class ReconciliationWorker:
         self._runtime, self._actor = runtime, actor
         self.compared: list[tuple[str, Compared]] = []
         self._waiting_at_ms: int | None = None  # when rows that wait are compared again
+        self._failures = Failures("reconciliation")
         self._payouts = ""  # those with which open entries of statements were compared
 
     async def round(self) -> int:
-        """Compare and post everything that there is. Returns how many files and batches that were."""
+        """Compare and post everything that there is; what cannot be keeps nothing else from it. Returns how many files
+        and batches that were."""
         book, done = self._runtime.stores.evidence, await self._waiting()
         for file_id in await book.files_to_compare():
-            try:
+            with self._failures.apart(file_id), suppress(NotComparable):  # it was withdrawn meanwhile
                 compared = await compare_file(self._runtime, file_id, self._actor)
-            except NotComparable:
-                continue  # it was withdrawn meanwhile
-            self.compared.append((file_id, compared))
-            log.info("settlement file compared", file_id=file_id, rows=compared.rows)
-            done += 1
+                self.compared.append((file_id, compared))
+                log.info("settlement file compared", file_id=file_id, rows=compared.rows)
+                done += 1
         for name in await book.batches_to_post():
-            try:
+            with suppress(Overloaded), self._failures.apart(_said(name)):  # the next round looks again
                 batch = await post_batch(self._runtime, name, self._actor)
-            except Overloaded:
-                continue  # others post it, or the journal is full: the next round looks again
-            log.info("settlement batch posted", batch_id=batch.batch_id, rows=batch.rows, version=batch.version)
-            done += 1
+                log.info("settlement batch posted", batch_id=batch.batch_id, rows=batch.rows, version=batch.version)
+                done += 1
         return done + await self._bank()
 
     async def _waiting(self) -> int:
@@ -58,7 +60,11 @@ class ReconciliationWorker:
         if self._waiting_at_ms is not None and monotonic_ms() < self._waiting_at_ms:
             return 0
         self._waiting_at_ms = monotonic_ms() + WAITING_EVERY_MS
-        if done := await compare_waiting(self._runtime, self._actor):
+        done = 0
+        for provider in await self._runtime.stores.waiting.providers():
+            with self._failures.apart(f"rows of {provider} that wait"):
+                done += await compare_waiting(self._runtime, provider, self._actor)
+        if done:
             log.info("settlement rows found what they had waited for", rows=done)
         return done
 
@@ -66,22 +72,32 @@ class ReconciliationWorker:
         """Entries of statements are compared with the payouts that are known by now, and posted."""
         book, done = self._runtime.stores.bank, 0
         if (payouts := await book.payouts_known()) != self._payouts:
-            done += await compare_again(self._runtime, self._actor)
-            self._payouts = payouts
+            with self._failures.apart("entries that nothing explains"):
+                done += await compare_again(self._runtime, self._actor)
+                self._payouts = payouts
         for file in await book.files_to_compare():
-            done += 1
-            entries = await compare_statements(self._runtime, file, self._actor)
-            log.info("bank statements compared", file_id=file.file_id, entries=entries)
+            with self._failures.apart(file.file_id):
+                entries = await compare_statements(self._runtime, file, self._actor)
+                log.info("bank statements compared", file_id=file.file_id, entries=entries)
+                done += 1
         for name in await book.statements_to_post():
-            try:
+            with suppress(Overloaded), self._failures.apart(_said(name)):
                 await post_statement(self._runtime, name, self._actor)
-            except Overloaded:
-                continue
-            done += 1
+                done += 1
         return done
 
     async def begin(self) -> int:
-        """A round of a worker, which keeps no list."""
+        """A round of a worker, which keeps no lists."""
         done = await self.round()
         self.compared.clear()
+        self._failures.about.clear()
         return done
+
+    @property
+    def failed(self) -> list[str]:
+        """What could not be worked on, and was said in the log."""
+        return sorted(self._failures.about)
+
+
+def _said(name: BatchName | StatementName) -> str:
+    return f"{name.provider}/{name.account} {name.batch} {name.currency}"

@@ -1,4 +1,5 @@
-"""A day in the formats of others: two providers' reports, and the bank's statements of what was paid out. Pure.
+"""A day in the formats of others: three providers' reports, a table of a company's own, and the bank's statements of
+what was paid out. Pure.
 
 They are written by what these companies publish of their formats, and by nothing that Tallystick reads them with.
 """
@@ -15,6 +16,7 @@ from msgspec import Struct
 
 from tallystick.lab.acquirer.bank_day import BankEntry
 from tallystick.lab.acquirer.settlement_entries import Entry
+from tallystick.lab.acquirer.settlement_paypal import paypal as stl
 from tallystick.lab.acquirer.settlement_text import currencies
 
 #: Decimals of currencies that have not two (ISO 4217).
@@ -183,6 +185,27 @@ def adyen(day: Day) -> bytes:
     return _table(_ADYEN_COLUMNS, rows)
 
 
+def paypal(day: Day) -> bytes:
+    """PayPal's settlement report."""
+    return stl(day.number, day.date, day.entries, _DECIMALS)
+
+
+#: Columns of a company's own, for a mapping file: separated by semicolons, with decimal commas and days of Germany.
+_GENERIC_COLUMNS: Final = ("Beleg", "Art", "Datum", "Betrag", "Gebühr", "Währung", "Zahlung", "Vorgang", "Abrechnung")
+
+
+def generic(day: Day) -> bytes:
+    """A table as nobody else writes it."""
+    on = ".".join(reversed(day.date.split("-")))
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=";", lineterminator="\n")
+    writer.writerow(_GENERIC_COLUMNS)
+    for each in day.entries:
+        money = [major(amount, each.currency, ",").rstrip(",") for amount in (each.gross, each.fee)]
+        writer.writerow([each.entry_id, each.kind, on, *money, each.currency, each.charge, each.effect, day.batch])
+    return text.getvalue().encode()
+
+
 def mt940(day: Day) -> bytes:
     """The bank's statements, one a currency: what was paid out has arrived the same day."""
     return "".join(_mt940(day, currency) for currency in day.bank_currencies()).encode()
@@ -257,6 +280,8 @@ BANK_FORMATS: Final = ("camt053", "mt940")
 FORMATS: Final[Mapping[str, tuple[str, Callable[[Day], bytes]]]] = {
     "stripe": ("stripe.csv", stripe),
     "adyen": ("adyen.csv", adyen),
+    "paypal": ("paypal.csv", paypal),
+    "generic": ("generic.csv", generic),
     "camt053": ("camt053.xml", camt053),
     "mt940": ("mt940.sta", mt940),
 }

@@ -1,6 +1,8 @@
-"""A day's settlement: the acquirer's file has three defects, and reconciliation finds these and no others.
+"""A day's settlement: the acquirer's file has three defects, and reconciliation finds these and no others; what it paid
+out is at our bank.
 
-The file comes as an operator sends it. A worker compares and posts it by itself, as it does every day.
+The file and the bank's statement come as an operator sends them. A worker compares and posts them by itself, as it does
+every day.
 """
 
 from __future__ import annotations
@@ -31,6 +33,9 @@ DEFECTS: Final[Mapping[str, str]] = {
     "doubled_row": "mismatched: duplicate",
     "off_by_one": "mismatched: amount",
 }
+
+#: How our bank writes its statement of the day.
+BANK_FORMAT: Final = "camt053"
 
 #: A worker looks every five seconds; comparing and posting thousands of rows takes two more.
 WITHIN_S: Final = 60
@@ -68,7 +73,7 @@ class SettlementDay:
         name = "a day's settlement was reconciled, and its three defects were found"
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WITHIN_S)) as session:
             try:
-                day, file = await self._imported(session)
+                day, file, payouts = await self._imported(session)
             except (SettlementFailed, aiohttp.ClientError, TimeoutError, KeyError) as error:
                 return Settled(Check(name, "it did not finish", [f"{type(error).__name__}: {error}"]))
         expected = {
@@ -79,28 +84,54 @@ class SettlementDay:
         missing = set(await self._without_row())
         found = {*_findings(rows), *(missing - (self._before - expected))}
         explained = await differences(EvidenceBook(self._pool, OPERATORS), SIMULATOR.name)
-        wrong = [*compared(expected, found), *_left_over(explained)]
-        seen = f"{file['rows']:,} rows, {len(found)} differences, 0 unexplained"
+        wrong = [*compared(expected, found), *_left_over(explained), *_not_at_bank(payouts)]
+        seen = f"{file['rows']:,} rows, {len(found)} differences, 0 unexplained; {len(payouts)} payouts at the bank"
         return Settled(Check(name, seen, wrong), sorted(found, key=lambda each: each.cause))
 
-    async def _imported(self, session: aiohttp.ClientSession) -> tuple[Any, Any]:
-        """The acquirer's day, and the file as it was imported, once all of it is posted."""
-        closing = session.post(f"{self._simulator}/sim/settlements", json={"defects": list(DEFECTS)})
-        day = msgspec.json.decode(await _body(closing))
-        (name,) = day["files"]
-        content = await _body(session.get(f"{self._simulator}/sim/settlements/files/{name}"))
-        sent = session.post(f"{self._address}/v1/settlement-files?name={name}", data=content, headers=self._operator)
-        file = msgspec.json.decode(await _body(sent))["settlement_file"]
+    async def _imported(self, session: aiohttp.ClientSession) -> tuple[Any, Any, list[Any]]:
+        """The acquirer's day, the file as it was imported, and its batches' payouts at our bank, whose statement comes
+        with it: once all of it is posted."""
+        asked = {"defects": list(DEFECTS), "formats": [BANK_FORMAT]}
+        day = msgspec.json.decode(await _body(session.post(f"{self._simulator}/sim/settlements", json=asked)))
+        own, *statements = sorted(day["files"], key=lambda name: not name.endswith(".csv"))
+        file = await self._sent(session, own)
+        for each in statements:
+            await self._sent(session, each)
         give_up = time.monotonic() + WITHIN_S
         while not await self._pool.fetchval(STATEMENTS["file_is_posted"], file["id"], OPERATORS):
-            if time.monotonic() > give_up:
-                raise SettlementFailed(f"the file is not posted within {WITHIN_S} s")
-            await asyncio.sleep(POLL_S)
-        return day, file
+            await _pause(give_up, "the file is not posted")
+        payouts = await self._payouts(session, file["id"])
+        while any(each["state"] == "expected" for each in payouts):
+            await _pause(give_up, "the payouts are not at the bank")
+            payouts = await self._payouts(session, file["id"])
+        return day, file, payouts
+
+    async def _sent(self, session: aiohttp.ClientSession, name: str) -> Any:
+        """A file of the acquirer, imported."""
+        content = await _body(session.get(f"{self._simulator}/sim/settlements/files/{name}"))
+        sent = session.post(f"{self._address}/v1/settlement-files?name={name}", data=content, headers=self._operator)
+        return msgspec.json.decode(await _body(sent))["settlement_file"]
+
+    async def _payouts(self, session: aiohttp.ClientSession, file_id: str) -> list[Any]:
+        """What became of each batch's payouts at our bank."""
+        shown = session.get(f"{self._address}/v1/settlement-files/{file_id}", headers=self._operator)
+        return [each["at_bank"] for each in msgspec.json.decode(await _body(shown))["batches"] if each["at_bank"]]
 
     async def _without_row(self) -> list[Finding]:
         given = (self._merchant_id, f"provider:{SIMULATOR.name}", list(SETTLED_KINDS))
         return _findings(await self._pool.fetch(STATEMENTS["merchant_postings_without_row"], *given))
+
+
+async def _pause(give_up: float, what: str) -> None:
+    if time.monotonic() > give_up:
+        raise SettlementFailed(f"{what} within {WITHIN_S} s")
+    await asyncio.sleep(POLL_S)
+
+
+def _not_at_bank(payouts: Sequence[Any]) -> list[str]:
+    """Payouts that did not arrive as they were sent; a day has one at least."""
+    wrong = [f"a payout of {each['sent']} is {each['state']}" for each in payouts if each["state"] != "matched"]
+    return wrong if payouts else ["no payout was sent to the bank"]
 
 
 def compared(expected: set[Finding], found: set[Finding]) -> list[str]:

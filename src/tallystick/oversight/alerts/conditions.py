@@ -240,6 +240,15 @@ def bank_statement_break(evidence: Evidence, _: Settings) -> Iterator[Holds]:
         yield Holds(f"{each.provider}/{each.account} {each.currency} {each.after}", say, each.since, look)
 
 
+def stated_balance_off(evidence: Evidence, _: Settings) -> Iterator[Holds]:
+    """A provider states another balance than the ledger has, and it is not for what is on its way."""
+    for each in evidence.numbers.stated_differences:
+        causes = ", ".join(f"{cause.cause} {cause.amount}" for cause in each.causes)
+        say = f"{each.provider} states {each.stated} {each.currency} in minor units, {each.account} has {each.ledger}"
+        look = f"tallystick reconciliation explain {each.provider}"
+        yield Holds(f"{each.account} {each.currency}", f"{say}; {causes}", each.since, look)
+
+
 def sealing_late(evidence: Evidence, settings: Settings) -> Iterator[Holds]:
     """The record is not sealed, or heads are not copied, for too long."""
     lag, limit_ms = evidence.numbers.sealing, settings.alert_sealing_age_ms

@@ -221,6 +221,14 @@ RULES: Final[tuple[Rule, ...]] = (
         expression="sum by (provider, account, kind) (tallystick_bank_statement_breaks) > 0",
     ),
     Rule(
+        name="stated_balance_off",
+        says="A provider states another balance than the ledger has, and what is on its way does not explain it.",
+        severity="notice",
+        holds=conditions.stated_balance_off,
+        look="tallystick reconciliation explain PROVIDER",
+        expression="sum by (account, currency) (tallystick_stated_balance_off_minor_units) > 0",
+    ),
+    Rule(
         name="sealing_late",
         says="The record is not sealed, or its heads are not copied: nothing of what comes meanwhile is proved.",
         severity="notice",

@@ -83,8 +83,20 @@ class BalanceReads:
     def __init__(self, pool: asyncpg.Pool, merchant_id: str) -> None:
         self._pool, self._merchant_id = pool, merchant_id
 
+    async def stating_providers(self) -> Sequence[str]:
+        """Providers, and no banks, whose files state a balance."""
+        found = await self._pool.fetch(STATEMENTS["stating_providers"], _FORMATS, timeout=_LONG_S)
+        return [row["provider"] for row in found]
+
+    async def stated(self, provider: str, accounts: Sequence[str]) -> Balances:
+        """What a provider states, and the ledger, without payouts and entries."""
+        return await self._read(provider, accounts, with_movements=False)
+
     async def of(self, provider: str, accounts: Sequence[str]) -> Balances:
         """``accounts``: those of the ledger that are wanted, besides the bank's own."""
+        return await self._read(provider, accounts, with_movements=True)
+
+    async def _read(self, provider: str, accounts: Sequence[str], *, with_movements: bool) -> Balances:
         async with (
             self._pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
@@ -99,11 +111,9 @@ class BalanceReads:
             return Balances(
                 statements=found,
                 not_stated=structs_of(await read(STATEMENTS, "not_stated", provider, self._merchant_id), NotStated),
-                payouts=[
-                    each for each in payouts_of(await read(BANK, "payouts", _FORMATS)) if each.provider == provider
-                ],
+                payouts=payouts_of(await read(BANK, "payouts", _FORMATS, provider, None)) if with_movements else [],
                 entries=structs_of(await read(STATEMENTS, "entries", provider), EntrySum)
-                if any(each.is_bank for each in found)
+                if with_movements and any(each.is_bank for each in found)
                 else [],
                 ledger={(row["account"], row["currency"]): row["net"] for row in ledger},
             )

@@ -133,7 +133,7 @@ class ComparingEntries:
 
     async def payouts(self) -> list[Payout]:
         """Every payout of a provider."""
-        return payouts_of(await self._connection.fetch(STATEMENTS["payouts"], _FORMATS, timeout=_LONG_S))
+        return payouts_of(await self._connection.fetch(STATEMENTS["payouts"], _FORMATS, None, None, timeout=_LONG_S))
 
     async def add(self, evidence: Sequence[Evidence], arrivals: Sequence[ArrivalRow]) -> None:
         """Write them. UniqueViolationError where another process has the entry, or the payout, at once."""
@@ -239,7 +239,11 @@ class BankBook:
 
     async def payouts(self) -> Sequence[Payout]:
         """Every payout of a provider."""
-        return payouts_of(await self._pool.fetch(STATEMENTS["payouts"], _FORMATS, timeout=_LONG_S))
+        return payouts_of(await self._pool.fetch(STATEMENTS["payouts"], _FORMATS, None, None, timeout=_LONG_S))
+
+    async def payouts_of_account(self, provider: str, account: str) -> Sequence[Payout]:
+        """Every payout of one account."""
+        return payouts_of(await self._pool.fetch(STATEMENTS["payouts"], _FORMATS, provider, account, timeout=_LONG_S))
 
 
 async def statement_heads(pool: asyncpg.Pool) -> Sequence[StatementHead]:

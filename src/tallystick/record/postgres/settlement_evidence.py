@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
-from tallystick.decisions.settlement_matching import TAKES
+from tallystick.decisions.settlement_matching import TAKES, PaymentKey
 from tallystick.decisions.settlements import BatchName, EvidenceSum
 from tallystick.domain.bank_statement import STATEMENT_FORMATS
 from tallystick.domain.kinds import SETTLED_BATCH_KIND, SETTLEMENT_KIND
@@ -209,6 +209,14 @@ class Comparing:
                     found.setdefault((each.found_by, *each.posting), each)
                 ahead = await anext(candidates, None)
             yield SettlementRow(**row), list(found.values())
+
+    async def with_named_captures(self, payments: Collection[PaymentKey]) -> frozenset[PaymentKey]:
+        """Which of these payments have captures with names of their own at the provider."""
+        if not payments:
+            return frozenset()
+        merchants, ids = zip(*sorted(payments), strict=True)
+        found = await self._connection.fetch(STATEMENTS["named_captures"], list(merchants), list(ids), timeout=_LONG_S)
+        return frozenset([(row["merchant_id"], row["payment_id"]) for row in found if row["named"]])
 
     async def add_plain(
         self, file: SettlementFile, batches: Sequence[tuple[str, str]], actor: str, at: datetime

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
@@ -10,7 +10,7 @@ from typing import Any, Final
 import asyncpg
 from msgspec import Struct
 
-from tallystick.decisions.settlement_matching import TAKES
+from tallystick.decisions.settlement_matching import TAKES, PaymentKey
 from tallystick.domain.bank_statement import STATEMENT_FORMATS
 from tallystick.domain.ledger.accounts import provider_account
 from tallystick.domain.settlement_evidence import OF_PAYMENTS, Candidate, Evidence, Reason
@@ -75,6 +75,10 @@ class WaitingRows:
         names = ([file_id for file_id, _ in found], [position for _, position in found])
         rows = await self._connection.fetch(_STATEMENTS["compared_again"], *names, timeout=_LONG_S)
         return [(_waiting(row), list(found[row["file_id"], row["position"]].values())) for row in rows]
+
+    async def with_named_captures(self, payments: Collection[PaymentKey]) -> frozenset[PaymentKey]:
+        """Which of these payments have captures with names of their own at the provider."""
+        return await Comparing(self._connection, "").with_named_captures(payments)
 
     async def held(self, file_ids: Sequence[str]) -> frozenset[str]:
         """Which of these files are still imported; they stay so until this transaction ends."""

@@ -30,11 +30,15 @@ from tallystick.flows.reconciliation.formats.base import (
 )
 from tallystick.flows.reconciliation.formats.delimited import encoding_of, first_lines
 
-_TAG: Final = re.compile(r":(\d\d[A-Z]?):", re.ASCII)
+#: Banks add ``:NS:`` with lines of their own, also between an entry and its information.
+_TAG: Final = re.compile(r":(\d\d[A-Z]?|NS):", re.ASCII)
 _BALANCE: Final = re.compile(r"([CD])(\d{6})([A-Z]{3})(\d{1,15},\d{0,6})", re.ASCII)
+
+#: The reference has 16 characters at most by the standard; some banks write an IBAN there, and the balances prove that
+#: nothing else of the line was taken for it.
 _ENTRY: Final = re.compile(
     r"(?P<value>\d{6})(?P<entry>\d{4}|    )?(?P<mark>RC|RD|EC|ED|C|D)(?P<funds>[A-Z])?(?P<amount>\d{1,15},\d{0,6})"
-    r"(?P<type>[A-Z][A-Z0-9]{3})(?P<reference>[^\n]{0,16}?)(?://(?P<bank>[^\n]{0,34}))?(?:\n(?P<more>.*))?",
+    r"(?P<type>[A-Z][A-Z0-9]{3})(?P<reference>[^\n]{0,34}?)(?://(?P<bank>[^\n]{0,34}))?(?:\n(?P<more>.*))?",
     re.ASCII | re.DOTALL,
 )
 
@@ -55,7 +59,7 @@ class Mt940:
     """Messages one after another, with or without the blocks around them."""
 
     name = "mt940"
-    version = 1
+    version = 2
     provider: str | None = "bank"
     purpose: FilePurpose = "post"
 
@@ -135,6 +139,8 @@ class _Statements:
         if tag == "86":
             if self._pending is not None:
                 self._pending.text = text_of(_information(text))
+            return
+        if tag == "NS":
             return
         yield from self._entry_done()
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from datetime import date
 from typing import BinaryIO, Final
 
 from tallystick.domain.settlement_file import FilePurpose, StatedTotal
@@ -61,7 +62,7 @@ class Simulator:
     """What the test acquirer writes each day."""
 
     name = "simulator"
-    version = 1
+    version = 2
     provider: str | None = "simulator"
     purpose: FilePurpose = "post"
 
@@ -78,6 +79,7 @@ class Simulator:
         places = [columns.at(name) for name in COLUMNS]
         balances = [columns.at(name) for name in OPTIONAL]
         zone = options.tzinfo()
+        days: dict[str, date] = {}  # batch -> its last day with a row: the order of balances that are stated
 
         def read(cells: Cells, line: int) -> SettlementRow | StatedTotal:
             given = dict(zip(COLUMNS, [cells[at].strip() for at in places], strict=True))
@@ -85,7 +87,13 @@ class Simulator:
             if given["entry_id"] == _TOTAL:
                 opening, closing = (minor_units(said, 0) if (said := cell(cells, at)) else None for at in balances)
                 return StatedTotal(
-                    batch=given["batch"], currency=currency, proof="footer", total=net, opening=opening, closing=closing
+                    batch=given["batch"],
+                    currency=currency,
+                    proof="footer",
+                    total=net,
+                    opening=opening,
+                    closing=closing,
+                    to_on=None if closing is None else days.get(given["batch"]),
                 )
             gross, fee = minor_units(given["gross"], 0), minor_units(given["fee"], 0)
             if net != gross - fee:
@@ -113,6 +121,9 @@ class Simulator:
                 occurred_at=moment(at, zone) if (at := given["occurred_at"]) else None,
                 booked_at=moment(at, zone) if (at := given["booked_at"]) else None,
             )
+            if row.booked_at is not None:
+                on = row.booked_at.date()
+                days[row.batch] = max(days.get(row.batch, on), on)
             if row.kind in CLOSING:
                 row.payout_reference = row.reference
             if row.kind in ("fee", "tax"):

@@ -45,6 +45,7 @@ from tallystick.interfaces.api.paging import SETTLEMENT_FILES, cut_page
 from tallystick.interfaces.api.parameters import integer, matching, one_of, page_of, path_id, text
 from tallystick.interfaces.api.problems import ProblemError, busy, not_found
 from tallystick.interfaces.api.typed_body import read_typed
+from tallystick.oversight.payouts_at_bank import batches_at_bank
 
 PATH: Final = "/v1/settlement-files"
 
@@ -129,10 +130,11 @@ async def list_files(runtime: Runtime, request: ApiRequest, _: Caller) -> object
 
 
 async def get_file(runtime: Runtime, request: ApiRequest, _: Caller) -> object:
-    """One file with its batches, and rows that could not be read."""
+    """One file with its batches, what became of their payouts at our banks, and rows that could not be read."""
     file = await _file(runtime, request)
     found = await shown(runtime.stores.settlement_files, file, already=False)
-    return file_detail(found.file, found.batches, found.bad_rows, already=False)
+    at_bank = await batches_at_bank(runtime.stores.bank, runtime.settings, file, runtime.clock.now())
+    return file_detail(found.file, found.batches, found.bad_rows, already=False, at_bank=at_bank)
 
 
 async def list_rows(runtime: Runtime, request: ApiRequest, _: Caller) -> object:
@@ -217,7 +219,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path=f"{PATH}/{{id}}",
         name="getSettlementFile",
         summary="One settlement file, with its batches and the rows that could not be read",
-        description="A batch that does not add up says by how much.",
+        description="A batch that does not add up says by how much; one with payouts, whether they arrived.",
         handle=read(get_file),
         scope="settlements:read",
         responses={200: SettlementFileDetail},

@@ -1,3 +1,10 @@
+-- stating_providers: providers whose files of other formats than $1 say what their balance opens and closes with
+SELECT DISTINCT b.provider
+FROM settlement_batch b
+JOIN settlement_file f ON f.file_id = b.file_id AND f.state = 'imported' AND f.purpose = 'post' AND f.format <> ALL ($1::text[])
+WHERE b.opening IS NOT NULL AND b.closing IS NOT NULL
+ORDER BY b.provider;
+
 -- stated: every statement of $1 that says what it opens and closes with, its newest part: a bank's, or a provider's of the
 -- balance that it keeps for us. moved: what is posted of it; null where nothing is yet. $2: whose record postings are in;
 -- $3: formats of banks. doubled: another statement has its name

@@ -56,7 +56,8 @@ WHERE e.status = 'unexplained' AND f.format = ANY ($1::text[]) AND NOT EXISTS (
 )
 ORDER BY e.file_id, e.position;
 
--- payouts: every payout of a provider's imported file, and what of it arrived. settled: its batch has evidence
+-- payouts: every payout of a provider's imported file, and what of it arrived. settled: its batch has evidence. $2, $3: of
+-- this account at this provider alone, where they are not null
 WITH came AS (
     SELECT payout_file_id, payout_position, count(*)::integer AS arrivals, sum(amount)::bigint AS arrived FROM bank_arrival
     GROUP BY payout_file_id, payout_position
@@ -70,6 +71,7 @@ LEFT JOIN settlement_evidence_set s ON s.file_id = r.file_id AND s.batch = r.bat
 LEFT JOIN came c ON c.payout_file_id = r.file_id AND c.payout_position = r.position
 WHERE r.kind IN ('payout', 'payout_reversal') AND f.state = 'imported' AND f.purpose = 'post'
   AND f.format <> ALL ($1::text[])
+  AND ($2::text IS NULL OR f.provider = $2) AND ($3::text IS NULL OR f.account = $3)
 ORDER BY r.file_id, r.position;
 
 -- payouts_known: changes whenever a payout comes, or is settled

@@ -107,6 +107,16 @@ LEFT JOIN taken k ON k.merchant_id = t.merchant_id AND k.subject_id = t.subject_
   AND k.leg = t.leg
 ORDER BY n.position, n.attempt_id, t.version, t.leg;
 
+-- named_captures: of the payments $2 of the merchants $1, whether they have a capture with another name at the provider than
+-- the payment's; a payment at a time, whatever a plan thinks of lists
+SELECT k.merchant_id, k.payment_id, EXISTS (
+    SELECT 1 FROM attempt a
+    WHERE a.merchant_id = k.merchant_id AND a.payment_id = k.payment_id AND a.operation = 'capture'
+      AND a.provider_reference <> (
+          SELECT p.provider_reference FROM payment p WHERE p.merchant_id = k.merchant_id AND p.payment_id = k.payment_id)
+) AS named
+FROM (SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS payment_id) k;
+
 -- insert_evidence_set: the evidence of one file about one batch is complete
 INSERT INTO settlement_evidence_set (file_id, batch, currency, provider, account, rows, net, root, created_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);

@@ -146,7 +146,8 @@ INVARIANTS: Final = (
     ),
     Invariant(
         name="bytes_erased_on_request",
-        says="Bytes of providers' events that are gone were erased by such a request.",
+        says="Bytes of providers' events and answers that are gone were erased by such a request.",
+        of_merchant=("answers_erased_without_request",),
         of_platform=("events_erased_without_request",),
     ),
     Invariant(
@@ -163,6 +164,11 @@ INVARIANTS: Final = (
         name="rejections_met_history",
         says="Every refused transition names an existing version, in the state that it had.",
         of_stream=history.rejections_met_history,
+    ),
+    Invariant(
+        name="answers_are_named",
+        says="Every kept answer of a provider is byte for byte the one that the step which it explains names.",
+        of_merchant=("answers_without_step",),
     ),
     Invariant(
         name="alerts_have_cases",
@@ -280,7 +286,7 @@ INVARIANTS: Final = (
     Invariant(
         name="sealed_values_have_a_key",
         says="Every sealed value was sealed by a key that is registered, or that an operator gave up.",
-        of_platform=("secrets_without_key", "events_without_key", "actions_without_key"),
+        of_platform=("secrets_without_key", "events_without_key", "answers_without_key", "actions_without_key"),
     ),
     Invariant(
         name="guards_are_in_place",

@@ -23,8 +23,8 @@ ANSWER: Final = "answer"
 
 
 def is_plain_success(change: Change, verdict: Verdict) -> bool:
-    """Whether an outcome needs no bytes to explain it: the attempt went on well, and nothing was refused. What a look-up
-    found out against the record moves a payment alone."""
+    """Whether an outcome needs no bytes to explain it: the attempt went on well, and nothing was refused. What a
+    look-up found out against the record moves a payment alone."""
     if change.rejections or not isinstance(verdict, _WELL):
         return False
     events = [step.event for step in change.transitions if step.subject == ATTEMPT_KIND.name]
@@ -50,6 +50,12 @@ def with_answer(change: Change, answer: ProviderAnswer) -> Change:
             rejection_id=None if rejection is None else rejection.rejection_id,
         ),
     )
+
+
+def named_answer(evidence: object) -> str | None:
+    """The digest of the answer that a step's evidence names."""
+    digest = evidence.get(ANSWER) if isinstance(evidence, dict) else None
+    return digest if isinstance(digest, str) else None
 
 
 def _naming(told: Told, digest: str) -> Told:

@@ -1,7 +1,7 @@
 """The newest answer of a provider, byte for byte, for whoever explains the outcome of a call.
 
-The connection notes each answer as it reads it, whatever connector or SDK asked. Nothing is copied before somebody wants
-it: a call whose outcome explains itself costs a reference.
+The connection notes each answer as it reads it, whatever connector or SDK asked. Nothing is copied before somebody
+wants it: a call whose outcome explains itself costs a reference.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from tallystick.record.postgres.arrival_keys import is_wrapped, new_key, unwrapped, wrapped
-from tallystick.record.sealing import Sealer, SealBroken, delivery_row
+from tallystick.record.sealing import SealBroken, Sealer, delivery_row
 
 #: Stands where arrivals have their provider: no provider has this name.
 _KIND: Final = "provider answer"

@@ -3,8 +3,9 @@
 A payment is erased in the transaction that ends the request. Of a merchant that transaction writes down what is to be
 erased, and workers erase it in pages, each one transaction with the note of how far it came: a kill costs a page.
 
-What providers sent and answered about a payment is erased with it. Bytes that hold events of several payments are erased whole. What
-comes to an erased payment afterwards is erased soon after (``erase_what_came_since``): it stays erased.
+What providers sent and answered about a payment is erased with it. Bytes that hold events of several payments are
+erased whole. What comes to an erased payment afterwards is erased soon after (``erase_what_came_since``): it stays
+erased.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import msgspec
 from litestar.response import Response
 from msgspec import Struct
 
-from tallystick.decisions.kept_answers import ANSWER
+from tallystick.decisions.kept_answers import named_answer
 from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.domain.provider_answer import KEPT_BYTES
 from tallystick.flows.payments.answered_bytes import AnsweredBytes, answered_bytes
@@ -144,8 +144,8 @@ async def _answers(request: PageRequest, merchant_id: str, payment_id: str) -> t
 
 def _lost(rows: TraceRows, answers: Sequence[AnsweredBytes]) -> int:
     """Answers that steps and refusals name, and that are not there, or not as they were."""
-    told = [each.evidence for each in (*rows.steps, *rows.rejections)]
-    named = {said[ANSWER] for said in told if isinstance(said, dict) and ANSWER in said}
+    told = [*(each.evidence for each in rows.steps), *(each.evidence for each in rows.rejections)]
+    named = {digest for evidence in told if (digest := named_answer(evidence)) is not None}
     return len(named - {each.digest for each in answers})
 
 

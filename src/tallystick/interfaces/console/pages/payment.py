@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from tallystick.decisions.kept_answers import ANSWER
+from tallystick.decisions.kept_answers import named_answer
 from tallystick.domain.lifecycles.table import NEW
 from tallystick.flows.payments.attempts import fetch_verdict
 from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, View
@@ -70,11 +70,9 @@ def _view(request: PageRequest, rows: TraceRows, trace: PaymentTrace, *, asked: 
 
 def kept_answers(rows: TraceRows) -> Mapping[str, int]:
     """How many answers of the provider are kept of each attempt, by what its steps and refusals name."""
-    named = {
-        (each.subject_id, each.evidence[ANSWER])
-        for each in (*rows.steps, *rows.rejections)
-        if isinstance(each.evidence, dict) and ANSWER in each.evidence
-    }
+    told = [(each.subject_id, each.evidence) for each in rows.steps]
+    told += [(each.subject_id, each.evidence) for each in rows.rejections]
+    named = {(subject_id, digest) for subject_id, evidence in told if (digest := named_answer(evidence)) is not None}
     return Counter(subject_id for subject_id, _ in named)
 
 

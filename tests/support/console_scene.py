@@ -88,6 +88,7 @@ async def scene(database: Database, merchant_id: str, dead_letters: int = 3) -> 
 
 async def _hostile(runtime: Runtime, provider: BookedProvider, client: Client) -> str:
     async def refuses(_: ProviderCall) -> Verdict:
+        hear(402, ANSWER.encode(), {"content-type": "application/json", "server": HOSTILE, "set-cookie": "a=b"})
         return Declined(code="card_declined", message=HOSTILE)
 
     provider.before = refuses

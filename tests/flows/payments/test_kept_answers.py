@@ -5,13 +5,18 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
+import asyncpg
+import pytest
+
 from tallystick.domain.provider_answer import KEPT_BYTES
 from tallystick.domain.verdicts import Declined, Unknown, Verdict
+from tallystick.flows.payments import kept_answers
 from tallystick.flows.payments.answered_bytes import ERASED, AnsweredBytes, answered_bytes
 from tallystick.flows.payments.attempts import fetch_verdict
 from tallystick.flows.runtime import Runtime
-from tallystick.oversight.invariants.verify import verify
+from tallystick.oversight.invariants.verify import examine, verify
 from tallystick.providers.port import ProviderCall
+from tallystick.record.sealing import SealingRefused
 from tests.support.database import Database
 from tests.support.heard import hear
 from tests.support.runtime import BookedProvider, Client, Hook, read, recover, runtime_of
@@ -21,6 +26,14 @@ CARD: Final = "4111111111111111"
 
 #: Beyond every deadline and settling time of the settings.
 AFTER_MS: Final = 120_000
+
+#: What somebody with rights on the table does to answers.
+FORGED: Final = (
+    "UPDATE provider_answer SET sealed = set_byte(sealed, 40, (get_byte(sealed, 40) + 1) % 256)",
+    "UPDATE provider_answer SET version = version + 1",
+    "DELETE FROM provider_answer",
+    "DELETE FROM provider_answer_key",
+)
 
 REFUSAL: Final = b'{"status": "declined", "code": "card_declined"}'
 
@@ -139,11 +152,16 @@ async def test_neither_cards_nor_secrets_reach_the_database(database: Database, 
             assert len(answer.text.encode()) < KEPT_BYTES + 100
 
 
-async def test_an_outcome_is_recorded_where_no_key_seals_its_answer(database: Database, fresh_merchant: str) -> None:
+async def test_an_outcome_is_recorded_where_no_key_seals_its_answer(
+    database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object) -> None:
+        raise SealingRefused("for this test")
+
+    monkeypatch.setattr(kept_answers, "sealed_answer", refuses)
     provider = BookedProvider()
     provider.before = refused()
     async with runtime_of(database.app_url, provider) as runtime:
-        runtime.sealer.refused = "for this test"
         payment = read(await Client(runtime, fresh_merchant).create("refused"))
         assert payment["state"] == "declined"
         assert await counted(runtime, fresh_merchant) == (0, 0)
@@ -162,6 +180,18 @@ async def test_verify_compares_bytes_with_history(database: Database, fresh_merc
         async with runtime.pool.acquire() as connection:
             report = await verify(connection, settings=runtime.settings, merchant_id=fresh_merchant)
         assert not report.violations
+        owner = await asyncpg.connect(database.owner_url)
+        try:
+            await owner.execute("SET idle_in_transaction_session_timeout = 0")  # however slow the machine is
+            for statement in FORGED:
+                forged = owner.transaction()
+                await forged.start()
+                await owner.execute(statement)
+                found = await examine(owner, settings=runtime.settings, merchant_id=fresh_merchant)
+                await forged.rollback()
+                assert found.broken() == {"answers_are_named"}, statement
+        finally:
+            await owner.close()
 
 
 async def test_an_erased_answer_says_so(database: Database, fresh_merchant: str) -> None:

@@ -146,9 +146,13 @@ INVARIANTS: Final = (
     ),
     Invariant(
         name="bytes_erased_on_request",
-        says="Bytes of providers' events and answers that are gone were erased by such a request.",
-        of_merchant=("answers_erased_without_request",),
+        says="Bytes of providers' events that are gone were erased by such a request.",
         of_platform=("events_erased_without_request",),
+    ),
+    Invariant(
+        name="answers_erased_on_request",
+        says="Bytes of providers' answers that are gone were erased by such a request.",
+        of_merchant=("answers_erased_without_request",),
     ),
     Invariant(
         name="legal_edges_only",

@@ -29,6 +29,8 @@ SELECT create_distributed_table('version_use', 'merchant_id', colocate_with => '
 SELECT create_distributed_table('instruction_replay', 'merchant_id', colocate_with => 'merchant');
 SELECT create_distributed_table('rejected_case', 'merchant_id', colocate_with => 'merchant');
 SELECT create_distributed_table('erasure', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('provider_answer', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('provider_answer_key', 'merchant_id', colocate_with => 'merchant');
 
 -- An event of a provider has no merchant until it is routed. Its key is known from its bytes alone.
 SELECT create_distributed_table('inbox', 'provider_event_id', colocate_with => 'none');

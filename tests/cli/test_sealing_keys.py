@@ -63,7 +63,10 @@ def test_a_key_is_listed_by_its_fingerprint_and_given_up_in_clear_words(command:
 
     refused = command("retire", name("a"), *WORDS)
     assert refused.code == 2
-    counts = "sealed 1 endpoint secrets, 0 kept provider events, 0 next actions and 0 providers' names of charges"
+    counts = (
+        "sealed 1 endpoint secrets, 0 kept provider events, 0 kept provider answers, 0 next actions"
+        " and 0 providers' names of charges"
+    )
     assert counts in refused.err
     assert json.loads(command("list", "--json").out)[0]["state"] == "registered"
 

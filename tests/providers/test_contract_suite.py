@@ -11,7 +11,9 @@ from msgspec.structs import replace
 from tallystick.domain.money import is_currency
 from tallystick.domain.verdicts import Approved, Declined, KeyTaken, NotFound, NotSent, Pending, RequiresAction, Unknown
 from tallystick.providers.circuit import BoundedProvider, Limits
+from tallystick.providers.heard import heard_answers
 from tallystick.providers.http import UNREACHABLE
+from tallystick.providers.json_bytes import said_in
 from tallystick.providers.port import Provider, send
 from tests.support.connector_suite import AMOUNT, EFFECTS, MOVES, OPERATIONS, Money, Stand, follow_up, http, stub, tape
 from tests.support.faulty_proxy import CHARGED, SILENT, Fault, FaultyProxy, faulty_proxy
@@ -90,8 +92,11 @@ async def test_approved(provider: Provider, stand: Stand, capture: bool) -> None
 async def test_declined(provider: Provider, stand: Stand) -> None:
     for token, (code, retryable) in stand.declines.items():
         call = stand.authorize(token)
-        verdict = await provider.authorize(call)
+        with heard_answers() as heard:
+            verdict = await provider.authorize(call)
         assert isinstance(verdict, Declined), verdict
+        answer = heard.answer("call")
+        assert answer is not None and answer.ended and isinstance(said_in(answer.body), dict), "its bytes are heard"
         assert (verdict.code, verdict.retryable) == (code, retryable)
         assert verdict.message
         assert await stand.money(call) == Money()

@@ -46,6 +46,15 @@ _EVIDENCE = (
     " 'matched', 'same', 'provider_reference', 'charges', '{merchant}', 'simulator', 'test', '{{}}')"
 )
 
+#: A kept answer of a provider's, and its key. {subject} and {version} are the step that it says that it explains.
+_ANSWER = (
+    "INSERT INTO provider_answer VALUES ('{{merchant}}', '{{declined}}', 'chg_x', 'att_x', 'call', 402, 3, now(),"
+    " '{subject}', {version}, NULL, {sealed})"
+)
+_ANSWER_KEY = "INSERT INTO provider_answer_key VALUES ('{merchant}', '{declined}', 'chg_x', {key}, {erased_by})"
+_SOME_KEY = _ANSWER_KEY.replace("{key}", "decode(repeat('00', 16), 'hex')").replace("{erased_by}", "NULL")
+_SOME_ANSWER = _ANSWER.format(subject="{declined}", version=1, sealed="'sealed'::bytea")
+
 BREAKS = (
     Break(
         "balances_equal_transfers", "a balance", f"UPDATE balance SET credits = credits + 1 {_OF} account = 'merchant'"
@@ -644,6 +653,29 @@ BREAKS = (
         "kept bytes in clear",
         "UPDATE delivery SET sealed = 'a'::bytea WHERE provider_event_id = '{merchant}-0'",
     ),
+    Break("answers_are_named", "an answer that no step names", f"{_SOME_KEY}; {_SOME_ANSWER}"),
+    Break(
+        "answers_are_named",
+        "an answer of no step",
+        f"{_SOME_KEY}; {_ANSWER.format(subject='pay_none', version=7, sealed=_BY_ANOTHER_KEY)}",
+    ),
+    Break("answers_are_named", "an answer without its key", _SOME_ANSWER),
+    Break("answers_are_named", "a key without its answer", _SOME_KEY),
+    Break(
+        "answers_erased_on_request",
+        "a key that is gone",
+        _ANSWER_KEY.replace("{key}", "NULL").replace("{erased_by}", "'apr_none'"),
+    ),
+    Break("sealed_values_have_a_key", "a kept answer in clear", f"{_SOME_KEY}; {_SOME_ANSWER}"),
+    Break(
+        "sealed_values_have_a_key",
+        "a kept answer",
+        f"{_SOME_KEY}; {_ANSWER.format(subject='{declined}', version=1, sealed=_BY_ANOTHER_KEY)}".replace(
+            "decode('01", "decode('03"
+        ),
+    ),
+    Break("guards_are_in_place", "answers twice", "ALTER TABLE provider_answer DROP CONSTRAINT provider_answer_pkey"),
+    Break("history_is_append_only", "answers", "GRANT UPDATE ON provider_answer TO tallystick_app"),
     Break(
         "sealed_values_have_a_key",
         "a next action",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from math import sin
@@ -26,11 +27,24 @@ from tallystick.providers.port import ProviderCall
 from tallystick.record.postgres.refused_webhooks import RefusedWebhooks
 from tests.support.acts import refused_event
 from tests.support.database import Database
+from tests.support.heard import hear
 from tests.support.inbox import accept, envelope
 from tests.support.runtime import SETTINGS, BookedProvider, Client, read, runtime_of, timed_out
 
 #: What a page must show as letters, and never as markup.
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(1)</script>'\"&"
+
+#: What the provider answers with such a refusal: markup, a card number and a secret.
+ANSWER = json.dumps(
+    {
+        "code": "card_declined",
+        "advice": "do_not_try_again",
+        "message": HOSTILE,
+        "card": "4111 1111 1111 1111",
+        "client_secret": "quokkamarmalade",
+    },
+    indent=2,
+)
 
 #: Nothing recovers here but the operator, and no deadline makes a test wait.
 PATIENT = replace(SETTINGS, recovery_backoff_base_ms=60_000, recovery_backoff_cap_ms=60_000)
@@ -88,6 +102,7 @@ async def scene(database: Database, merchant_id: str, dead_letters: int = 3) -> 
 
 async def _hostile(runtime: Runtime, provider: BookedProvider, client: Client) -> str:
     async def refuses(_: ProviderCall) -> Verdict:
+        hear(402, ANSWER.encode(), {"content-type": "application/json", "server": HOSTILE, "set-cookie": "a=b"})
         return Declined(code="card_declined", message=HOSTILE)
 
     provider.before = refuses

@@ -168,5 +168,6 @@ def _line(each: KeyAct) -> str:
 def _about(sealed: SealedBy) -> str:
     return (
         f"{sealed.endpoint_secrets} endpoint secrets, {sealed.kept_events} kept provider events,"
-        f" {sealed.next_actions} next actions and {sealed.provider_names} providers' names of charges"
+        f" {sealed.kept_answers} kept provider answers, {sealed.next_actions} next actions"
+        f" and {sealed.provider_names} providers' names of charges"
     )

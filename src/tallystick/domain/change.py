@@ -14,6 +14,7 @@ from msgspec import Struct
 from tallystick.domain.api_keys import KeyKind
 from tallystick.domain.operator_act import OperatorAct
 from tallystick.domain.origin import Origin
+from tallystick.domain.provider_answer import ProviderAnswer
 from tallystick.domain.rejected_case import Category
 from tallystick.domain.subjects import Subject
 
@@ -175,7 +176,8 @@ class Change(Struct, frozen=True, kw_only=True):
     the outcome of a call that was made, so a full queue must still accept it. ``key_kind``: of the API key whose
     instruction led to it, in whatever process it ends; None where none did, as with a provider's own event. ``beside``:
     changes of other streams of the merchant that are committed with it, or not at all; they have its ``change_id``.
-    ``act``: the operator's act that it carries out.
+    ``act``: the operator's act that it carries out. ``answer``: what the provider answered, where that was no plain
+    success.
     """
 
     change_id: str
@@ -195,6 +197,7 @@ class Change(Struct, frozen=True, kw_only=True):
     key_kind: KeyKind | None = None
     beside: tuple[Change, ...] = ()
     act: OperatorAct | None = None
+    answer: ProviderAnswer | None = None
 
     def every(self, struct: type[Some]) -> tuple[Some, ...]:
         """Its subjects of one kind."""

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tallystick.domain.provider_words import OWN_NAMES, own_name, without_cards
-from tallystick.kit.card_mask import mask_cards_within
+from tallystick.kit.card_mask import mask_cards, mask_cards_within
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
 from tallystick.providers.port import ProviderCall
@@ -61,6 +61,13 @@ class ProviderWords:
     def screened_json(self, said: Any, provider: str, account: str) -> Any:
         """Parsed JSON as a provider wrote it, for a person to look at."""
         clear = mask_cards_within(said)
+        if clear is not said:
+            self._alert(provider, account, MASKED)
+        return clear
+
+    def screened_text(self, said: str, provider: str, account: str) -> str:
+        """A text of whatever form as a provider wrote it, for a person to look at."""
+        clear = mask_cards(said)
         if clear is not said:
             self._alert(provider, account, MASKED)
         return clear

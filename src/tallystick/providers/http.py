@@ -24,6 +24,7 @@ from tallystick.kit.clock_skew import SkewGauge
 from tallystick.kit.retry_after import retry_after_ms
 from tallystick.kit.trace_context import outgoing
 from tallystick.providers.checked_request import CheckedRequest, checked_before_write
+from tallystick.providers.heard import hearing
 from tallystick.providers.pause import LONGEST_MS, Pause
 
 #: Answers about payments are far shorter; a longer one is not read to its end.
@@ -159,7 +160,8 @@ class ProviderHttp:
         await self._session.close()
 
     async def _request(self, method: str, url: URL, **options: Any) -> ProviderResponse:
-        question = self.clock.ask()
+        question, heard = self.clock.ask(), hearing()
+        heard.forget()
         options["headers"] = {**(options.get("headers") or {}), **outgoing()}
         try:
             async with self._session.request(method, url, allow_redirects=False, **options) as response:
@@ -167,7 +169,11 @@ class ProviderHttp:
                 if theirs is not None:
                     self.clock.answered(question, theirs, grain_ms=DATE_GRAIN_MS)
                 self._heed(response, theirs or utc_now())
-                return ProviderResponse(response.status, await _read_whole(response), response.headers)
+                body = bytearray()
+                heard.begins(response.status, response.headers, body)
+                await _read_whole(response, body)
+                heard.ends()
+                return ProviderResponse(response.status, bytes(body), response.headers)
         except TooLateToSend as error:
             raise NothingSent("too late to send: recovery may have taken over") from error
         except AskedToWait as error:
@@ -202,10 +208,8 @@ def _moment(date: str | None) -> datetime | None:
     return moment.replace(tzinfo=moment.tzinfo or UTC)
 
 
-async def _read_whole(response: ClientResponse) -> bytes:
-    body = bytearray()
+async def _read_whole(response: ClientResponse, body: bytearray) -> None:
     async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > ANSWER_LIMIT_BYTES:
             raise ValueError("the answer is too long")
-    return bytes(body)

@@ -77,10 +77,10 @@ class DatabaseSettings(Section):
     sealing_keys: Annotated[
         str | None,
         secret(
-            "Comma-separated 32-byte keys in base64 that encrypt raw webhooks, endpoints' secrets, payers' next actions"
-            " and providers' references that look like card numbers. The first seals (those references: the last), all"
-            " open. Without it one is created in data_dir for a new database. All processes on a database need the same"
-            " keys, and are not ready without them."
+            "Comma-separated 32-byte keys in base64 that encrypt raw webhooks and answers, endpoints' secrets, payers'"
+            " next actions and providers' references that look like card numbers. The first seals (those references:"
+            " the last), all open. Without it one is created in data_dir for a new database. All processes on a"
+            " database need the same keys, and are not ready without them."
         ),
     ] = None
 

@@ -30,7 +30,7 @@ from tallystick.providers.simulator.setup import SimulatorSettings
 from tallystick.settings.load import Settings, environment_of
 from tests.support.acquirer import WEBHOOK_SECRET, AcquirerProcess, acquirer
 from tests.support.crash.killed_worker import End, Life, Lives
-from tests.support.crash.points import OF_EVERY_CHANGE, OF_RECOVERY, OF_THE_INBOX, chosen, stride
+from tests.support.crash.points import OF_ANSWERS, OF_EVERY_CHANGE, OF_RECOVERY, OF_THE_INBOX, chosen, stride
 from tests.support.crash.scenario import ROUNDS, SETTINGS, STEP_MS, gone
 from tests.support.database import Database
 from tests.support.event_sink import Sink, sink
@@ -229,7 +229,7 @@ async def test_the_webhook_worker_killed_at_every_statement(
         assert not whole.killed
         assert [event for subject, event, *_ in expected["steps"] if subject == "payment"] == STORIES[story].steps
         assert expected["events"] == [(kind, "applied", 1, "applied") for kind in STORIES[story].news]
-        numbers = chosen(whole.points, STRIDE, elsewhere=OF_EVERY_CHANGE | OF_THE_INBOX)
+        numbers = chosen(whole.points, STRIDE, elsewhere=OF_EVERY_CHANGE | OF_THE_INBOX | OF_ANSWERS)
         payment_ids = await asyncio.gather(*(happen(runtime, bank, fresh_merchant, story) for _ in numbers))
         for number, payment_id in zip(numbers, payment_ids, strict=True):
             end, record = await told(payment_id, number)
@@ -285,7 +285,7 @@ async def test_recovery_killed_while_it_closes_a_charge(
         assert [purpose for purpose, _ in expected["attempts"]] == ["close", "instruction"]
         assert {state for _, state in expected["attempts"]} <= ATTEMPT.final
         wrong = {}
-        for number in (numbers := chosen(whole.points, STRIDE, elsewhere=OF_EVERY_CHANGE | OF_RECOVERY)):
+        for number in (numbers := chosen(whole.points, STRIDE, elsewhere=OF_EVERY_CHANGE | OF_RECOVERY | OF_ANSWERS)):
             end, record = await ended(runtime, number)
             assert end == End(True, whole.points[: number + 1])
             if record != expected:

@@ -14,7 +14,14 @@ from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants import verify
 from tests.support.crash.late_stories import STORIES, Case, Scene
-from tests.support.crash.points import OF_EVERY_CHANGE, OF_EVERY_PROCESS, OF_RECOVERY, OF_THE_INBOX, chosen
+from tests.support.crash.points import (
+    OF_ANSWERS,
+    OF_EVERY_CHANGE,
+    OF_EVERY_PROCESS,
+    OF_RECOVERY,
+    OF_THE_INBOX,
+    chosen,
+)
 from tests.support.crash.process import Graveyard, Process, Work
 from tests.support.crash.provider import Bank
 from tests.support.crash.scenario import Survivor, Time, gone, survivor
@@ -50,7 +57,7 @@ STRIDE: Final = 25
 STRIDE_OF_STEPS: Final = 45
 
 #: Statements and tasks that the other suites here kill at.
-ELSEWHERE: Final = OF_EVERY_CHANGE | OF_RECOVERY | OF_THE_INBOX | OF_EVERY_PROCESS
+ELSEWHERE: Final = OF_EVERY_CHANGE | OF_RECOVERY | OF_THE_INBOX | OF_EVERY_PROCESS | OF_ANSWERS
 
 
 #: What is in doubt waits for a person, and nobody comes while the clock is shifted from death to death.

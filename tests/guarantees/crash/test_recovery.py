@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from tests.support.crash.points import OF_EVERY_CHANGE, OF_RECOVERY, chosen, subjects
+from tests.support.crash.points import OF_ANSWERS, OF_EVERY_CHANGE, OF_RECOVERY, chosen, subjects
 from tests.support.crash.process import Graveyard, Process
 from tests.support.crash.provider import Bank
 from tests.support.crash.scenario import INSTRUCTIONS, Case, Survivor, Time, judge, open_case, recover, survivor
@@ -84,7 +84,7 @@ def test_killed_at_every_point_of_recovery(
         unanswered(healthy, "nobody dies")
         whole = Process(own_url, time.settings(), bank)
         graveyard.run(whole, lambda runtime: recover(runtime, time))
-        for number in chosen(whole.points, every, elsewhere=OF_EVERY_CHANGE | OF_RECOVERY):
+        for number in chosen(whole.points, every, elsewhere=OF_EVERY_CHANGE | OF_RECOVERY | OF_ANSWERS):
             point = whole.points[number]
             unanswered(healthy, f"{number}: {point}")
             victim = Process(own_url, time.settings(), bank, kill_at=number)

@@ -11,7 +11,7 @@ from tallystick.domain.verdicts import Approved, Reversed
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.worker import InboxWorker
 from tallystick.kit.ids import new_id
-from tests.support.crash.points import OF_EVERY_CHANGE, OF_THE_INBOX, chosen, subjects
+from tests.support.crash.points import OF_ANSWERS, OF_EVERY_CHANGE, OF_THE_INBOX, chosen, subjects
 from tests.support.crash.process import Graveyard, Process
 from tests.support.crash.provider import Bank
 from tests.support.crash.scenario import INSTRUCTIONS, STEP_MS, Case, Survivor, Time, gone, judge, open_case, survivor
@@ -107,7 +107,7 @@ def test_killed_at_every_point_of_processing(
         whole = Process(own_url, time.settings(), bank)
         graveyard.run(whole, work)
         stride = 1 if story == "an unknown charge" else STRIDE
-        for number in chosen(whole.points, stride, elsewhere=OF_EVERY_CHANGE | OF_THE_INBOX):
+        for number in chosen(whole.points, stride, elsewhere=OF_EVERY_CHANGE | OF_THE_INBOX | OF_ANSWERS):
             told(healthy, f"{number}: {whole.points[number]}")
             victim = Process(own_url, time.settings(), bank, kill_at=number)
             graveyard.run(victim, work)

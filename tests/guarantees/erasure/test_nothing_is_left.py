@@ -15,15 +15,18 @@ import httpx
 import pytest
 
 from tallystick.domain.requests.fingerprint import canonical, fingerprint
+from tallystick.domain.verdicts import Declined, Verdict
 from tallystick.flows.compliance import four_eyes
 from tallystick.flows.compliance.approvable import APPROVABLE, ask_second_person, done_for
 from tallystick.flows.compliance.erasure import Erasures
 from tallystick.flows.compliance.four_eyes import NotDecided
 from tallystick.flows.operations.acts import asked_act
+from tallystick.flows.payments.answered_bytes import answered_bytes
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.envelope import KEPT_WITH, Envelope, sealed_part
 from tallystick.flows.webhooks.inbound.intake import Arrival
 from tallystick.oversight.invariants.verify import examine, verify
+from tallystick.providers.port import ProviderCall
 from tallystick.record.postgres import rows
 from tallystick.record.postgres.erasures import erasures
 from tallystick.record.postgres.trace_rows import trace_rows
@@ -33,6 +36,7 @@ from tests.support.api import Inside, inside
 from tests.support.console import inside_console
 from tests.support.database import Database, NewDatabase
 from tests.support.dump import dump
+from tests.support.heard import hear
 from tests.support.inbox import SEALER, WEBHOOK_SETTINGS, drain, envelope, intake_on
 from tests.support.runtime import BookedProvider
 
@@ -42,6 +46,9 @@ DESCRIPTION: Final = 'For "quokkamarmalade" \\ Müller'
 METADATA: Final = {"zyzzyvabrocade": "a name", "description": "xylophonistwidow", "b": ""}
 ERASED: Final = {"description": "[erased]", "metadata": {"[erased]": "[erased]"}}
 RAW: Final = b'{"payer": "jabberwockyjam"}'
+
+#: An amount whose refund the provider refuses.
+REFUSED: Final = 7
 
 #: A row as an erasure leaves it.
 AS_ERASED: Final = "description = '[erased]', metadata = '{\"[erased]\":\"[erased]\"}'"
@@ -76,6 +83,14 @@ async def post(api: Inside, path: str, key: str, sent: Any) -> httpx.Response:
     return await api.client.post(path, json=sent, headers={"Idempotency-Key": key})
 
 
+async def refuses_the_least(call: ProviderCall) -> Verdict | None:
+    """A payer's data in what a provider answers to a refund that it refuses."""
+    if call.operation != "refund" or call.amount != REFUSED:
+        return None
+    hear(402, RAW)
+    return Declined(code="refund_refused", message="No.")
+
+
 def arrived(one: Envelope, raw: bytes = RAW, **headers: str) -> Arrival:
     name = (one.provider, one.account, one.provider_event_id, one.delivery_id)
     return Arrival(one, datetime.now(UTC), SEALER.seal(sealed_part(raw, headers), delivery_row(*name)))
@@ -90,6 +105,7 @@ async def send(filled: Filled, *arrivals: Arrival) -> None:
 @asynccontextmanager
 async def a_record(new_database: NewDatabase, merchant: str) -> AsyncIterator[Filled]:
     database, provider = new_database(), BookedProvider()
+    provider.before = refuses_the_least
     async with inside_console(database, provider) as console, inside(database, merchant, provider) as api:
         created = await post(api, "/v1/payments", "create", body())
         assert created.status_code == 201, created.text
@@ -97,6 +113,7 @@ async def a_record(new_database: NewDatabase, merchant: str) -> AsyncIterator[Fi
         captured = await post(api, f"/v1/payments/{payment}/capture", "capture", {"amount": 900})
         assert captured.status_code == 200, captured.text
         assert (await post(api, f"/v1/payments/{payment}/refunds", "refund", {"amount": 100})).status_code == 201
+        assert (await post(api, f"/v1/payments/{payment}/refunds", "no", {"amount": REFUSED})).status_code == 201
         filled = Filled(database, api, World(console), merchant, payment, created, captured)
         await send(filled, arrived(await event_of(filled, "first")))
         yield filled
@@ -154,6 +171,12 @@ async def key_of(filled: Filled) -> bytes:
     return found
 
 
+async def answers_of(filled: Filled) -> list[str | None]:
+    """What the payment's provider answered, as whoever may read it sees it."""
+    found, _ = await answered_bytes(filled.runtime.pool, filled.runtime.sealer, filled.merchant, filled.payment, 9)
+    return [each.text for each in found]
+
+
 async def assert_holds(filled: Filled) -> None:
     connection = await asyncpg.connect(filled.database.owner_url)
     try:
@@ -180,11 +203,13 @@ async def test_everything_is_erased_and_goes_on(
         await send(filled, arrived(nobodys), arrived(await event_of(filled, "with"), raw=b"", **kept))
         await assert_holds(filled)
         key = await key_of(filled)
+        assert RAW.decode() in str(await answers_of(filled))
 
         await erase(filled)
 
         await assert_gone(filled, key)
         await assert_holds(filled)
+        assert await answers_of(filled) == [None], "the provider's answer is erased too"
         created, captured = filled.created.json() | ERASED, filled.captured.json() | ERASED
         for sent in (body(), body(metadata={"any": "thing"}, description="x")):
             again = await post(api, "/v1/payments", "create", sent)
@@ -198,8 +223,11 @@ async def test_everything_is_erased_and_goes_on(
 
         late = await post(api, f"{path}/refunds", "late", {"amount": 50})
         assert late.status_code == 201
+        assert (await post(api, f"{path}/refunds", "late-no", {"amount": REFUSED})).status_code == 201
+        assert [each is None for each in await answers_of(filled)] == [True, False]
         await send(filled, arrived(await event_of(filled, "late"), raw=b'{"payer": "jabberwockyjam again"}'))
         await Erasures(filled.runtime).erase_what_came_since()
+        assert await answers_of(filled) == [None, None]
         assert (await api.client.get(path)).json()["description"] == "[erased]"
         await assert_gone(filled, key)
         await assert_holds(filled)
@@ -236,6 +264,7 @@ async def test_a_merchants_data_are_erased_in_pages_that_go_on(
         copy = await dump(filled.database)
         assert key.hex() not in copy.text
         await assert_holds(filled)
+        assert await answers_of(filled) == [None]
         traced = await trace_rows(filled.runtime.pool, filled.merchant, filled.payment)
         assert traced is not None and [each.act for each in traced.acts] == ["merchant.erase"]
 
@@ -249,6 +278,7 @@ FORGED: Final = {
     'UPDATE payment SET metadata = \'{"b":"c"}\'': {"history_replays_to_state"},
     "UPDATE inbox SET raw_key = NULL": {"bytes_erased_on_request"},
     "UPDATE inbox SET erased_by = 'apr_nobody'": {"bytes_erased_on_request"},
+    "UPDATE provider_answer_key SET raw_key = NULL, erased_by = 'apr_nobody'": {"answers_erased_on_request"},
 }
 
 

@@ -5,16 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from tallystick.flows.webhooks.inbound.envelope import sealed_part
 from tallystick.interfaces.console.app import SESSION_COOKIE
 from tallystick.interfaces.console.forms import token_for
 from tallystick.interfaces.console.words import EVIDENCE_CHARS
+from tallystick.oversight.trace.payment import trace_of
+from tallystick.record.postgres.trace_rows import trace_rows
 from tallystick.record.sealing import delivery_row
 from tests.support.console_record import Here, filled, submit
 from tests.support.console_scene import HOSTILE
 from tests.support.database import NewDatabase
 from tests.support.inbox import SEALER
+
+#: Words of the answer that no connector reads.
+ADVICE = "do_not_try_again"
 
 
 async def readings(here: Here) -> list[tuple[Any, ...]]:
@@ -53,6 +59,46 @@ async def test_who_may_not_reads_nothing_and_leaves_no_act(new_database: NewData
             assert answer.status_code == status and "onerror" not in answer.text
         assert (await here.console.stranger().http.post(path, data={"reason": "curious"})).status_code == 401
         assert await readings(here) == []
+
+
+async def test_what_the_provider_answered_is_behind_a_fold_and_a_reason(new_database: NewDatabase) -> None:
+    """It is shown to whoever has the right and sees every merchant: an answer may be about another's payment."""
+    async with filled(new_database) as here:
+        path = f"/console/payments/{here.scene.hostile}"
+        grace = here.console.person("viewer", operator_id="grace", raw_evidence=True)
+        payment = (await grace.see(path)).text
+        assert "answers kept" in payment and "with the raw evidence below" in payment and ADVICE not in payment
+        shown = await submit(grace, payment, f"{path}/evidence", reason="ticket 9")
+        assert shown.status_code == 200 and "answer to the call (authorize), status 402" in shown.text
+        assert ADVICE in shown.text and "&lt;img src=x onerror=alert(1)&gt;" in shown.text and "<img" not in shown.text
+        assert "4111" not in shown.text and "quokka" not in shown.text and "set-cookie" not in shown.text
+        assert "not in the record as it was kept" not in shown.text
+        assert await readings(here) == [("operator:grace", here.scene.hostile, "shop", here.scene.hostile, "ticket 9")]
+
+        other = here.console.person("operator", operator_id="olga")
+        assert "for whoever has the right to it" in (await other.see(path)).text
+        eve = here.console.person("viewer", operator_id="eve", merchants=["shop"], raw_evidence=True)
+        limited = await submit(eve, (await eve.see(path)).text, f"{path}/evidence", reason="ticket 9")
+        assert limited.status_code == 200 and ADVICE not in limited.text and "limited to some" in limited.text
+
+        runtime = here.console.process.runtime
+        rows = await trace_rows(runtime.pool, "shop", here.scene.hostile)
+        assert rows is not None and ADVICE not in msgspec.json.encode(trace_of(rows, runtime.settings)).decode()
+
+        await _as_owner(here, "UPDATE provider_answer_key SET raw_key = NULL, erased_by = 'apr_1'")
+        erased = await submit(grace, (await grace.see(path)).text, f"{path}/evidence", reason="ticket 9")
+        assert "its bytes are erased" in erased.text and ADVICE not in erased.text
+        await _as_owner(here, "DELETE FROM provider_answer")
+        lost = await submit(grace, (await grace.see(path)).text, f"{path}/evidence", reason="ticket 9")
+        assert "1 answer that a step names is not in the record as it was kept" in lost.text
+
+
+async def _as_owner(here: Here, statement: str) -> None:
+    connection = await asyncpg.connect(here.database.owner_url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 async def test_the_bytes_of_a_webhook_are_opened_bounded_and_masked(new_database: NewDatabase) -> None:

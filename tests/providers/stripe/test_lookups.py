@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tallystick.domain.verdicts import Approved, NotFound, Unknown, Verdict
+from tallystick.providers.heard import heard_answers
 from tallystick.providers.stripe import lists
 from tallystick.providers.stripe.calls import StripeProvider
 from tests.support.database import DEEP
@@ -55,6 +57,18 @@ async def test_an_object_of_another_time_is_not_the_attempts(
     call = authorize(**window(opened_s, latest_s))
     await provider.authorize(call)
     assert isinstance(await provider.fetch(call), found)
+
+
+async def test_a_list_is_not_kept_as_an_answer_about_the_attempt(provider: StripeProvider) -> None:
+    """Other payments are in it, which may be other merchants'. What names the attempt's own object is."""
+    call = authorize()
+    made = await provider.authorize(call)
+    with heard_answers() as heard:
+        assert isinstance(await provider.fetch(call), Approved)
+    assert heard.answer("lookup") is None
+    with heard_answers() as heard:
+        assert isinstance(await provider.fetch(replace(call, reference=made.reference)), Approved)
+    assert heard.answer("lookup") is not None
 
 
 @pytest.mark.parametrize("operation", ["authorize", "refund"])

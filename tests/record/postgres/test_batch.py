@@ -10,9 +10,11 @@ import asyncpg
 import pytest
 from msgspec.structs import replace
 
+from tallystick.decisions.kept_answers import with_answer
 from tallystick.domain.change import Change
+from tallystick.domain.provider_answer import ProviderAnswer
 from tallystick.domain.subjects import Payment
-from tallystick.kit.clock import Clock
+from tallystick.kit.clock import Clock, utc_now
 from tallystick.kit.ids import new_id
 from tallystick.lab.bench.ceiling import record_batch
 from tallystick.lab.bench.workload import create_change, new_instruction, new_payment
@@ -29,6 +31,17 @@ from tallystick.record.postgres.pipeline import Answers, Call, PipelineConnectio
 from tallystick.record.postgres.subject_rows import STATEMENTS
 from tests.support.database import Database
 from tests.support.polling import eventually_async
+
+#: What a provider answered, of no matter what.
+ANSWER = ProviderAnswer(
+    attempt_id="att_1",
+    asked="call",
+    status=402,
+    size_bytes=6,
+    at=utc_now(),
+    sealed=b"sealed",
+    raw_key=bytes(16),
+)
 
 SIZES = [1, WRITES_UNASKED, WRITES_UNASKED + 1, 20]
 
@@ -229,8 +242,23 @@ async def test_after_a_loss_what_is_committed_is_not_written_again(journal: Pipe
     await run(journal, changes[:2])
     result = await run(journal, changes, after_loss=True)
     assert sorted(each.stream_id for each in of(result.fresh)) == sorted(each.stream_id for each in changes)
+    outcome = with_answer(outcome, ANSWER)
     await run(journal, [outcome])
     assert of((await run(journal, [outcome], after_loss=True)).fresh) == [outcome]
+    assert await count(journal, "provider_answer", [outcome]) == 1
+    assert await count(journal, "provider_answer_key", [outcome]) == 1
+
+
+async def test_an_answer_is_written_with_its_change_or_not_at_all(journal: PipelineConnection) -> None:
+    """Whoever loses the race for the version leaves none."""
+    create, outcome = new_payment()
+    first, second = with_answer(outcome, ANSWER), with_answer(replace(outcome, change_id=new_id("chg")), ANSWER)
+    await run(journal, [create])
+    await run(journal, [first])
+    with pytest.raises(LostRace):
+        await run(journal, [second])
+    asked = "SELECT change_id FROM provider_answer WHERE payment_id = $1"
+    assert [row[0] for row in await journal.fetch(asked, outcome.stream_id)] == [first.change_id]
 
 
 def test_a_payment_is_changed_in_every_outcome() -> None:

@@ -42,6 +42,10 @@ OF_RECOVERY: Final = frozenset(
     }
 )
 
+#: What an outcome that is no plain success writes besides. A declined create is killed at each in ``test_answers.py``,
+#: which asserts it.
+OF_ANSWERS: Final = frozenset({"insert_answers", "insert_answer_keys"})
+
 #: What the webhook worker reads and writes of any event. The one about an unknown charge is killed at each in
 #: ``test_webhooks.py``, which asserts it.
 OF_THE_INBOX: Final = frozenset(

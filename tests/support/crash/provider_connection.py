@@ -23,6 +23,7 @@ from tallystick.domain.verdicts import (
 from tallystick.kit.clock import monotonic_ms
 from tallystick.providers.port import Provider, ProviderCall
 from tests.support.crash.provider import Bank, Operation
+from tests.support.heard import hear
 
 #: Long enough for others to come in between.
 SLOW_S: Final = 0.003
@@ -101,6 +102,10 @@ class BankConnection(Provider):
         """What the books say of an attempt."""
         await self._reach("before the provider's lookup")
         operation = self.bank.lookup(call.attempt_id)
+        if operation is None:
+            hear(404, b'{"error": "no_such_operation"}')
+        else:
+            hear(200, answer_body(operation))
         verdict = NotFound() if operation is None else _said(operation)
         await self._reach("after the provider's lookup")
         return verdict
@@ -125,9 +130,15 @@ class BankConnection(Provider):
             raise ConnectionResetError("reset")
         if operation is None or fault == "timeout_charged":
             return Unknown(reason="time-out")
+        hear(402 if operation.status == "declined" else 200, answer_body(operation))
         if operation.attempt_id != call.attempt_id:
             return KeyTaken(reason="the key was used for another request")
         return _said(operation)
+
+
+def answer_body(operation: Operation) -> bytes:
+    """What the bank writes of an operation."""
+    return f'{{"reference": "{operation.reference}", "status": "{operation.status}"}}'.encode()
 
 
 def _said(operation: Operation) -> Verdict:

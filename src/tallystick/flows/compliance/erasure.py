@@ -3,8 +3,9 @@
 A payment is erased in the transaction that ends the request. Of a merchant that transaction writes down what is to be
 erased, and workers erase it in pages, each one transaction with the note of how far it came: a kill costs a page.
 
-What providers sent about a payment is erased with it. Bytes that hold events of several payments are erased whole. What
-comes to an erased payment afterwards is erased soon after (``erase_what_came_since``): it stays erased.
+What providers sent and answered about a payment is erased with it. Bytes that hold events of several payments are
+erased whole. What comes to an erased payment afterwards is erased soon after (``erase_what_came_since``): it stays
+erased.
 """
 
 from __future__ import annotations
@@ -122,6 +123,7 @@ class Erasures:
         """What providers sent about the next erased payments. Raises NotErasable."""
         found = await erasures.erased_payments(self._runtime.pool, self._after, LOOKED_AT)
         async with self._runtime.pool.acquire() as connection, connection.transaction():
+            await erasures.erase_answers(connection, found)
             kept = await erasures.kept_arrivals(connection, found)
             await _erase_events(self._runtime, connection, kept)
         self._after = found[-1][:2] if len(found) == LOOKED_AT else ("", "")
@@ -139,6 +141,7 @@ async def _erase_page(runtime: Runtime, connection: Any, of: Erasure, now: datet
     await erasures.erase(connection, of.merchant_id, payment_ids, of.request_id)
     erased = [(of.merchant_id, payment_id, of.request_id) for payment_id in payment_ids]
     is_last = of.payment_id is not None or len(payment_ids) < PAGE_PAYMENTS
+    await erasures.erase_answers(connection, erased)
     kept = await erasures.kept_arrivals(connection, erased)
     if is_last and of.payment_id is None:
         kept += await erasures.kept_unrouted(connection, of)

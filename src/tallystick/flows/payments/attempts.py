@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.lookups import answer_of_submission
@@ -21,16 +21,25 @@ from tallystick.domain.subjects import Attempt, Payment
 from tallystick.domain.verdicts import Approved, Declined, Unknown, Verdict, verdict_name
 from tallystick.flows.payments.call_line import CALLED, end_call
 from tallystick.flows.payments.instruction_line import trail
+from tallystick.flows.payments.kept_answers import AnswerKept
 from tallystick.flows.runtime import Runtime
 from tallystick.kit import trace_context
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id, sibling_id
 from tallystick.kit.logs import get_logger
 from tallystick.kit.steps import begin, span_header
+from tallystick.providers.heard import Hearing, heard_answers
 from tallystick.providers.port import Provider, ProviderCall, send
 from tallystick.record.journal import Stale
 
 log = get_logger("tallystick.flows.payments.attempts")
+
+
+class Answered(NamedTuple):
+    """What a provider was asked came to, and what was heard of it. ``heard`` is None where it was not asked."""
+
+    verdict: Verdict
+    heard: Hearing | None = None
 
 
 def provider_call(
@@ -72,7 +81,7 @@ async def carry_out(
     provider = runtime.provider(attempt.provider)
     call = provider_call(attempt, send_by_ms, stored.payment.exponents)
     SUBMISSIONS[provider.name, attempt.operation, "first" if attempt.submissions == 1 else "again"] += 1
-    verdict = await _verdict_of(
+    verdict, heard = await _answered(
         runtime, provider, partial(send, provider), call, stored.payment, attempt, attempt.operation
     )
     sendable = _can_have_been_sent(provider, attempt, stored.payment)
@@ -81,7 +90,8 @@ async def carry_out(
         told.called(verdict)
     actor = f"provider:{provider.name}"
     await look_behind(runtime, stored, attempt, verdict, cause="answer", actor=actor)
-    return await settle_verdict(runtime, stored, attempt_id, verdict, cause="answer", actor=actor)
+    kept = AnswerKept(runtime, attempt, heard, "call")
+    return await settle_verdict(runtime, stored, attempt_id, verdict, cause="answer", actor=actor, kept=kept)
 
 
 async def look_behind(
@@ -92,9 +102,10 @@ async def look_behind(
     if attempt.purpose != "close" or not isinstance(verdict, Declined):
         return
     authorize = next(each for each in stored.attempts if each.operation == "authorize")
-    newest = await fetch_verdict(runtime, stored.payment, authorize)
+    newest, heard = await look_up(runtime, stored.payment, authorize)
     if isinstance(newest, Approved):
-        await settle_verdict(runtime, stored, authorize.attempt_id, newest, cause=cause, actor=actor)
+        kept = AnswerKept(runtime, authorize, heard, "lookup")
+        await settle_verdict(runtime, stored, authorize.attempt_id, newest, cause=cause, actor=actor, kept=kept)
 
 
 def _can_have_been_sent(provider: Provider, attempt: Attempt, payment: Payment) -> bool:
@@ -104,11 +115,16 @@ def _can_have_been_sent(provider: Provider, attempt: Attempt, payment: Payment) 
 
 
 async def fetch_verdict(runtime: Runtime, payment: Payment, attempt: Attempt) -> Verdict:
+    """As ``look_up``, for whoever records nothing of it."""
+    return (await look_up(runtime, payment, attempt)).verdict
+
+
+async def look_up(runtime: Runtime, payment: Payment, attempt: Attempt) -> Answered:
     """Look up an attempt of the payment at the provider. The question is bounded by when the provider can have received
     it: from its opening on the database's clock until the last submission cannot be under way any more. Another account
     than the attempt's is not asked: its "no such charge" would prove nothing."""
     if not runtime.serves(attempt.provider, attempt.account):
-        return Unknown(reason=f"lookup: {attempt.provider}/{attempt.account} is not configured here")
+        return Answered(Unknown(reason=f"lookup: {attempt.provider}/{attempt.account} is not configured here"))
     provider = runtime.provider(attempt.provider)
     earliest = latest = None
     sent = await runtime.reads.sent_between(attempt)
@@ -116,10 +132,10 @@ async def fetch_verdict(runtime: Runtime, payment: Payment, attempt: Attempt) ->
         asked = runtime.clocks.asked_between(provider, sent.opened_at, sent.deadline)
         earliest, latest = asked.earliest, asked.latest
     call = provider_call(attempt, monotonic_ms(), payment.exponents, earliest, latest)
-    return await _verdict_of(runtime, provider, provider.fetch, call, payment, attempt, "fetch")
+    return await _answered(runtime, provider, provider.fetch, call, payment, attempt, "fetch")
 
 
-async def _verdict_of(
+async def _answered(
     runtime: Runtime,
     provider: Provider,
     ask: Callable[[ProviderCall], Awaitable[Verdict]],
@@ -127,14 +143,14 @@ async def _verdict_of(
     payment: Payment,
     attempt: Attempt,
     call_name: str,
-) -> Verdict:
+) -> Answered:
     """The verdict in the payment's minor unit. A defect of a connector proves nothing about the money, nor does an
     amount that cannot be expressed here: the outcome is unknown. Where the provider asked to wait, other processes know
     it before the verdict is recorded."""
-    started_ms, outcome = monotonic_ms(), "failed"
+    started_ms, outcome, heard = monotonic_ms(), "failed", None
     step = begin(CALLED, "client", attempt.traceparent)
     try:
-        with trace_context.continued(attempt.traceparent, span_header(step)):
+        with trace_context.continued(attempt.traceparent, span_header(step)), heard_answers() as heard:
             verdict = await ask(call)
         outcome = verdict_name(verdict)
         await runtime.pauses.share()
@@ -154,7 +170,7 @@ async def _verdict_of(
         PROVIDER_CALLS.observe((provider.name, call_name, outcome), monotonic_ms() - started_ms)
     if step is not None:
         end_call(step, call_name, attempt, verdict)
-    return verdict
+    return Answered(verdict, heard)
 
 
 async def settle_verdict(
@@ -167,10 +183,12 @@ async def settle_verdict(
     actor: str,
     evidence: dict[str, Any] | None = None,
     asked: AskedAct | None = None,
+    kept: AnswerKept | None = None,
 ) -> Change | None:
     """Commit what ``verdict`` means to the stored attempt; after a lost race, load and decide again. ``stored`` is as
     it was when the verdict was asked for: a negative one is about the submissions until then. What the payer has to do
-    next is sealed here, before it becomes part of a change. ``asked``: the operator's act that this carries out."""
+    next is sealed here, before it becomes part of a change. ``asked``: the operator's act that this carries out.
+    ``kept``: the provider's answer, which is committed beside what is no plain success."""
     verdict = runtime.actions.verdict(verdict, stored.payment.merchant_id, stored.payment.payment_id)
     change_id = new_id("chg")
     rejection_id = sibling_id("rej", change_id)
@@ -182,6 +200,8 @@ async def settle_verdict(
         if change is None:
             return None
         change = carrying(asked, change, step.at)
+        if kept is not None:
+            change = kept.beside(change, verdict, step.at)
         if not isinstance(await runtime.journal.commit(change), Stale):
             if change.rejections:
                 report_rejections(change, **_names(stored.attempt(attempt_id), verdict))

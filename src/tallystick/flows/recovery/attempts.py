@@ -18,7 +18,8 @@ from tallystick.decisions.verdicts import give_up
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt
 from tallystick.domain.verdicts import NotFound, Unknown
-from tallystick.flows.payments.attempts import carry_out, fetch_verdict, look_behind, send_by, settle_verdict
+from tallystick.flows.payments.attempts import carry_out, look_behind, look_up, send_by, settle_verdict
+from tallystick.flows.payments.kept_answers import AnswerKept
 from tallystick.flows.recovery.changes import ACTOR, commit_first, recovery_cause
 from tallystick.flows.recovery.deadlines import expire
 from tallystick.flows.runtime import Runtime
@@ -69,7 +70,7 @@ class DueAttempts:
         """Look up the attempt; "no such charge" is evidence only after the settling time."""
         attempt = clock.attempt
         traits = self._runtime.provider(attempt.provider).traits
-        asked = await fetch_verdict(self._runtime, loaded.stored.payment, attempt)
+        asked, heard = await look_up(self._runtime, loaded.stored.payment, attempt)
         agree = isinstance(asked, NotFound) and await self._runtime.clocks.absence_counts(attempt.provider)
         verdict = evidence_in(attempt, asked, traits, settled=clock.settled, clocks_agree=agree)
         if verdict is None:
@@ -78,8 +79,9 @@ class DueAttempts:
         change = None
         if is_news(attempt, verdict):
             await look_behind(self._runtime, loaded.stored, attempt, verdict, cause="recovery", actor=ACTOR)
+            kept = AnswerKept(self._runtime, attempt, heard, "lookup")
             change = await settle_verdict(
-                self._runtime, loaded.stored, attempt.attempt_id, verdict, cause="recovery", actor=ACTOR
+                self._runtime, loaded.stored, attempt.attempt_id, verdict, cause="recovery", actor=ACTOR, kept=kept
             )
         if isinstance(verdict, Unknown) and change is not None:
             return  # its schedule came with the change

@@ -5,7 +5,8 @@ from __future__ import annotations
 from tallystick.decisions.instructions import expire_payment
 from tallystick.decisions.late_effects import observe_authorization
 from tallystick.domain.snapshot import PaymentSnapshot
-from tallystick.flows.payments.attempts import carry_out, fetch_verdict, send_by
+from tallystick.flows.payments.attempts import carry_out, look_up, send_by
+from tallystick.flows.payments.kept_answers import AnswerKept
 from tallystick.flows.recovery.changes import commit_first, recovery_cause
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
@@ -31,9 +32,11 @@ class DueDeadlines:
             return
         stored = loaded.stored
         attempt = next(a for a in stored.attempts if a.operation == "authorize")
-        verdict = await fetch_verdict(self._runtime, stored.payment, attempt)
-        change = observe_authorization(stored, attempt.attempt_id, verdict, recovery_cause(self._runtime, "deadline"))
+        verdict, heard = await look_up(self._runtime, stored.payment, attempt)
+        cause = recovery_cause(self._runtime, "deadline")
+        change = observe_authorization(stored, attempt.attempt_id, verdict, cause)
         if change is not None:
+            change = AnswerKept(self._runtime, attempt, heard, "lookup").beside(change, verdict, cause.at)
             await commit_first(self._runtime, change)
             return
         left_ms = settings.authorization_deadline_ms - loaded.clocks[attempt.attempt_id].age_ms

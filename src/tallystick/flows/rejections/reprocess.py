@@ -23,7 +23,8 @@ from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.domain.rejected_case import RejectedCase
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.verdicts import KeyTaken, NotSent, Unknown
-from tallystick.flows.payments.attempts import fetch_verdict, report_rejections
+from tallystick.flows.payments.attempts import look_up, report_rejections
+from tallystick.flows.payments.kept_answers import AnswerKept
 from tallystick.flows.rejections.cases import RACES, cause_of, find, of_case
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.deciding import Deciding
@@ -113,7 +114,7 @@ def _outcome_of_event(decided: Decided, event: LeasedEvent) -> _Outcome:
 async def _answer_again(runtime: Runtime, case: RejectedCase, stored: PaymentSnapshot, cause: Cause) -> _Outcome:
     """The provider is asked for the attempt's current state."""
     attempt = stored.attempt(case.subject_id)
-    verdict = await fetch_verdict(runtime, stored.payment, attempt)
+    verdict, heard = await look_up(runtime, stored.payment, attempt)
     if isinstance(verdict, _UNDECIDED):
         raise NotReprocessable(f"the provider of attempt {attempt.attempt_id} cannot say now what became of it")
     verdict = runtime.actions.verdict(verdict, stored.payment.merchant_id, stored.payment.payment_id)
@@ -126,7 +127,8 @@ async def _answer_again(runtime: Runtime, case: RejectedCase, stored: PaymentSna
         return _Outcome(disposition="duplicate_effect")
     if not change.transitions:
         return _Outcome(disposition="conflict", refused=change.rejections[0].reason)
-    return _Outcome(disposition="applied", change=change)
+    kept = AnswerKept(runtime, attempt, heard, "lookup")
+    return _Outcome(disposition="applied", change=kept.beside(change, verdict, cause.at))
 
 
 def _change(case: RejectedCase, outcome: _Outcome, cause: Cause) -> Change:

@@ -150,6 +150,11 @@ INVARIANTS: Final = (
         of_platform=("events_erased_without_request",),
     ),
     Invariant(
+        name="answers_erased_on_request",
+        says="Bytes of providers' answers that are gone were erased by such a request.",
+        of_merchant=("answers_erased_without_request",),
+    ),
+    Invariant(
         name="legal_edges_only",
         says="Every step of history is an edge of the lifecycle tables, and starts where the one before it ended.",
         of_stream=history.legal_edges_only,
@@ -163,6 +168,11 @@ INVARIANTS: Final = (
         name="rejections_met_history",
         says="Every refused transition names an existing version, in the state that it had.",
         of_stream=history.rejections_met_history,
+    ),
+    Invariant(
+        name="answers_are_named",
+        says="Every kept answer of a provider is byte for byte the one that the step which it explains names.",
+        of_merchant=("answers_without_step",),
     ),
     Invariant(
         name="alerts_have_cases",
@@ -280,7 +290,7 @@ INVARIANTS: Final = (
     Invariant(
         name="sealed_values_have_a_key",
         says="Every sealed value was sealed by a key that is registered, or that an operator gave up.",
-        of_platform=("secrets_without_key", "events_without_key", "actions_without_key"),
+        of_platform=("secrets_without_key", "events_without_key", "answers_without_key", "actions_without_key"),
     ),
     Invariant(
         name="guards_are_in_place",

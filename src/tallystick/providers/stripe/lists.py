@@ -9,6 +9,7 @@ from math import ceil, floor
 from typing import Any, Final
 
 from tallystick.domain.subjects import Operation
+from tallystick.providers.heard import about_others_too
 from tallystick.providers.port import ProviderCall, ProviderEffect
 from tallystick.providers.stripe.objects import ATTEMPT, MERCHANT, PAYMENT, amount_of, moment, ours
 
@@ -35,7 +36,8 @@ async def pages(
     a page says that there is more and the next one is empty: what was not seen is not known to be absent."""
     page: dict[str, Any] = {"limit": PAGE}
     for number in range(PAGES_LIMIT) if bounded else count():
-        listed = answer_of(await ask(page)).data
+        with about_others_too():
+            listed = answer_of(await ask(page)).data
         objects, more = listed["data"], listed["has_more"]
         if not isinstance(objects, list) or not isinstance(more, bool):
             raise LookupError("a page that cannot be read")

@@ -267,6 +267,8 @@ def _until_references(batch: _Batch) -> Iterator[_Step]:
     yield from _write(batch, "insert_responses", lambda rows: rows.responses)
     yield from _write(batch, "insert_rejections", lambda rows: rows.rejections)
     yield from _acts(batch.live)
+    yield from _write(batch, "insert_answers", lambda rows: rows.answers)
+    yield from _write(batch, "insert_answer_keys", lambda rows: rows.answer_keys)
     yield from _write(batch, "write_deadlines", lambda rows: rows.deadlines, (batch.clock.shift_ms,))
     yield from _write(batch, "insert_references", lambda rows: rows.references)
 

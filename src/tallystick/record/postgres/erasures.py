@@ -144,6 +144,13 @@ async def erase_events(connection: Any, events: Mapping[EventName, str]) -> int:
     return int(done.split()[-1])
 
 
+async def erase_answers(connection: Any, payments: Sequence[tuple[str, str, str]]) -> None:
+    """Destroy the keys of what providers answered about payments: (merchant, payment, request that erases it)."""
+    if payments:
+        columns = [list(column) for column in zip(*payments, strict=True)]
+        await connection.execute(STATEMENTS["erase_answers"], *columns)
+
+
 async def go_on(
     connection: Any, of: Erasure, after: str, payments: int, events: int, finished_at: datetime | None
 ) -> bool:

@@ -24,6 +24,8 @@ from tallystick.record.postgres.message_bodies import answer_key_of
 from tallystick.record.postgres.personal import NewRows, new_rows_of
 from tallystick.record.postgres.subject_rows import Row, SubjectRows, json_or_none, json_text
 
+_NONE: Final[list[Row]] = []
+
 #: How an id begins -> the kind that it names in ``history``, where the row names none. Rows rely on it for ever.
 _KIND_OF: Final = {"pay_": "payment", "att_": "attempt"}
 
@@ -193,6 +195,27 @@ def act_row(act: OperatorAct) -> Row:
     )
 
 
+def answer_rows(change: Change) -> tuple[list[Row], list[Row]]:
+    """Columns of ``insert_answers`` and of ``insert_answer_keys``."""
+    answer = change.answer
+    if answer is None:
+        return _NONE, _NONE  # what nearly every change has takes no memory
+    key = (change.merchant_id, change.stream_id, change.change_id)
+    row = (
+        *key,
+        answer.attempt_id,
+        answer.asked,
+        answer.status,
+        answer.size_bytes,
+        answer.at,
+        answer.subject_id,
+        answer.version,
+        answer.rejection_id,
+        answer.sealed,
+    )
+    return [row], [(*key, answer.raw_key)]
+
+
 def reference_row(known: KnownReference) -> Row:
     """Columns of ``insert_references``."""
     return (known.provider, known.account, known.reference, known.merchant_id, known.payment_id)
@@ -260,6 +283,8 @@ class ChangeRows:
     __slots__ = (
         "acknowledgements",
         "acts",
+        "answer_keys",
+        "answers",
         "count",
         "deadlines",
         "instructions",
@@ -291,6 +316,7 @@ class ChangeRows:
             self.transitions += transition_rows(other)
             self.subjects.add(other)
         self.acts = [] if change.act is None else [act_row(change.act)]
+        self.answers, self.answer_keys = answer_rows(change)
         self.transfers = [transfer_row(t) for t in change.transfers]
         self.responses = [response_row(r, personal) for r in change.responses]
         self.rejections = [rejection_row(r) for r in change.rejections]
@@ -309,6 +335,7 @@ class ChangeRows:
             + len(self.instructions)
             + len(self.references)
             + len(self.acts)
+            + 2 * len(self.answers)
             + len(self.messages)
             + 2 * len(self.acknowledgements)
         )
@@ -319,6 +346,8 @@ class ChangeRows:
             size_bytes += len(row[3])
         for row in self.messages:
             size_bytes += len(row[6] or b"")
+        for row in self.answers:
+            size_bytes += len(row[11])
         if change.claim:
             size_bytes += len(change.claim.request)
         self.size_bytes = size_bytes

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final, Literal, NamedTuple
 
 import asyncpg
+import msgspec
 from asyncpg.pool import PoolConnectionProxy
 from msgspec import Struct
 
@@ -58,12 +59,13 @@ class SealedBy(Struct, frozen=True, kw_only=True):
 
     endpoint_secrets: int
     kept_events: int
+    kept_answers: int
     next_actions: int
     provider_names: int
 
     def total(self) -> int:
         """All of them."""
-        return self.endpoint_secrets + self.kept_events + self.next_actions + self.provider_names
+        return sum(msgspec.structs.astuple(self))
 
 
 class _NumberTaken(Exception):

@@ -3,7 +3,7 @@ for the first try of an event and for one that an operator has processed again."
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -24,12 +24,21 @@ from tallystick.domain.notices import (
 from tallystick.domain.provider_amounts import notice_about
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.verdicts import Verdict
-from tallystick.flows.payments.attempts import fetch_verdict
+from tallystick.flows.payments.attempts import look_up
+from tallystick.flows.payments.kept_answers import AnswerKept
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import sibling_id
 from tallystick.record.postgres.inbox_rows import LeasedEvent
 
 NOTICE: Final = msgspec.json.Decoder(StoredNotice)
+
+
+class Newest(NamedTuple):
+    """What the provider says now of an attempt that an event contradicts. ``kept``: its answer; None where the event
+    itself is its word."""
+
+    verdict: Verdict
+    kept: AnswerKept | None = None
 
 
 class Deciding:
@@ -67,10 +76,10 @@ class Deciding:
         notice: Notice,
         stored: PaymentSnapshot,
         step: Cause,
-        newest: Verdict | None,
+        newest: Newest | None,
         unsettled_ms: int,
     ) -> Decided | Ask | NotYet:
-        return decide_notice(
+        found = decide_notice(
             stored,
             notice,
             provider=event.provider,
@@ -79,9 +88,12 @@ class Deciding:
             rejection_id=sibling_id("rej", step.change_id),
             checks=self._runtime.checks(stored.payment.provider, learned_late=True),
             charge=event.charge_reference,
-            newest=newest,
+            newest=None if newest is None else newest.verdict,
             unsettled_ms=unsettled_ms,
         )
+        if newest is None or newest.kept is None or not isinstance(found, Decided) or found.change is None:
+            return found
+        return replace(found, change=newest.kept.beside(found.change, newest.verdict, step.at))
 
     async def unsettled_ms(self, event: LeasedEvent, notice: Notice) -> int:
         """Until the settling time since the event's first arrival has passed, on the database's clock. It is asked for
@@ -98,15 +110,16 @@ class Deciding:
     def why_paused(self, stored: PaymentSnapshot, ask: Ask) -> str:
         return self._runtime.pauses.why(stored.attempt(ask.attempt_id).provider)
 
-    async def newest(self, stored: PaymentSnapshot, ask: Ask, notice: Notice) -> Verdict:
+    async def newest(self, stored: PaymentSnapshot, ask: Ask, notice: Notice) -> Newest:
         """Look up an attempt that an event contradicts."""
         attempt = stored.attempt(ask.attempt_id)
         traits = self._runtime.provider(attempt.provider).traits
         if not traits.can_fetch and isinstance(notice, AttemptNotice | ChargeNotice):
-            return notice.verdict
+            return Newest(notice.verdict)
         if not traits.can_fetch and isinstance(notice, CaptureNotice):
-            return notice.as_verdict()
-        return await fetch_verdict(self._runtime, stored.payment, attempt)
+            return Newest(notice.as_verdict())
+        verdict, heard = await look_up(self._runtime, stored.payment, attempt)
+        return Newest(verdict, AnswerKept(self._runtime, attempt, heard, "lookup"))
 
 
 def evidence_of_event(event: LeasedEvent) -> dict[str, Any]:

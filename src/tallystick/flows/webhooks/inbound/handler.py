@@ -28,11 +28,10 @@ from tallystick.domain.notices import (
 )
 from tallystick.domain.provider_amounts import notice_about
 from tallystick.domain.snapshot import PaymentSnapshot
-from tallystick.domain.verdicts import Verdict
 from tallystick.flows.event_results import EventResults
 from tallystick.flows.payments.attempts import report_rejections
 from tallystick.flows.runtime import Runtime
-from tallystick.flows.webhooks.inbound.deciding import Deciding, evidence_of_event
+from tallystick.flows.webhooks.inbound.deciding import Deciding, Newest, evidence_of_event
 from tallystick.flows.webhooks.inbound.event_lines import PROCESSED, end_processed, named, traces_of
 from tallystick.flows.webhooks.inbound.foreign import ForeignEvents
 from tallystick.flows.webhooks.inbound.tries import Tries
@@ -140,7 +139,8 @@ class Handler:
         notice = self._runtime.actions.delivered(
             notice_about(stored.payment, notice), event.event_id, stored.payment.merchant_id, stored.payment.payment_id
         )
-        change_id, newest = new_id("chg"), None
+        change_id = new_id("chg")
+        newest: Newest | None = None
         unsettled_ms = await self._deciding.unsettled_ms(event, notice)
         for _ in range(RACES_IN_ONE_TRY):
             decided = self._decide(event, notice, stored, change_id, newest, unsettled_ms)
@@ -209,7 +209,7 @@ class Handler:
         notice: Notice,
         stored: PaymentSnapshot,
         change_id: str,
-        newest: Verdict | None,
+        newest: Newest | None,
         unsettled_ms: int,
     ) -> Decided | Ask | NotYet:
         step = Cause(

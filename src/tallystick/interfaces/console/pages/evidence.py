@@ -10,18 +10,25 @@ import msgspec
 from litestar.response import Response
 from msgspec import Struct
 
+from tallystick.decisions.kept_answers import named_answer
 from tallystick.domain.operator_act import AskedAct, OperatorAct
+from tallystick.domain.provider_answer import KEPT_BYTES
+from tallystick.flows.payments.answered_bytes import AnsweredBytes, answered_bytes
 from tallystick.flows.webhooks.inbound.arrived_bytes import ArrivedBytes, arrived_bytes
 from tallystick.interfaces.console.acting import act_once
 from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Refused, View
 from tallystick.interfaces.console.trace_of_payment import rows_of
 from tallystick.interfaces.console.words import EVIDENCE_CHARS, Words, bounded, bounded_lines
 from tallystick.kit.ids import new_id
+from tallystick.oversight.console import TraceRows
 
 #: Events of one payment whose bytes are opened for one page, the newest; and arrivals of each, the first. Of more the
 #: number is told, and each event has a page of its own.
 EVENTS: Final = 20
 ARRIVALS: Final = 3
+
+#: Answers of its provider that are opened for one page, the newest.
+ANSWERS: Final = 20
 
 #: The same of the page of one event.
 ARRIVALS_OF_ONE: Final = 50
@@ -39,14 +46,25 @@ class ShownEvent(Struct, frozen=True, kw_only=True):
 
 
 async def of_payment(request: PageRequest) -> Answer:
-    """Of a payment: each step's, and its events."""
+    """Of a payment: each step's, the bytes of what its provider answered, and its events."""
     rows = await rows_of(request)
     payment = rows.record.payment
     await _read(request, payment.payment_id, payment.merchant_id, payment.payment_id)
     steps = [(each, _pretty(each.evidence)) for each in rows.steps if each.evidence]
     events = sorted(rows.events, key=lambda each: each.received_at)
     shown = [await _shown(request, each, ARRIVALS) for each in events[-EVENTS:]]
-    return _view(request, shown, steps=steps, payment_id=payment.payment_id, older=len(events) - len(shown))
+    answers, more = await _answers(request, payment.merchant_id, payment.payment_id)
+    return _view(
+        request,
+        shown,
+        steps=steps,
+        payment_id=payment.payment_id,
+        older=len(events) - len(shown),
+        answers=answers,
+        more_answers=more,
+        lost=0 if more or request.viewer.merchants is not None else _lost(rows, answers),
+        operations={each.attempt.attempt_id: each.attempt.operation for each in rows.record.attempts},
+    )
 
 
 async def of_event(request: PageRequest) -> Answer:
@@ -116,6 +134,21 @@ async def _opened(request: PageRequest, event: Any, most: int) -> tuple[list[Arr
     return await arrived_bytes(runtime.stores.inbox, runtime.sealer, name, most)
 
 
+async def _answers(request: PageRequest, merchant_id: str, payment_id: str) -> tuple[list[AnsweredBytes], bool]:
+    """What its provider answered, for whoever sees every merchant: an answer may be about another payment."""
+    if request.viewer.merchants is not None:
+        return [], False
+    runtime = request.runtime
+    return await answered_bytes(runtime.pool, runtime.sealer, merchant_id, payment_id, ANSWERS)
+
+
+def _lost(rows: TraceRows, answers: Sequence[AnsweredBytes]) -> int:
+    """Answers that steps and refusals name, and that are not there, or not as they were."""
+    told = [*(each.evidence for each in rows.steps), *(each.evidence for each in rows.rejections)]
+    named = {digest for evidence in told if (digest := named_answer(evidence)) is not None}
+    return len(named - {each.digest for each in answers})
+
+
 def _view(request: PageRequest, events: Sequence[ShownEvent], **more: Any) -> View:
     return View(
         template="evidence.html",
@@ -123,6 +156,10 @@ def _view(request: PageRequest, events: Sequence[ShownEvent], **more: Any) -> Vi
             "title": "Raw evidence",
             "steps": (),
             "older": 0,
+            "answers": (),
+            "more_answers": False,
+            "lost": 0,
+            "kept_bytes": KEPT_BYTES,
             "events": events,
             "limited": request.viewer.merchants is not None,
             "reason": request.form.get("reason"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from tallystick.decisions.kept_answers import named_answer
 from tallystick.domain.lifecycles.table import NEW
 from tallystick.flows.payments.attempts import fetch_verdict
 from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, View
@@ -51,6 +53,7 @@ def _view(request: PageRequest, rows: TraceRows, trace: PaymentTrace, *, asked: 
             "lanes": LANES,
             "graph": state_graph(_states(rows)),
             "attempts": [(each, [s for s in trace.timeline if s.subject_id == each.attempt_id]) for each in attempts],
+            "kept_answers": kept_answers(rows),
             "transfers": rows.transfers,
             "messages": [(each, _sends(rows, each.message_id)) for each in rows.messages],
             "events": rows.events,
@@ -63,6 +66,14 @@ def _view(request: PageRequest, rows: TraceRows, trace: PaymentTrace, *, asked: 
             "w": Words(request.runtime.clock.now()),
         },
     )
+
+
+def kept_answers(rows: TraceRows) -> Mapping[str, int]:
+    """How many answers of the provider are kept of each attempt, by what its steps and refusals name."""
+    told = [(each.subject_id, each.evidence) for each in rows.steps]
+    told += [(each.subject_id, each.evidence) for each in rows.rejections]
+    named = {(subject_id, digest) for subject_id, evidence in told if (digest := named_answer(evidence)) is not None}
+    return Counter(subject_id for subject_id, _ in named)
 
 
 def _states(rows: TraceRows) -> Sequence[str]:

@@ -127,6 +127,42 @@ WHERE p.merchant_id = $1
        OR (p.erased_by, 'payment.erase', p.payment_id) NOT IN (SELECT request_id, act, target FROM approved)
           AND (p.erased_by, 'merchant.erase', p.merchant_id) NOT IN (SELECT request_id, act, target FROM approved));
 
+-- answers_erased_without_request: answers of providers whose bytes nothing opens any more, with no approved request for it
+WITH approved AS MATERIALIZED (
+    SELECT r.request_id, r.act, r.target FROM approval_request r
+    JOIN approval_outcome o ON o.request_id = r.request_id AND o.outcome = 'approved'
+    WHERE r.act IN ('payment.erase', 'merchant.erase')
+)
+SELECT k.payment_id AS subject_id,
+       format('the bytes of the answer of %s are gone, and no approved request says so', k.change_id) AS detail
+FROM provider_answer_key k
+WHERE k.merchant_id = $1 AND (k.raw_key IS NULL OR k.erased_by IS NOT NULL)
+  AND (k.erased_by IS NULL
+       OR (k.erased_by, 'payment.erase', k.payment_id) NOT IN (SELECT request_id, act, target FROM approved)
+          AND (k.erased_by, 'merchant.erase', k.merchant_id) NOT IN (SELECT request_id, act, target FROM approved));
+
+-- answers_without_step: kept answers of providers that are not what the step, or the refused transition, says that they
+-- explain; and answers and keys without each other
+SELECT a.payment_id AS subject_id,
+       format('the answer of %s is not the one that %s names', a.change_id, coalesce(a.subject_id, a.rejection_id)) AS detail
+FROM provider_answer a
+LEFT JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.subject_id AND t.version = a.version
+LEFT JOIN rejection j
+  ON j.merchant_id = a.merchant_id AND j.stream_id = a.payment_id AND j.rejection_id = a.rejection_id
+WHERE a.merchant_id = $1
+  AND CASE WHEN a.subject_id IS NULL THEN j.evidence ELSE t.evidence END ->> 'answer'
+      IS DISTINCT FROM encode(sha256(a.sealed), 'hex')
+UNION ALL
+SELECT a.payment_id, format('the answer of %s has no key', a.change_id) FROM provider_answer a
+WHERE a.merchant_id = $1 AND NOT EXISTS (
+    SELECT 1 FROM provider_answer_key k
+    WHERE k.merchant_id = a.merchant_id AND k.payment_id = a.payment_id AND k.change_id = a.change_id)
+UNION ALL
+SELECT k.payment_id, format('the key of %s has no answer', k.change_id) FROM provider_answer_key k
+WHERE k.merchant_id = $1 AND NOT EXISTS (
+    SELECT 1 FROM provider_answer a
+    WHERE a.merchant_id = k.merchant_id AND a.payment_id = k.payment_id AND a.change_id = k.change_id);
+
 -- events_erased_without_request: events of providers whose bytes nothing opens any more, with no approved request for it
 WITH approved AS MATERIALIZED (
     SELECT r.request_id FROM approval_request r
@@ -210,7 +246,7 @@ WHERE s.merchant_id = $1 AND NOT EXISTS (
 SELECT n.name AS subject_id, format('%s may %s it', $1::text, p.privilege) AS detail
 FROM unnest(ARRAY['instruction', 'response', 'transition', 'rejection', 'transfer', 'delivery', 'processing',
                   'provider_reference', 'webhook_endpoint_act', 'message_try', 'sealing_key_act', 'operator_act',
-                  'deployment', 'api_key_act', 'audit_restore', 'audit_key_rotation']) AS n (name),
+                  'deployment', 'api_key_act', 'audit_restore', 'audit_key_rotation', 'provider_answer']) AS n (name),
      unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE']) AS p (privilege)
 WHERE has_table_privilege($1::text, n.name, p.privilege)
    OR (p.privilege = 'UPDATE' AND has_any_column_privilege($1::text, n.name, p.privilege))
@@ -218,7 +254,7 @@ UNION ALL
 SELECT c.relname::text, format('%s has the powers of its owner', $1::text)
 FROM unnest(ARRAY['instruction', 'response', 'transition', 'rejection', 'transfer', 'delivery', 'processing',
                   'provider_reference', 'webhook_endpoint_act', 'message_try', 'sealing_key_act', 'operator_act',
-                  'deployment', 'api_key_act', 'audit_restore', 'audit_key_rotation']) AS n (name)
+                  'deployment', 'api_key_act', 'audit_restore', 'audit_key_rotation', 'provider_answer']) AS n (name)
 JOIN pg_class c ON c.oid = n.name::regclass
 WHERE pg_has_role($1::text, c.relowner, 'MEMBER')
 UNION ALL
@@ -253,6 +289,8 @@ FROM (VALUES
     ('rejected_case', 'PRIMARY KEY (merchant_id, case_id)'),
     ('alert', 'PRIMARY KEY (merchant_id, alert_id)'),
     ('operator_act', 'PRIMARY KEY (operator, idempotency_key)'),
+    ('provider_answer', 'PRIMARY KEY (merchant_id, payment_id, change_id)'),
+    ('provider_answer_key', 'PRIMARY KEY (merchant_id, payment_id, change_id)'),
     ('attempt', 'PRIMARY KEY (merchant_id, payment_id, attempt_id)')
 ) AS g (name, definition)
 WHERE NOT EXISTS (
@@ -356,6 +394,18 @@ FROM delivery d
 WHERE EXISTS (SELECT 1 FROM known)
   AND (substr(d.sealed, 1, 1) NOT IN ('\x01'::bytea, '\x03'::bytea) OR length(d.sealed) <= 33
        OR substr(d.sealed, 2, 4) NOT IN (SELECT key_id FROM known));
+
+-- answers_without_key: kept answers of providers that no known key opens
+WITH known AS MATERIALIZED (SELECT key_id FROM sealing_key_act)
+SELECT a.payment_id AS subject_id,
+       CASE WHEN substr(a.sealed, 1, 1) <> '\x03'::bytea OR length(a.sealed) <= 33
+            THEN format('the answer of %s is not sealed', a.change_id)
+            ELSE format('the answer of %s is sealed by the key %s, which is not registered', a.change_id,
+                        encode(substr(a.sealed, 2, 4), 'hex')) END AS detail
+FROM provider_answer a
+WHERE EXISTS (SELECT 1 FROM known)
+  AND (substr(a.sealed, 1, 1) <> '\x03'::bytea OR length(a.sealed) <= 33
+       OR substr(a.sealed, 2, 4) NOT IN (SELECT key_id FROM known));
 
 -- actions_without_key: payers' next actions that no known key opens
 WITH known AS MATERIALIZED (SELECT key_id FROM sealing_key_act), kept AS (

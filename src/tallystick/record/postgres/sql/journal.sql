@@ -171,6 +171,17 @@ SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::te
 ON CONFLICT DO NOTHING
 RETURNING act_id;
 
+-- insert_answers: what providers answered where that was no plain success
+INSERT INTO provider_answer (merchant_id, payment_id, change_id, attempt_id, asked, status, size_bytes, at, subject_id,
+                             version, rejection_id, sealed)
+SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), unnest($5::text[]),
+       unnest($6::smallint[]), unnest($7::int[]), unnest($8::timestamptz[]), unnest($9::text[]), unnest($10::int[]),
+       unnest($11::text[]), unnest($12::bytea[]);
+
+-- insert_answer_keys: the keys of their bytes, which an erasure takes
+INSERT INTO provider_answer_key (merchant_id, payment_id, change_id, raw_key)
+SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::bytea[]);
+
 -- write_deadlines: when to look at authorizations ($4: shift in ms)
 INSERT INTO deadline (merchant_id, payment_id, due_at, checks)
 SELECT merchant_id, payment_id, now() + (due_in_ms + $4::bigint) * interval '1 millisecond', 0

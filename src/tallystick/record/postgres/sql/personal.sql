@@ -60,6 +60,11 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS k (provider, acco
 WHERE e.provider = k.provider AND e.account = k.account AND e.provider_event_id = k.provider_event_id
   AND e.erased_by IS NULL;
 
+-- erase_answers: the keys of what providers answered about these payments
+UPDATE provider_answer_key a SET raw_key = NULL, erased_by = k.erased_by
+FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant_id, payment_id, erased_by)
+WHERE a.merchant_id = k.merchant_id AND a.payment_id = k.payment_id AND a.erased_by IS NULL;
+
 -- go_on: how far an erasure is, unless another process brought it further
 UPDATE erasure SET after = $4, payments = payments + $5, events = events + $6, finished_at = $7
 WHERE merchant_id = $1 AND request_id = $2 AND after = $3 AND finished_at IS NULL

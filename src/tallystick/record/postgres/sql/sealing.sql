@@ -31,6 +31,9 @@ SELECT count(*) FROM webhook_secret WHERE substr(sealed, 2, 4) = $1;
 -- kept_events: how many arrivals of provider events a key sealed
 SELECT count(*) FROM delivery WHERE substr(sealed, 2, 4) = $1;
 
+-- kept_answers: how many answers of providers a key sealed
+SELECT count(*) FROM provider_answer WHERE substr(sealed, 2, 4) = $1;
+
 -- next_actions: how many payers' next actions a key sealed
 SELECT count(*) FROM payment
 WHERE CASE WHEN next_action ->> 'sealed' ~ '^[A-Za-z0-9+/]{8}'

@@ -1,0 +1,159 @@
+"""What a provider answered, byte for byte as far as it is kept. Pure.
+
+It is kept beside outcomes that are no plain success. It is screened before it is stored, as all that a provider says
+is: secrets by what they look like and by the names that they stand under, card numbers by ``kit.card_mask``. What a
+payer has to do next lets whoever has it act as the payer, and is withheld like a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+from tallystick.kit.log_lines import SECRET_NAMES
+from tallystick.kit.secret_shapes import SECRETS, has_secret
+
+#: Whether the provider was asked to do something, or what became of it.
+AskedFor = Literal["call", "lookup"]
+
+#: So much of an answer's body is kept, in bytes. Adyen's answers and error pages of proxies have some hundred bytes. A
+#: refusal of Stripe's has the whole PaymentIntent behind the fields that decide, some 4,000 in all.
+KEPT_BYTES: Final = 4_096
+
+#: So much of its headers.
+HEADERS_BYTES: Final = 1_024
+
+#: Longer bodies are not read as JSON, and are screened as text in their first ``WINDOW_BYTES``.
+READ_BYTES: Final = 65_536
+
+#: Beyond what is kept: a number or a secret that begins within it is seen whole, or far enough to be known.
+WINDOW_BYTES: Final = 2 * KEPT_BYTES
+
+#: Where something stood that is not kept.
+WITHHELD: Final = "[withheld]"
+
+#: What a payer has to do next, as providers name it. In small letters, without signs.
+_ACTIONS: Final = frozenset({"nextaction", "action", "redirect", "paymentdata"})
+
+_NO_LETTER: Final = re.compile(r"[^a-z]+")
+_SECRET_NAMES: Final = frozenset(_NO_LETTER.sub("", name) for name in SECRET_NAMES)
+_IN_SECRET_NAMES: Final = ("secret", "password", "apikey")
+
+#: A member of JSON whose value is a text, also in JSON that is cut off or broken; and one whose value holds others.
+_TEXT_MEMBER: Final = re.compile(r'"([^"\\]{1,64})"(\s{0,8}:\s{0,8})"(?:[^"\\]|\\.)*+("?)', re.DOTALL)
+_TREE_MEMBER: Final = re.compile(r'"([^"\\]{1,64})"\s{0,8}:\s{0,8}[\[{]')
+
+#: The same in a query and in a form.
+_PAIR: Final = re.compile(r"(?<![\w-])([\w-]{1,64}+)=([^&\s\"'<>;]{4,})", re.ASCII)
+
+_ILL_FORMED: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+_DECODER: Final = msgspec.json.Decoder()
+
+
+class HeardAnswer(Struct, frozen=True, kw_only=True):
+    """An answer as it came. ``body``: whole up to ``READ_BYTES``, else its first ``WINDOW_BYTES``. ``size_bytes``: of
+    all that was read. ``ended``: whether that was all of it."""
+
+    asked: AskedFor
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    size_bytes: int
+    ended: bool
+
+
+class ProviderAnswer(Struct, frozen=True, kw_only=True):
+    """An answer as it is stored with a change. ``sealed``: its screened bytes, encrypted. ``raw_key``: the key that an
+    erasure takes. It is named by a step (``subject_id``, ``version``), or else by a refused transition alone."""
+
+    attempt_id: str
+    asked: AskedFor
+    status: int
+    size_bytes: int
+    at: datetime
+    sealed: bytes
+    raw_key: bytes
+    subject_id: str | None = None
+    version: int | None = None
+    rejection_id: str | None = None
+
+
+def head_of(answer: HeardAnswer, secrets: Collection[str] = ()) -> str:
+    """Its headers, one a line, without secrets."""
+    lines = "".join(f"{name}: {' '.join(value.split())}\n" for name, value in answer.headers.items())
+    return without_secrets(lines, secrets)
+
+
+def body_of(answer: HeardAnswer, secrets: Collection[str] = ()) -> str:
+    """Its body without secrets: as it came where there are none, else the same JSON written anew. ``secrets``: those
+    that this process has. Bytes that are no UTF-8 are written as escapes."""
+    text = answer.body.decode("utf-8", "backslashreplace")
+    if answer.ended and len(answer.body) == answer.size_bytes:
+        try:
+            said = _DECODER.decode(answer.body)
+            kept = _without_secrets(said, secrets)
+            if kept != said:
+                text = msgspec.json.encode(kept).decode()
+        except _ILL_FORMED:
+            pass  # what follows reads no JSON
+    return without_secrets(text, secrets)
+
+
+def without_secrets(text: str, secrets: Collection[str]) -> str:
+    """A text of whatever form, also one that breaks off."""
+    for each in secrets:
+        text = text.replace(each, WITHHELD)
+    text = _TEXT_MEMBER.sub(_member, text)
+    text = _PAIR.sub(lambda pair: f"{pair[1]}={WITHHELD}" if _is_secret(pair[1]) else pair[0], text)
+    if (tree := _first_tree(text)) is not None:  # nothing says where it ends
+        text = text[:tree] + WITHHELD
+    return SECRETS.sub(WITHHELD, text) if has_secret(text) else text
+
+
+def cut(text: str, most_bytes: int) -> bytes:
+    """Its first bytes, without a part of a character."""
+    kept = text.encode("utf-8", "backslashreplace")
+    return kept if len(kept) <= most_bytes else kept[:most_bytes].decode("utf-8", "ignore").encode()
+
+
+def _member(found: re.Match[str]) -> str:
+    if not (_is_secret(found[1]) or _is_action(found[1])):
+        return found[0]
+    return f'"{found[1]}"{found[2]}"{WITHHELD}"'
+
+
+def _first_tree(text: str) -> int | None:
+    """Where the first value begins that may not be kept and holds others."""
+    for found in _TREE_MEMBER.finditer(text):
+        if _is_secret(found[1]) or _is_action(found[1]):
+            return found.end() - 1
+    return None
+
+
+def _without_secrets(said: Any, secrets: Collection[str]) -> Any:
+    if isinstance(said, dict):
+        return {
+            name: WITHHELD
+            if held is not None and (_is_secret(name) or (_is_action(name) and isinstance(held, dict | list | str)))
+            else _without_secrets(held, secrets)
+            for name, held in said.items()
+        }
+    if isinstance(said, list):
+        return [_without_secrets(held, secrets) for held in said]
+    if isinstance(said, str) and (has_secret(said) or any(each in said for each in secrets)):
+        return WITHHELD
+    return said
+
+
+def _is_secret(name: str) -> bool:
+    plain = _NO_LETTER.sub("", name.lower())
+    return plain in _SECRET_NAMES or plain.endswith("token") or any(part in plain for part in _IN_SECRET_NAMES)
+
+
+def _is_action(name: str) -> bool:
+    return _NO_LETTER.sub("", name.lower()) in _ACTIONS

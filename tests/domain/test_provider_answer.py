@@ -1,0 +1,86 @@
+"""What is kept of a provider's answer has no secret in it, whoever wrote it and however."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tallystick.domain.provider_answer import KEPT_BYTES, WITHHELD, HeardAnswer, body_of, cut, head_of
+
+SECRET = "pi_3Kx9quokka_secret_zyzzyvabrocade"
+
+
+def heard(body: bytes, *, ended: bool = True, size_bytes: int | None = None, **headers: str) -> HeardAnswer:
+    return HeardAnswer(
+        asked="call",
+        status=402,
+        headers=headers,
+        body=body,
+        size_bytes=len(body) if size_bytes is None else size_bytes,
+        ended=ended,
+    )
+
+
+#: What came -> what is kept of it.
+KEPT: dict[bytes, str] = {
+    b'{ "error": {"code": "card_declined"} }': '{ "error": {"code": "card_declined"} }',
+    b"<html>502 Bad Gateway</html>": "<html>502 Bad Gateway</html>",
+    b"": "",
+    b"caf\xe9": "caf\\xe9",
+    b'{"id": "pi_1", "client_secret": "quokka"}': f'{{"id":"pi_1","client_secret":"{WITHHELD}"}}',
+    b'{"a": [{"Client\\u005fSecret": "quokka"}]}': f'{{"a":[{{"Client_Secret":"{WITHHELD}"}}]}}',
+    b'{"client_secret": null, "b": 1}': '{"client_secret": null, "b": 1}',
+    b'{"next_action": {"url": "https://bank/quokka"}, "b": 1}': f'{{"next_action":"{WITHHELD}","b":1}}',
+    b'{"action": "refuse", "b": 1}': f'{{"action":"{WITHHELD}","b":1}}',
+    b'{"url": "/pay?payment_intent_client_secret=quokka&x=1"}': (
+        f'{{"url": "/pay?payment_intent_client_secret={WITHHELD}&x=1"}}'
+    ),
+    # JSON that breaks off, or never was one.
+    b'{"id": "pi_1", "client_secret": "quokka", "x': f'{{"id": "pi_1", "client_secret": "{WITHHELD}", "x',
+    b'{"id": "pi_1", "client_secret": "quok': f'{{"id": "pi_1", "client_secret": "{WITHHELD}"',
+    b'{"id": "pi_1", "next_action": {"url": "quo': f'{{"id": "pi_1", "next_action": {WITHHELD}',
+    b"status=declined&api_key=quokka": f"status=declined&api_key={WITHHELD}",
+    f"error at {SECRET}".encode(): f"error at {WITHHELD}",
+    f'{{"message": "see {SECRET}"}}'.encode(): f'{{"message":"{WITHHELD}"}}',
+    b"Authorization: Bearer abcdefghijklmnopqrst": f"Authorization: {WITHHELD}",
+}
+
+
+@pytest.mark.parametrize("came", KEPT, ids=range(len(KEPT)))
+def test_what_came_is_kept_without_secrets(came: bytes) -> None:
+    kept = body_of(heard(came))
+    assert kept == KEPT[came]
+    assert "quok" not in kept and "zyzzyva" not in kept
+
+
+def test_secrets_of_this_process_are_not_kept_either() -> None:
+    ours = "hunter2hunter2"
+    for body in (b'{"echo": "key hunter2hunter2"}', b"key hunter2hunter2 is wrong", b'{"echo": "key hunter2hunter2'):
+        kept = body_of(heard(body), [ours])
+        assert ours not in kept and WITHHELD in kept
+    assert ours not in head_of(heard(b"", via=f"1.1 {ours}"), [ours])
+
+
+def test_headers_stand_one_a_line() -> None:
+    assert head_of(heard(b"", date="today", server="nginx\r\n x")) == "date: today\nserver: nginx x\n"
+
+
+def test_a_name_that_breaks_the_limits_of_json_is_read_as_text() -> None:
+    deep = b"[" * 5_000 + b'{"client_secret": "quokka"}'
+    assert "quokka" not in body_of(heard(deep))
+
+
+def test_a_duplicate_member_hides_nothing() -> None:
+    assert "quokka" not in body_of(heard(b'{"client_secret": "quokka", "client_secret": null}'))
+
+
+def test_what_was_not_read_whole_is_text() -> None:
+    body = json.dumps({"client_secret": "quokka"}).encode()
+    assert "quokka" not in body_of(heard(body, size_bytes=10_000))
+    assert "quokka" not in body_of(heard(body, ended=False))
+
+
+def test_it_is_cut_between_characters() -> None:
+    assert cut("é" * KEPT_BYTES, KEPT_BYTES + 1) == ("é" * (KEPT_BYTES // 2)).encode()
+    assert cut("short", KEPT_BYTES) == b"short"

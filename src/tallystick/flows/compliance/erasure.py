@@ -59,11 +59,15 @@ class NotErasable(TallystickError):
     """Nothing was erased; the message says why."""
 
 
+class NothingToErase(NotErasable):
+    """There is no such payment or merchant."""
+
+
 async def _look_at_payment(runtime: Runtime, payment_id: str, _: Mapping[str, Any]) -> dict[str, Any]:
     """The payment, and which of its fields have something. Raises NotErasable."""
     merchant_id = await erasures.merchant_of(runtime.pool, payment_id) if is_id("pay", payment_id) else None
     if merchant_id is None:
-        raise NotErasable(f"there is no payment {payment_id}")
+        raise NothingToErase(f"there is no payment {payment_id}")
     await _require_moved(runtime.pool, merchant_id, [payment_id])
     found = (await personal_of(runtime.pool, [(merchant_id, payment_id)]))[merchant_id, payment_id]
     named = {"description": found.values.description, "metadata": found.values.metadata}
@@ -79,7 +83,7 @@ async def _look_at_payment(runtime: Runtime, payment_id: str, _: Mapping[str, An
 async def _look_at_merchant(runtime: Runtime, merchant_id: str, _: Mapping[str, Any]) -> dict[str, Any]:
     """The merchant. Raises NotErasable."""
     if await runtime.pool.fetchval("SELECT 1 FROM merchant WHERE merchant_id = $1", merchant_id) is None:
-        raise NotErasable(f"there is no merchant {merchant_id}")
+        raise NothingToErase(f"there is no merchant {merchant_id}")
     return {"merchant": merchant_id, "payments": "all that are there when it is approved"}
 
 
@@ -99,8 +103,8 @@ async def _write_merchant(runtime: Runtime, connection: Any, approval: Approval,
 
 
 APPROVABLE: Final[Mapping[str, Approvable]] = {
-    PAYMENT: Approvable(act=PAYMENT, look=_look_at_payment, write=_write_payment),
-    MERCHANT: Approvable(act=MERCHANT, look=_look_at_merchant, write=_write_merchant),
+    PAYMENT: Approvable(act=PAYMENT, look=_look_at_payment, write=_write_payment, of_merchant=True),
+    MERCHANT: Approvable(act=MERCHANT, look=_look_at_merchant, write=_write_merchant, of_merchant=True),
 }
 
 

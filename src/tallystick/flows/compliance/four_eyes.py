@@ -64,10 +64,12 @@ class Approval(Struct, frozen=True, kw_only=True):
 class Approvable(Struct, frozen=True, kw_only=True):
     """An act that may be asked for. ``look``: what a person has to be shown of it now, by target and arguments.
     ``write``: its effect, in the transaction that ends the request; or else ``perform``: its effect afterwards, done
-    once under the request's id. ``authors``: who made what it is about."""
+    once under the request's id. ``of_merchant``: what is shown names the merchant that it is about, and who is limited
+    to that one may see it and decide."""
 
     act: str
     look: Callable[[Runtime, str, Mapping[str, Any]], Awaitable[dict[str, Any]]]
+    of_merchant: bool = False
     write: Callable[[Runtime, Any, Approval, datetime], Awaitable[None]] | None = None
     perform: Callable[[Runtime, Approval], Awaitable[None]] | None = None
 
@@ -93,7 +95,7 @@ async def ask(
         request_id=request_id,
         act=what.act,
         target=target,
-        merchant_id=merchant_id,
+        merchant_id=shown["merchant"] if what.of_merchant else merchant_id,
         arguments=arguments,
         shown=shown,
         shown_hash=hash_of(request_id, what.act, target, arguments, shown),

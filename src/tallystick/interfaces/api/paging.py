@@ -44,6 +44,7 @@ MESSAGES: Final = PagedList(7, "msg")
 REJECTIONS: Final = PagedList(8, "case")
 ACTS: Final = PagedList(9, "opa")
 SETTLEMENT_FILES: Final = PagedList(15, "stl")
+ERASURES: Final = PagedList(17, "apr")
 
 
 def write_cursor(paged: PagedList, position: Position) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tallystick.access.roles import Role
 from tallystick.kit.ids import new_id
 from tests.guarantees.erasure.test_nothing_is_left import Filled, a_record, key_of
 from tests.interfaces.api.test_rejections import desk_of
@@ -19,11 +20,16 @@ PAGE = "/console/erasures"
 async def _people(filled: Filled) -> dict[str, Person]:
     """Two who may approve, one of them limited to the merchant; one who is limited to another; and one who reads."""
     console = filled.world.console
+    limited: dict[str, tuple[Role, list[str] | None]] = {
+        "ada": ("operator", None),
+        "bob": ("operator", [filled.merchant]),
+        "eve": ("operator", ["another"]),
+        "joe": ("viewer", None),
+    }
+    for name, (role, merchants) in limited.items():
+        await console.invite(role, operator_id=name, invitation=name, merchants=merchants)
     return {
-        "ada": await console.signed_in("operator", operator_id="ada"),
-        "bob": await console.signed_in("operator", operator_id="bob", merchants=[filled.merchant]),
-        "eve": await console.signed_in("operator", operator_id="eve", merchants=["another"]),
-        "joe": await console.signed_in("viewer", operator_id="joe"),
+        name: console.person(role, operator_id=name, merchants=merchants) for name, (role, merchants) in limited.items()
     }
 
 

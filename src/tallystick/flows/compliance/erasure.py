@@ -166,7 +166,7 @@ async def go_on(runtime: Runtime, of: Erasure) -> int:
 async def _erase_page(runtime: Runtime, connection: Any, of: Erasure, now: datetime) -> int:
     payment_ids = await erasures.to_erase(connection, of, PAGE_PAYMENTS)
     await _require_moved(connection, of.merchant_id, payment_ids)
-    await erasures.erase(connection, of.merchant_id, payment_ids, of.request_id)
+    emptied = await erasures.erase(connection, of.merchant_id, payment_ids, of.request_id)
     erased = [(of.merchant_id, payment_id, of.request_id) for payment_id in payment_ids]
     is_last = of.payment_id is not None or len(payment_ids) < PAGE_PAYMENTS
     kept = await erasures.kept_arrivals(connection, erased)
@@ -174,7 +174,7 @@ async def _erase_page(runtime: Runtime, connection: Any, of: Erasure, now: datet
         kept += await erasures.kept_unrouted(connection, of)
     events = await _erase_events(runtime, connection, kept)
     after = payment_ids[-1] if payment_ids else of.after
-    if not await erasures.go_on(connection, of, after, len(payment_ids), events, now if is_last else None):
+    if not await erasures.go_on(connection, of, after, emptied, events, now if is_last else None):
         return 0  # another worker did the same: what it erased is erased
     return len(payment_ids)
 

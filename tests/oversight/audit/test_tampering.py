@@ -12,6 +12,7 @@ import pytest
 from tallystick.oversight.audit import folds, sealed_tables
 from tallystick.oversight.audit.anchors import Anchor
 from tallystick.oversight.audit.report import AuditReport
+from tallystick.providers.registry import PROVIDERS
 from tallystick.record.postgres.connections import open_pool
 from tests.oversight.audit.outsider_ways import WAYS as OUTSIDER_WAYS
 from tests.oversight.audit.outsider_ways import OutsiderWay
@@ -303,7 +304,7 @@ async def test_every_charge_of_a_provider_that_keeps_them_has_to_be_known(
     owner: asyncpg.Connection, sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sample's provider keeps none, but for those that came late: were it one that does, each would be missed."""
-    setups = {name: msgspec.structs.replace(setup, keeps_references=True) for name, setup in folds.PROVIDERS.items()}
+    setups = {name: msgspec.structs.replace(setup, keeps_references=True) for name, setup in PROVIDERS.items()}
     monkeypatch.setattr(folds, "PROVIDERS", setups)
     monkeypatch.setattr(folds, "_PAGE", 3)
     found = AuditReport()

@@ -80,6 +80,7 @@ def test_a_record_is_sealed_verified_and_proved(
     asyncio.run(_rewrite(database.owner_url, payment_id))
     rewritten = run(*outside)
     assert rewritten.code == 1 and f"changed: change {MERCHANT} {payment_id}/2" in rewritten.out
+    assert "nothing is promised" in rewritten.out, "what is promised does not depend on what was found"
     assert json.loads(run(*outside, "--json").out)["holds"] is False
 
 

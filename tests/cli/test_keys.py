@@ -11,6 +11,8 @@ import msgspec
 import pytest
 
 from tallystick.access.api_key import matches, parse_key
+from tallystick.access.operator import operator_of_shell
+from tallystick.domain.api_versions import VERSIONS
 from tests.support.commands import Ran, run_here
 from tests.support.database import Database
 
@@ -18,7 +20,11 @@ from tests.support.database import Database
 @pytest.fixture
 def keys(database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     """``tallystick keys …`` on the test database."""
-    return lambda *arguments: run_here(monkeypatch, capsys, "keys", *arguments, database_url=database.app_url)
+
+    def run(*arguments: str, **settings: str) -> Ran:
+        return run_here(monkeypatch, capsys, "keys", *arguments, database_url=database.app_url, **settings)
+
+    return run
 
 
 def _row(database: Database, table: str, merchant: str) -> list[Any]:
@@ -90,6 +96,32 @@ def test_rotate_revokes_the_old_key_and_prints_the_new_one(
     again = keys("rotate", old.key_id, "--merchant", fresh_merchant)
     assert again.code == 2 and "no key" in again.err
     assert len(_row(database, "api_key", fresh_merchant)) == 2, "a refused rotation makes no key"
+
+
+def test_each_act_about_a_key_says_who_did_it(
+    keys: Callable[..., Ran], database: Database, fresh_merchant: str
+) -> None:
+    shell, operators = operator_of_shell().name, keys("create", "--operator").out.strip()
+    key = parse_key(keys("create", "--merchant", fresh_merchant).out.strip())
+    somebody = parse_key(operators)
+    assert key is not None and somebody is not None
+    named = ("--merchant", fresh_merchant)
+    keys("pin", key.key_id, *named, "--version", VERSIONS.newest.date, operator_key=operators)
+    keys("rotate", key.key_id, *named, operator_key=operators)
+    [other] = [row["key_id"] for row in _row(database, "api_key", fresh_merchant) if row["key_id"] != key.key_id]
+    keys("revoke", other, *named, operator_key="no key")
+    acts = sorted(
+        (row["key_id"] == other, row["number"], row["act"], row["actor"])
+        for row in _row(database, "api_key_act", fresh_merchant)
+    )
+    owner = f"key:{somebody.key_id}"
+    assert acts == [
+        (False, 1, "created", shell),
+        (False, 2, "pinned", owner),
+        (False, 3, "revoked", owner),
+        (True, 1, "created", owner),
+        (True, 2, "revoked", shell),
+    ]
 
 
 def test_revoke_is_for_good_and_list_shows_it(keys: Callable[..., Ran], fresh_merchant: str) -> None:

@@ -44,15 +44,19 @@ class Terminal(NamedTuple):
 
     def sql(self, statement: str) -> None:
         """As the database's owner."""
+        self.asked(statement)
 
-        async def done() -> None:
+    def asked(self, statement: str) -> list[Any]:
+        """The first column of what it returns, as the database's owner."""
+
+        async def done() -> list[Any]:
             owner = await asyncpg.connect(self.database.owner_url)
             try:
-                await owner.execute(statement)
+                return [row[0] for row in await owner.fetch(statement)]
             finally:
                 await owner.close()
 
-        asyncio.run(done())
+        return asyncio.run(done())
 
 
 @pytest.fixture
@@ -103,6 +107,8 @@ def test_commands_act_as_who_signed_in_until_they_sign_out(terminal: Terminal) -
     assert ran.code == 0 and "signed in as ada" in ran.out and token not in ran.out + ran.err
     assert PASSWORD not in ran.out + ran.err
     assert terminal.note() == (0, "operator:ada")
+    assert terminal.run("keys", "create", "--merchant", "of-ada").code == 0
+    assert terminal.asked("SELECT actor FROM api_key_act WHERE merchant_id = 'of-ada'") == ["operator:ada"]
     assert terminal.run("login", "--out").code == 0
     assert not session_file().exists() and terminal.note() == (0, operator_of_shell().name)
     session_file().write_text(token)  # a copy that somebody had taken

@@ -1,4 +1,5 @@
-"""Parts of reconciliation, each carried out by a process that SIGKILL ends at one of its statements or commits.
+"""Parts of reconciliation, and an erasure, each carried out by a process that SIGKILL ends at one of its statements or
+commits.
 
 ``python -m tests.support.killed_reconciliation`` reads jobs, a JSON object a line, and forks a child for each: what it
 needs is imported once. It answers each with a line, whether the child was killed.
@@ -22,6 +23,8 @@ from typing import Any, Final, cast
 from msgspec.structs import replace
 
 from tallystick.flows.assembly import open_runtime
+from tallystick.flows.compliance import erasure
+from tallystick.flows.compliance.erasure import Erasures
 from tallystick.flows.operations.acts import once
 from tallystick.flows.reconciliation.by_hand import resolve
 from tallystick.flows.reconciliation.fetching import ReportFetcher
@@ -72,6 +75,12 @@ async def _fetch(runtime: Runtime, given: Mapping[str, str]) -> None:
     await ReportFetcher(runtime, sources, lease_ms=1).fetch(given["provider"], "main", given["report"])
 
 
+async def _erase(runtime: Runtime, given: Mapping[str, str]) -> None:
+    erasure.PAGE_PAYMENTS = int(given["page"])  # type: ignore[misc]  # in this child alone
+    while await Erasures(runtime).round():
+        pass
+
+
 def word_of(given: Mapping[str, str]) -> Any:
     """What a person says of a row, always the same act."""
     return asked(
@@ -89,6 +98,7 @@ _PARTS: Final[Mapping[str, Callable[[Runtime, Mapping[str, str]], Awaitable[None
     "say": _say,
     "tell": _tell,
     "fetch": _fetch,
+    "erase": _erase,
 }
 
 
@@ -133,7 +143,7 @@ class KilledProcesses:
     async def killed(
         self, part: str, at: int, *, after: bool, url: str, settings: Settings, given: Mapping[str, str]
     ) -> bool:
-        """Carry out a part of reconciliation in a process that dies before or after its n-th statement. False: it ended
+        """Carry out a part in a process that dies before or after its n-th statement. False: it ended
         before it came so far."""
         packed = base64.b64encode(pickle.dumps(settings)).decode()
         job = {"part": part, "at": at, "after": after, "url": url, "settings": packed, "given": dict(given)}

@@ -1,6 +1,7 @@
 """API keys in the record: created, listed, rotated and revoked, as the application role.
 
-The text of a key exists only when it is created. The stored hash cannot be turned back into it.
+The text of a key exists only when it is created. The stored hash cannot be turned back into it. Each act about a key is
+recorded with who did it: ``actor``, or the account of this machine.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from tallystick.access.api_key import MintedKey, is_merchant_id, matches, mint_key, parse_key
+from tallystick.access.operator import operator_of_shell
 from tallystick.access.stored_keys import DeclaredColumns
 from tallystick.domain.api_keys import UNDECLARED, KeyDeclaration, KeyKind, Limits
 from tallystick.domain.api_versions import VERSIONS
@@ -76,6 +78,7 @@ async def create_key(
     allow_all_providers: bool = False,
     api_version: str | None = None,
     declared: KeyDeclaration = UNDECLARED,
+    actor: str | None = None,
 ) -> str:
     """A new key of a merchant, who is created if needed. An operator's key opens the operators' endpoints and no
     merchant's. It is pinned to the newest version of the API, or to the given one. Raises KeyRefused, also if the
@@ -86,12 +89,19 @@ async def create_key(
     own = MerchantProviders(default=default_provider, allowed=allowed_providers, allow_all=allow_all_providers)
     async with _transaction(database_url) as connection:
         await _store(
-            connection, merchant_id, minted, own, operator=operator, api_version=stored_version, declared=declared
+            connection,
+            merchant_id,
+            minted,
+            own,
+            operator=operator,
+            api_version=stored_version,
+            declared=declared,
+            actor=_somebody(actor),
         )
     return minted.text
 
 
-async def rotate_key(database_url: str, merchant_id: str, key_id: str) -> str:
+async def rotate_key(database_url: str, merchant_id: str, key_id: str, *, actor: str | None = None) -> str:
     """Replace a key by a new one that declares the same, in one transaction. For an overlap, create first and revoke
     later.
 
@@ -99,7 +109,7 @@ async def rotate_key(database_url: str, merchant_id: str, key_id: str) -> str:
     """
     minted = _minted(merchant_id)
     async with _transaction(database_url) as connection:
-        revoked = await _revoke(connection, merchant_id, key_id)
+        revoked = await _revoke(connection, merchant_id, key_id, _somebody(actor))
         await _store(
             connection,
             merchant_id,
@@ -108,24 +118,27 @@ async def rotate_key(database_url: str, merchant_id: str, key_id: str) -> str:
             operator=bool(revoked["operator"]),
             api_version=revoked["api_version"],
             declared=struct_of(revoked, DeclaredColumns).declared(),
+            actor=_somebody(actor),
         )
     return minted.text
 
 
-async def pin_key(database_url: str, merchant_id: str, key_id: str, api_version: str) -> None:
+async def pin_key(
+    database_url: str, merchant_id: str, key_id: str, api_version: str, *, actor: str | None = None
+) -> None:
     """Pin a key to another version of the API; a process may answer in the old one for ``api_key_cache_ms``. Raises
     KeyRefused."""
     stored_version = _stored_version(api_version)
     async with _transaction(database_url) as connection:
         if await connection.fetchrow(STATEMENTS["pin_key"], merchant_id, key_id, stored_version) is None:
             raise KeyRefused(f"merchant {merchant_id} has no key {key_id} that could be pinned")
-        await connection.execute(STATEMENTS["insert_key_act"], merchant_id, key_id, "pinned")
+        await connection.execute(STATEMENTS["insert_key_act"], merchant_id, key_id, "pinned", _somebody(actor))
 
 
-async def revoke_key(database_url: str, merchant_id: str, key_id: str) -> None:
+async def revoke_key(database_url: str, merchant_id: str, key_id: str, *, actor: str | None = None) -> None:
     """Revoke a key permanently; a process may still accept it for ``api_key_cache_ms``. Raises KeyRefused."""
     async with _transaction(database_url) as connection:
-        await _revoke(connection, merchant_id, key_id)
+        await _revoke(connection, merchant_id, key_id, _somebody(actor))
 
 
 async def list_keys(database_url: str, merchant_id: str | None) -> Sequence[KeyRow]:
@@ -194,6 +207,7 @@ async def _store(
     operator: bool,
     api_version: str | None,
     declared: KeyDeclaration,
+    actor: str,
 ) -> None:
     allowed = None if providers.allowed is None else list(providers.allowed)
     stored = await connection.fetchrow(
@@ -211,6 +225,7 @@ async def _store(
         operator,
         api_version,
         *astuple(DeclaredColumns.of(declared)),
+        actor,
     )
 
 
@@ -223,13 +238,17 @@ def _stored_version(api_version: str | None) -> str | None:
     return VERSIONS.stored(version)
 
 
-async def _revoke(connection: asyncpg.Connection, merchant_id: str, key_id: str) -> asyncpg.Record:
+async def _revoke(connection: asyncpg.Connection, merchant_id: str, key_id: str, actor: str) -> asyncpg.Record:
     """Revoke, and return whether it was an operator's key, its version as stored, and what it declared."""
     revoked = await connection.fetchrow(STATEMENTS["revoke_key"], merchant_id, key_id)
     if revoked is None:
         raise KeyRefused(f"merchant {merchant_id} has no key {key_id} that could be revoked")
-    await connection.execute(STATEMENTS["insert_key_act"], merchant_id, key_id, "revoked")
+    await connection.execute(STATEMENTS["insert_key_act"], merchant_id, key_id, "revoked", actor)
     return revoked
+
+
+def _somebody(actor: str | None) -> str:
+    return operator_of_shell().name if actor is None else actor
 
 
 @asynccontextmanager

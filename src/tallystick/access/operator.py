@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import socket
 from datetime import datetime
 from typing import Final
@@ -56,8 +57,13 @@ def operator_of_key(key_id: str, key_kind: KeyKind) -> Operator:
 
 
 def operator_of_shell() -> Operator:
-    """The account of this machine: what it calls itself, and no proof."""
-    return Operator(name=f"shell:{getpass.getuser()}@{socket.gethostname()}")
+    """The account of this machine: what it calls itself, and no proof. An account that has no name, as in a container,
+    is called by its number."""
+    try:
+        account = getpass.getuser()
+    except (OSError, KeyError, ImportError):  # which of them, depends on Python's version
+        account = str(os.getuid())
+    return Operator(name=f"shell:{account}@{socket.gethostname()}")
 
 
 async def operator_on_command_line(keys: StoredKeys, text: str | None, scope: Scope) -> Operator:

@@ -9,8 +9,14 @@ from typing import Annotated, Any, TypeVar
 import typer
 from msgspec import Struct
 
-from tallystick.access.operator import operator_on_command_line, operator_signed_in
+from tallystick.access.operator import (
+    NotAnOperator,
+    operator_of_shell,
+    operator_on_command_line,
+    operator_signed_in,
+)
 from tallystick.access.sessions import Sessions
+from tallystick.access.stored_keys import StoredKeys
 from tallystick.cli.context import console, print_json
 from tallystick.cli.database import existing_database
 from tallystick.cli.session_file import kept_session
@@ -23,6 +29,9 @@ from tallystick.flows.compliance.amounts import NeedsSecondPerson
 from tallystick.flows.compliance.approvable import ask_second_person, done_for
 from tallystick.flows.operations.acts import asked_act, perform
 from tallystick.flows.runtime import Runtime
+from tallystick.kit.clock import Clock
+from tallystick.record.postgres.connections import open_pool
+from tallystick.record.sealing import Sealer
 from tallystick.settings.load import Settings
 
 Result = TypeVar("Result")
@@ -121,6 +130,23 @@ async def act_in(runtime: Runtime, asking: Asking, do: Callable[[Runtime, AskedA
         people = "A second person has" if request.needed == 1 else f"{request.needed} people have"
         raise AskedFor(f"{error}. {people} to approve it: {APPROVE} {request.request_id}") from None
     return Done(act=act, repeated=repeated)
+
+
+async def somebody_here(settings: Settings, database_url: str) -> str:
+    """Who acts by a command that is for everybody who reaches the database: who signed in, or the owner of the
+    operator's key; where neither proves anybody, the account of this machine. Raises what opening the database
+    raises."""
+    token = kept_session()
+    if settings.operator_key is None and token is None:
+        return operator_of_shell().name
+    async with await open_pool(database_url, settings) as pool:
+        if settings.operator_key is None and token is not None:
+            viewer = await Sessions(pool, Clock(), settings, Sealer(list)).viewer(token)
+            return operator_of_shell().name if viewer is None else viewer.actor
+        try:
+            return (await operator_on_command_line(StoredKeys(pool), settings.operator_key, "acts:write")).name
+        except NotAnOperator:
+            return operator_of_shell().name
 
 
 def checked_key(key: str | None) -> str | None:

@@ -164,9 +164,11 @@ def _print(report: AuditReport) -> None:
         console.print(f"{report.found:,} differences.")
     elif report.outside is None:
         console.print("Consistent in itself, not anchored: who has the database and the key could have rewritten it.")
-        console.print("Nothing is promised without heads that are kept elsewhere (--heads, --public-key).")
     else:
         console.print(f"Not rewritten since it was sealed, up to {report.outside} of the heads outside.")
+    if report.promised_until is None:
+        console.print("Nothing is promised without heads that are kept elsewhere (--heads, --public-key).")
+    else:
         console.print(f"Of what was sealed after {report.promised_until} nothing is promised.")
 
 

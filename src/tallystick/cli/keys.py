@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, TypeVar
 
 import typer
 
 from tallystick.access import key_store
+from tallystick.cli.acts import somebody_here
 from tallystick.cli.context import (
     AsJson,
     DataDir,
@@ -24,6 +25,9 @@ from tallystick.domain.api_keys import KEY_KINDS, UNDECLARED, KeyDeclaration, de
 from tallystick.domain.api_versions import VERSIONS
 from tallystick.domain.money import MAX_AMOUNT
 from tallystick.providers.registry import PROVIDERS
+from tallystick.settings.load import Settings
+
+Result = TypeVar("Result")
 
 app = typer.Typer(help="API keys of merchants and operators.", no_args_is_help=True)
 
@@ -103,19 +107,31 @@ def create(
     if all_providers and allowed_provider:
         raise typer.BadParameter("give --allowed-provider, or --all-providers", param_hint="--all-providers")
     declared = _declared(kind, scope or (), currency or (), limit_amount or ())
-    with existing_database(settings_from(data_dir)) as database:
-        owner = merchant or key_store.OPERATORS
-        made = key_store.create_key(
-            database.app_url,
-            owner,
+
+    async def made(database_url: str, actor: str) -> str:
+        return await key_store.create_key(
+            database_url,
+            merchant or key_store.OPERATORS,
             default_provider,
             operator=operator,
             allowed_providers=allowed_provider or None,
             allow_all_providers=all_providers,
             api_version=version,
             declared=declared,
+            actor=actor,
         )
-        _print_key(asyncio.run(made), as_json)
+
+    _print_key(_by_somebody(settings_from(data_dir), made), as_json)
+
+
+def _by_somebody(settings: Settings, act: Callable[[str, str], Awaitable[Result]]) -> Result:
+    """What ``act`` returns, by the URL of the database and who acts."""
+
+    async def done(database_url: str) -> Result:
+        return await act(database_url, await somebody_here(settings, database_url))
+
+    with existing_database(settings) as database:
+        return asyncio.run(done(database.app_url))
 
 
 def _declared(kind: str, scopes: Sequence[str], currencies: Sequence[str], limits: Sequence[str]) -> KeyDeclaration:
@@ -163,8 +179,11 @@ def _allowed(row: key_store.KeyRow) -> str:
 def rotate(key_id: KeyId, merchant: Merchant, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Revoke a key and print its replacement, which declares the same. For an overlap, `create` first and `revoke`
     later."""
-    with existing_database(settings_from(data_dir)) as database:
-        _print_key(asyncio.run(key_store.rotate_key(database.app_url, merchant, key_id)), as_json)
+
+    async def rotated(database_url: str, actor: str) -> str:
+        return await key_store.rotate_key(database_url, merchant, key_id, actor=actor)
+
+    _print_key(_by_somebody(settings_from(data_dir), rotated), as_json)
 
 
 @app.command()
@@ -177,8 +196,11 @@ def pin(
 ) -> None:
     """Pin a key to a version of the API. Running processes may use the old one for up to
     TALLYSTICK_API_KEY_CACHE_MS."""
-    with existing_database(settings_from(data_dir)) as database:
-        asyncio.run(key_store.pin_key(database.app_url, merchant, key_id, version))
+
+    async def pinned(database_url: str, actor: str) -> None:
+        await key_store.pin_key(database_url, merchant, key_id, version, actor=actor)
+
+    _by_somebody(settings_from(data_dir), pinned)
     if as_json:
         print_json({"merchant_id": merchant, "key_id": key_id, "api_version": version})
         return
@@ -189,8 +211,11 @@ def pin(
 def revoke(key_id: KeyId, merchant: Merchant, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Revoke a key for good. Running processes may accept it for up to TALLYSTICK_API_KEY_CACHE_MS."""
     settings = settings_from(data_dir)
-    with existing_database(settings) as database:
-        asyncio.run(key_store.revoke_key(database.app_url, merchant, key_id))
+
+    async def revoked(database_url: str, actor: str) -> None:
+        await key_store.revoke_key(database_url, merchant, key_id, actor=actor)
+
+    _by_somebody(settings, revoked)
     if as_json:
         print_json({"merchant_id": merchant, "key_id": key_id, "accepted_for_ms": settings.api_key_cache_ms})
         return

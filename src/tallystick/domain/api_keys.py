@@ -57,6 +57,8 @@ Scope = Literal[
     "acts:read",
     "acts:write",
     "audit:read",
+    "erasures:read",
+    "erasures:write",
 ]
 
 KEY_KINDS: Final[tuple[KeyKind, ...]] = get_args(KeyKind)

@@ -66,6 +66,7 @@ ERRORS: Final[dict[str, ErrorKind]] = {
         409, "The attempt is not in doubt, or the finding lacks something", False, "not_executed"
     ),
     "no_late_money": ErrorKind(409, "There is no late money to decide on", False, "not_executed"),
+    "not_erasable": ErrorKind(409, "Rows of the payment cannot be erased yet", False, "not_executed"),
     "approval_needed": ErrorKind(409, "The act waits for other people's approval", False, "not_executed"),
     "webhook_endpoint_exists": ErrorKind(409, "A webhook endpoint with this URL exists", False, "not_executed"),
     "webhook_endpoint_limit": ErrorKind(409, "The limit of webhook endpoints is reached", False, "not_executed"),

@@ -36,7 +36,7 @@ class ProviderSetup(Struct, frozen=True, kw_only=True):
     ``exponents``: its decimals of the currencies where they differ from ISO 4217. ``event_codes``: every code of its
     events, and what it is about. ``charges``: the provider's own list of charges, where it can be read.
     ``reports``: where its settlement reports are fetched, or None where the settings lack what that needs; called
-    inside a running event loop.
+    inside a running event loop. ``keeps_references``: whether every charge's reference is kept (``Traits`` has why).
     """
 
     name: str
@@ -46,6 +46,7 @@ class ProviderSetup(Struct, frozen=True, kw_only=True):
     moves_money: Callable[[Settings], bool]
     exponents: Callable[[], Mapping[str, int]]
     event_codes: Callable[[], Mapping[str, EventMeaning]]
+    keeps_references: bool = False
     is_live: Callable[[Settings], bool] = _never
     is_switched_off: Callable[[Settings, bool], bool] = _never
     reports: Callable[[Settings], ReportSource | None] | None = None

@@ -7,11 +7,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from tallystick.flows.compliance.erasure import Erasures, NotErasable
 from tallystick.kit.clock import utc_now
 from tallystick.record.postgres import arrivals, rows
-from tallystick.record.postgres.erasures import begin_erasure
+from tallystick.record.postgres.erasures import begin_erasure, erasures, unfinished
 from tallystick.record.postgres.migrate import migrate
 from tallystick.record.postgres.personal_move import SealedAlready, is_moved, move_personal_fields
 from tests.guarantees.erasure.test_nothing_is_left import (
@@ -131,6 +132,45 @@ async def test_an_erasure_that_cannot_go_on_holds_up_no_other(new_database: NewD
         assert await Erasures(filled.runtime).round() == 1
         with pytest.raises(NotErasable, match="erase prepare"):
             await Erasures(filled.runtime).round()
+
+
+async def test_an_arrival_that_cannot_be_erased_is_said_and_holds_up_nothing_else(
+    new_database: NewDatabase, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def with_keys() -> list[str]:
+        rows = await filled.runtime.pool.fetch("SELECT provider_event_id FROM inbox WHERE raw_key IS NOT NULL")
+        return sorted(row["provider_event_id"] for row in rows)
+
+    async with a_record(new_database, fresh_merchant) as filled:
+        await erase(filled)
+        for name in ("a.bad", "b.good", "c.bad", "d.good"):
+            with monkeypatch.context() as before:
+                if name.endswith("bad"):
+                    before.setattr(arrivals, "_kept", lambda row, _: row.sealed)
+                await send(filled, arrived(await event_of(filled, name)))
+        assert await with_keys() == ["a.bad", "b.good", "c.bad", "d.good"]
+        rounds = Erasures(filled.runtime)
+        with capture_logs() as lines:
+            await rounds.erase_what_came_since()
+        assert await with_keys() == ["a.bad", "c.bad"], "those that can be erased are"
+        [said] = [line for line in lines if line["event"] == "arrival of an erased payment not erased"]
+        assert said["alert"] and "erase prepare" in said["reason"] and said["request_id"].startswith("apr_")
+        with psycopg.connect(filled.database.owner_url, autocommit=True) as owner:
+            assert move_personal_fields(owner, again=True) == (2, 0)
+        await rounds.erase_what_came_since()
+        assert await with_keys() == [], "it goes on as soon as it can"
+        await assert_holds(filled)
+
+
+async def test_erasures_are_taken_and_listed_in_the_order_of_their_approval(
+    new_database: NewDatabase, fresh_merchant: str
+) -> None:
+    async with a_record(new_database, fresh_merchant) as filled:
+        pool, now = filled.runtime.pool, utc_now()
+        for name, minutes in (("apr_b", 2), ("apr_c", 1), ("apr_a", 3), ("apr_d", 1)):
+            await begin_erasure(pool, f"m-{name[-1]}", name, None, now - timedelta(minutes=minutes))
+        assert [each.request_id for each in await unfinished(pool, 10)] == ["apr_a", "apr_b", "apr_c", "apr_d"]
+        assert [each.request_id for each in await erasures(pool, 3)] == ["apr_d", "apr_c", "apr_b"]
 
 
 def _sealed(owner: Any) -> None:

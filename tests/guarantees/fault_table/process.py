@@ -84,7 +84,7 @@ class ApiProcess:
         named = [(merchant_id, None, None, True) for merchant_id in merchants]
         declares_nothing = (None, None, None, None)
         rows = [
-            (who, key.key_id, key.secret_hash, False, None, *declares_nothing)
+            (who, key.key_id, key.secret_hash, False, None, *declares_nothing, "test")
             for who, key in zip(merchants, minted, strict=True)
         ]
         async with self.runtime.pool.acquire() as connection, connection.transaction():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -14,7 +15,7 @@ from tallystick.oversight.audit import seal
 from tallystick.oversight.audit.heads import group_of
 from tallystick.oversight.audit.leaves import hash_of, leaf_bytes
 from tallystick.oversight.audit.seal import BrokenHead, Sealer
-from tallystick.oversight.audit.sealed_tables import COLUMNS, LEFT_OUT, NOT_SEALED
+from tallystick.oversight.audit.sealed_tables import ADDED, COLUMNS, LEFT_OUT, NOT_SEALED
 from tallystick.record.postgres.audit_rows import AuditRows, Thing
 from tallystick.record.postgres.connections import open_pool
 from tests.support.audit import SETTINGS, compare, named, seal_all, sealer_of
@@ -78,7 +79,7 @@ async def test_every_table_is_sealed_or_says_why_not(fresh: Database) -> None:
     assert not set(COLUMNS) & set(NOT_SEALED)
     for table, sealed in COLUMNS.items():
         left_out = {name.split(".")[1] for name in LEFT_OUT if name.split(".")[0] == table}
-        assert columns[table] == set(sealed) | left_out, table
+        assert columns[table] == {*sealed, *ADDED.get(table, ()), *left_out}, table
 
 
 def test_a_leaf_is_the_same_for_ever() -> None:
@@ -94,6 +95,18 @@ def test_a_leaf_is_the_same_for_ever() -> None:
         '"body":{"salted":"c5f748c61f381cfd2930bb1f4d2bb46c52e12a6afd1ff09473ffc2d3ec74f436"},'
         '"idempotency_key":"k","merchant_id":"m","status":200}]]}'
     )
+
+
+def test_a_column_that_came_later_is_in_the_leaves_that_have_it() -> None:
+    def leaf(**more: object) -> str:
+        row = json.dumps({"merchant_id": "m", "key_id": "k", "number": 1, "act": "created"} | more)
+        thing = Thing(
+            kind="api_key_act", merchant_id="m", leaf_key="k/1", at=cast(Any, None), rows=[("api_key_act", row)]
+        )
+        return leaf_bytes(thing, bytes(16)).decode()
+
+    assert leaf() == leaf(actor=None) and "actor" not in leaf()
+    assert '{"act":"created","actor":"operator:ada","api_version":null,' in leaf(actor="operator:ada")
 
 
 async def _things(connection: asyncpg.Connection) -> list[Thing]:

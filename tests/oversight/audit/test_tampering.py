@@ -9,8 +9,10 @@ import asyncpg
 import msgspec
 import pytest
 
-from tallystick.oversight.audit import sealed_tables
+from tallystick.oversight.audit import folds, sealed_tables
 from tallystick.oversight.audit.anchors import Anchor
+from tallystick.oversight.audit.report import AuditReport
+from tallystick.providers.registry import PROVIDERS
 from tallystick.record.postgres.connections import open_pool
 from tests.oversight.audit.outsider_ways import WAYS as OUTSIDER_WAYS
 from tests.oversight.audit.outsider_ways import OutsiderWay
@@ -199,6 +201,31 @@ WAYS = (
         ("stray: provider_reference ",),
     ),
     Way(
+        "remove a charge that came late from provider_reference, so that what is told of it is nobody's",
+        "DELETE FROM provider_reference WHERE payment_id = '{late}'",
+        ("removed: provider_reference ",),
+    ),
+    Way(
+        "give a charge to another payment, in provider_reference alone",
+        "UPDATE provider_reference SET payment_id = '{captured}' WHERE payment_id = '{late}'",
+        ("stray: provider_reference ",),
+    ),
+    Way(
+        "remove an API key",
+        "DELETE FROM api_key WHERE merchant_id = '{merchant}'",
+        ("removed: api_key {merchant} ",),
+    ),
+    Way(
+        "change who made an API key",
+        "UPDATE api_key_act SET actor = 'operator:somebody' WHERE merchant_id = '{merchant}'",
+        ("changed: api_key_act {merchant} ",),
+    ),
+    Way(
+        "forget who made an API key",
+        "UPDATE api_key_act SET actor = NULL WHERE merchant_id = '{merchant}'",
+        ("changed: api_key_act {merchant} ",),
+    ),
+    Way(
         "give a key other rights, and leave it so",
         "UPDATE api_key SET operator = true, scopes = NULL WHERE merchant_id = '{merchant}'",
         ("changed: api_key {merchant} ",),
@@ -271,6 +298,20 @@ async def test_a_rewritten_record_is_named(
     names = msgspec.structs.asdict(sample)
     missing = [each.format(**names) for each in way.finds if not any(f.startswith(each.format(**names)) for f in found)]
     assert missing == [], found
+
+
+async def test_every_charge_of_a_provider_that_keeps_them_has_to_be_known(
+    owner: asyncpg.Connection, sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sample's provider keeps none, but for those that came late: were it one that does, each would be missed."""
+    setups = {name: msgspec.structs.replace(setup, keeps_references=True) for name, setup in PROVIDERS.items()}
+    monkeypatch.setattr(folds, "PROVIDERS", setups)
+    monkeypatch.setattr(folds, "_PAGE", 3)
+    found = AuditReport()
+    await folds.compare_folds(owner, set(), found)
+    missed = {each.detail.split()[3] for each in found.findings if each.what == "removed"}
+    assert {sample.captured, sample.authorized, sample.refunded} <= missed
+    assert not {sample.late, sample.declined, sample.unknown} & missed
 
 
 #: What the outsider's statements call what they rewrite.

@@ -196,6 +196,14 @@ async def done_for(runtime: Runtime, asked: AskedAct) -> OperatorAct | None:
     return await runtime.stores.acts.find(asked.operator, found.request.request_id)
 
 
+async def asked_before(runtime: Runtime, asked: AskedAct) -> str | None:
+    """The id of the request that this act is, where it was asked for under its key before. Raises ActKeyReused."""
+    found = await four_eyes.read(runtime, _request_id(asked))
+    if found is not None and not _is_same(found.request, asked):
+        raise ActKeyReused("the key was used for another act; nothing was done")
+    return None if found is None else found.request.request_id
+
+
 def _request_id(asked: AskedAct) -> str:
     return derived_id("apr", asked.operator, asked.idempotency_key)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from tallystick.domain.errors import TallystickError
@@ -21,12 +22,17 @@ from tallystick.flows.compliance.four_eyes import Approvable, Approval, ShownCha
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.envelope import KEPT_WITH, unsealed_part
 from tallystick.kit.ids import is_id, new_id
+from tallystick.kit.log_sampling import SampledLines
+from tallystick.kit.logs import get_logger
 from tallystick.record.postgres import erasures
 from tallystick.record.postgres.acts import insert_act
 from tallystick.record.postgres.arrival_keys import is_wrapped, unwrapped
 from tallystick.record.postgres.erasures import Erasure, KeptArrival
+from tallystick.record.postgres.inbox_rows import EventName
 from tallystick.record.postgres.personal import personal_of
 from tallystick.record.sealing import SealBroken, delivery_row
+
+log = get_logger(__name__)
 
 #: Payments in one transaction of an erasure: a few seconds on a slow machine, with what providers sent about them.
 PAGE_PAYMENTS: Final = 100
@@ -54,11 +60,15 @@ class NotErasable(TallystickError):
     """Nothing was erased; the message says why."""
 
 
+class NothingToErase(NotErasable):
+    """There is no such payment or merchant."""
+
+
 async def _look_at_payment(runtime: Runtime, payment_id: str, _: Mapping[str, Any]) -> dict[str, Any]:
     """The payment, and which of its fields have something. Raises NotErasable."""
     merchant_id = await erasures.merchant_of(runtime.pool, payment_id) if is_id("pay", payment_id) else None
     if merchant_id is None:
-        raise NotErasable(f"there is no payment {payment_id}")
+        raise NothingToErase(f"there is no payment {payment_id}")
     await _require_moved(runtime.pool, merchant_id, [payment_id])
     found = (await personal_of(runtime.pool, [(merchant_id, payment_id)]))[merchant_id, payment_id]
     named = {"description": found.values.description, "metadata": found.values.metadata}
@@ -74,7 +84,7 @@ async def _look_at_payment(runtime: Runtime, payment_id: str, _: Mapping[str, An
 async def _look_at_merchant(runtime: Runtime, merchant_id: str, _: Mapping[str, Any]) -> dict[str, Any]:
     """The merchant. Raises NotErasable."""
     if await runtime.pool.fetchval("SELECT 1 FROM merchant WHERE merchant_id = $1", merchant_id) is None:
-        raise NotErasable(f"there is no merchant {merchant_id}")
+        raise NothingToErase(f"there is no merchant {merchant_id}")
     return {"merchant": merchant_id, "payments": "all that are there when it is approved"}
 
 
@@ -94,8 +104,8 @@ async def _write_merchant(runtime: Runtime, connection: Any, approval: Approval,
 
 
 APPROVABLE: Final[Mapping[str, Approvable]] = {
-    PAYMENT: Approvable(act=PAYMENT, look=_look_at_payment, write=_write_payment),
-    MERCHANT: Approvable(act=MERCHANT, look=_look_at_merchant, write=_write_merchant),
+    PAYMENT: Approvable(act=PAYMENT, look=_look_at_payment, write=_write_payment, of_merchant=True),
+    MERCHANT: Approvable(act=MERCHANT, look=_look_at_merchant, write=_write_merchant, of_merchant=True),
 }
 
 
@@ -105,10 +115,11 @@ class Erasures:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._after = ("", "")
+        self._lines = SampledLines()
 
     async def round(self) -> int:
-        """A page of each. Returns how many payments were erased. One that cannot go on holds up no other: raises
-        NotErasable where nothing else was erased."""
+        """A page of each, the one that was approved first before the others. Returns how many payments were erased. One
+        that cannot go on holds up no other: raises NotErasable where nothing else was erased."""
         done, refused = 0, None
         for each in await erasures.unfinished(self._runtime.pool, LOOKED_AT):
             try:
@@ -120,13 +131,32 @@ class Erasures:
         return done
 
     async def erase_what_came_since(self) -> None:
-        """What providers sent about the next erased payments. Raises NotErasable."""
+        """What providers sent about the next erased payments. What cannot be erased is left, and said to a person: it
+        holds up nothing else."""
         found = await erasures.erased_payments(self._runtime.pool, self._after, LOOKED_AT)
         async with self._runtime.pool.acquire() as connection, connection.transaction():
             await erasures.erase_answers(connection, found)
             kept = await erasures.kept_arrivals(connection, found)
-            await _erase_events(self._runtime, connection, kept)
+            events, left = await _events_of(self._runtime, kept)
+            await erasures.erase_events(connection, events)
+        for arrival, why in left:
+            self._lines.line("left", partial(_say_left, arrival, why))
         self._after = found[-1][:2] if len(found) == LOOKED_AT else ("", "")
+
+
+def _say_left(arrival: KeptArrival, why: NotErasable, lines: int) -> None:
+    log.error(
+        "arrival of an erased payment not erased",
+        alert=True,
+        provider=arrival.provider,
+        account=arrival.account,
+        provider_event_id=arrival.provider_event_id,
+        delivery_id=arrival.delivery_id,
+        request_id=arrival.erased_by,
+        reason=str(why),
+        since_last_line=lines,
+        next="tallystick erase prepare",
+    )
 
 
 async def go_on(runtime: Runtime, of: Erasure) -> int:
@@ -138,7 +168,7 @@ async def go_on(runtime: Runtime, of: Erasure) -> int:
 async def _erase_page(runtime: Runtime, connection: Any, of: Erasure, now: datetime) -> int:
     payment_ids = await erasures.to_erase(connection, of, PAGE_PAYMENTS)
     await _require_moved(connection, of.merchant_id, payment_ids)
-    await erasures.erase(connection, of.merchant_id, payment_ids, of.request_id)
+    emptied = await erasures.erase(connection, of.merchant_id, payment_ids, of.request_id)
     erased = [(of.merchant_id, payment_id, of.request_id) for payment_id in payment_ids]
     is_last = of.payment_id is not None or len(payment_ids) < PAGE_PAYMENTS
     await erasures.erase_answers(connection, erased)
@@ -147,7 +177,7 @@ async def _erase_page(runtime: Runtime, connection: Any, of: Erasure, now: datet
         kept += await erasures.kept_unrouted(connection, of)
     events = await _erase_events(runtime, connection, kept)
     after = payment_ids[-1] if payment_ids else of.after
-    if not await erasures.go_on(connection, of, after, len(payment_ids), events, now if is_last else None):
+    if not await erasures.go_on(connection, of, after, emptied, events, now if is_last else None):
         return 0  # another worker did the same: what it erased is erased
     return len(payment_ids)
 
@@ -162,13 +192,33 @@ async def _require_moved(connection: Any, merchant_id: str, payment_ids: Sequenc
 
 async def _erase_events(runtime: Runtime, connection: Any, kept: Sequence[KeptArrival]) -> int:
     """Those that these arrivals are of. Raises NotErasable."""
-    events = {each.event: each.erased_by for each in kept}
+    events, left = await _events_of(runtime, kept)
+    if left:
+        raise left[0][1]
+    return await erasures.erase_events(connection, events)
+
+
+async def _events_of(
+    runtime: Runtime, kept: Sequence[KeptArrival]
+) -> tuple[dict[EventName, str], list[tuple[KeptArrival, NotErasable]]]:
+    """The events of these arrivals, and of those that came with them, each with the request that erases it; and the
+    arrivals that cannot be erased. An event of one of these stays whole, so that it is looked at again."""
+    events: dict[EventName, str] = {}
+    left: list[tuple[KeptArrival, NotErasable]] = []
     for each in kept:
-        if (elsewhere := _kept_with(runtime, each)) is not None:
+        try:
+            elsewhere = _kept_with(runtime, each)
+        except NotErasable as error:
+            left.append((each, error))
+            continue
+        events[each.event] = each.erased_by
+        if elsewhere is not None:
             found = await runtime.stores.inbox.delivery_named(each.provider, each.account, elsewhere)
             if found is not None:
                 events.setdefault(found[0], each.erased_by)
-    return await erasures.erase_events(connection, events)
+    for arrival, _ in left:
+        events.pop(arrival.event, None)
+    return events, left
 
 
 def _kept_with(runtime: Runtime, arrival: KeptArrival) -> str | None:

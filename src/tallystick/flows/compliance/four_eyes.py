@@ -64,8 +64,8 @@ class Approval(Struct, frozen=True, kw_only=True):
 class Approvable(Struct, frozen=True, kw_only=True):
     """An act that may be asked for. ``look``: what a person has to be shown of it now, by target and arguments.
     ``write``: its effect, in the transaction that ends the request; or else ``perform``: its effect afterwards, done
-    once under the request's id. ``of_merchant``: it is about the merchant that is shown, and whoever is limited to
-    that one may decide too; other acts are decided by those who are limited to none."""
+    once under the request's id. ``of_merchant``: what is shown names the merchant that it is about, and whoever is
+    limited to that one may see it and decide; other acts are decided by those who are limited to none."""
 
     act: str
     look: Callable[[Runtime, str, Mapping[str, Any]], Awaitable[dict[str, Any]]]

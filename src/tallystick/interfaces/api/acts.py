@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +20,7 @@ from tallystick.domain.requests.idempotency_key import (
     parse_idempotency_key,
 )
 from tallystick.flows.compliance.amounts import NeedsSecondPerson
-from tallystick.flows.compliance.approvable import ask_second_person, done_for
+from tallystick.flows.compliance.approvable import ask_second_person, asked_before, done_for
 from tallystick.flows.compliance.four_eyes import NotDecided
 from tallystick.flows.operations.acts import asked_act, perform
 from tallystick.flows.runtime import Runtime
@@ -27,6 +28,7 @@ from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.http import ApiRequest
 from tallystick.interfaces.api.parameters import IDEMPOTENCY_KEY, Parameter
 from tallystick.interfaces.api.problems import ProblemError, invalid_fields
+from tallystick.providers.assembly import secret_values
 
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 
@@ -82,8 +84,34 @@ async def act_once(
 ) -> OperatorAct:
     """The act as recorded, done now or before. ``standing``: how that which it is about stands, of which a key is
     derived where the request has none; None: the request must have one. Raises ProblemError, and what ``do`` raises."""
+    act = _asked(request, caller, asked, standing)
+    with _refusing(request):
+        if (known := await done_for(runtime, act)) is not None:
+            return known
+        try:
+            done, _ = await perform(runtime.stores.acts, runtime.settings, act, lambda: do(act))
+        except NeedsSecondPerson as error:
+            raise await _asked_for(runtime, request, act, str(error)) from None
+        return done
+
+
+async def ask_once(runtime: Runtime, request: ApiRequest, caller: Caller, asked: Asked) -> str:
+    """The id of the request for other people's approval: of an act that a key never does by itself. Raises
+    ProblemError, and what looking at it raises."""
+    act = _asked(request, caller, asked)
+    with _refusing(request):
+        if (known := await asked_before(runtime, act)) is not None:
+            return known
+        act.require_words(secret_values(runtime.settings))
+        try:
+            return (await ask_second_person(runtime, act)).request_id
+        except NotDecided as error:
+            raise ProblemError(problem("approval_needed", f"{error}.", request_id=request.request_id)) from None
+
+
+def _asked(request: ApiRequest, caller: Caller, asked: Asked, standing: Sequence[object] | None = None) -> AskedAct:
     who = operator_of_key(caller.key_id, caller.declared.kind)
-    act = asked_act(
+    return asked_act(
         who.name,
         derived_key(asked, standing) if standing is not None and not request.idempotency_keys else _key(request),
         asked.act,
@@ -92,14 +120,13 @@ async def act_once(
         key_kind=who.key_kind,
         **asked.arguments,
     )
+
+
+@contextmanager
+def _refusing(request: ApiRequest) -> Iterator[None]:
+    """Words or a key that cannot be taken, as problems."""
     try:
-        if (known := await done_for(runtime, act)) is not None:
-            return known
-        try:
-            done, _ = await perform(runtime.stores.acts, runtime.settings, act, lambda: do(act))
-        except NeedsSecondPerson as error:
-            raise await _asked_for(runtime, request, act, str(error)) from None
-        return done
+        yield
     except WordsRefused as error:
         if error.card_data:
             raise request.card_data("body") from None

@@ -75,6 +75,7 @@ _TAGS: Final[Mapping[str, str]] = {
     "Event results": "How often events of providers were stale or repeated an effect.",
     "Settlement files": "What providers and banks report, and what it comes to.",
     "Reconciliation": "How the record and providers' files compare, and what somebody has to look at.",
+    "Erasures": "Personal fields that are to be erased for good, and how far that is.",
     "Acts": "What operators did, and why.",
     "Audit": "Proof that nobody rewrote the record: how far it is sealed, signed heads, and proofs.",
     "Deployments": "Releases and changes of the configuration, which trends show.",

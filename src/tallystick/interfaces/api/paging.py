@@ -46,6 +46,7 @@ ACTS: Final = PagedList(9, "opa")
 SETTLEMENT_FILES: Final = PagedList(15, "stl")
 IN_DOUBT: Final = PagedList(16, "att")
 LATE_MONEY: Final = PagedList(17, "pay")
+ERASURES: Final = PagedList(18, "apr")
 
 
 def write_cursor(paged: PagedList, position: Position) -> str:

@@ -4,7 +4,7 @@ written with it, or one row of a table outside changes.
 Encoding 2. A leaf is JSON without spaces: ``{"encoding":2,"kind":…,"merchant_id":…,"key":…,"rows":[[table,{…}],…]}``.
 Rows stand in the order of their bytes. A row has the columns that the encoding names for its table, in alphabetical
 order, by name and as the database prints them in JSON, null where it has none. A migration that adds a column changes
-no leaf: the next encoding names it.
+no leaf: the next encoding names it, or it is in ``ADDED``, and in a leaf where it is not null.
 
 What is personal, or sealed, enters as ``{"salted":"…"}``: SHA-256 over the leaf's salt (16 random bytes), the name
 ``table.column`` or ``table.column.member``, a zero byte, and the value as it stands in the row. Without the value and
@@ -20,11 +20,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct
 
 from tallystick.oversight.audit.heads import LeafPart
 from tallystick.oversight.audit.merkle import leaf_hash
-from tallystick.oversight.audit.sealed_tables import COLUMNS, SALTED
+from tallystick.oversight.audit.sealed_tables import ADDED, COLUMNS, SALTED
 from tallystick.record.postgres.audit_rows import ATTACHED, Thing
 
 #: Of new leaves.
@@ -60,7 +60,14 @@ _NULL: Final = b"null"
 #: Table -> what reads its row, and writes it again in the encoding's order.
 _READERS: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
     table: msgspec.json.Decoder(
-        msgspec.defstruct(f"row_of_{table}", [(column, Raw, Raw(_NULL)) for column in columns], gc=False)
+        msgspec.defstruct(
+            f"row_of_{table}",
+            [
+                (column, Raw, UNSET if column in ADDED.get(table, ()) else Raw(_NULL))
+                for column in sorted((*columns, *ADDED.get(table, ())))
+            ],
+            gc=False,
+        )
     )
     for table, columns in COLUMNS.items()
 }
@@ -153,6 +160,9 @@ def salted_values(thing: Thing) -> Iterator[tuple[str, str]]:
 
 def _row(table: str, document: str, salt: bytes) -> bytes:
     row = _READERS[table].decode(document)
+    for column in ADDED.get(table, ()):
+        if getattr(row, column) in (UNSET, Raw(_NULL)):
+            setattr(row, column, UNSET)
     for column, name, members in _HASHED[table]:
         value = bytes(getattr(row, column))
         if value == _NULL:

@@ -66,6 +66,9 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     }.items()
 }
 
+#: Columns that came later: in a leaf where they say something, so that the leaves of before stay what they were.
+ADDED: Final[Mapping[str, tuple[str, ...]]] = {"api_key_act": ("actor",)}
+
 #: Columns of these tables that are in no leaf, with the reason.
 LEFT_OUT: Final[Mapping[str, str]] = {
     "outbox.dispatched_at": "the dispatcher changes it",
@@ -111,8 +114,9 @@ FOLDED: Final[Mapping[str, str]] = {
     "alert": "`verify`: folded from history",
     "balance": "`verify`: the sum of the postings",
     "provider_answer": "`verify`: its digest is in the sealed evidence of the step or the refusal that it explains",
-    "provider_reference": "`audit verify`: each charge has to be named by its payment's history",
-    "api_key": "`audit verify`: each key has to be what the last sealed act about it made",
+    "provider_reference": "`audit verify`: each charge has to be named by its payment's history, and what that keeps be"
+    " there",
+    "api_key": "`audit verify`: each key has to be what its last sealed act made, and every one has to be there",
     "audit_head": "`audit verify`: signed itself",
     "audit_checkpoint": "`audit verify`: signed itself",
     "audit_leaf": "`audit verify`: compared with the signed lists of leaves",

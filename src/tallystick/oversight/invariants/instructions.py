@@ -15,6 +15,7 @@ from tallystick.domain.lifecycles.attempt import ATTEMPT
 from tallystick.domain.subjects import Attempt
 from tallystick.domain.views import encode
 from tallystick.oversight.invariants.finding import Finding
+from tallystick.oversight.stored_json import object_in
 from tallystick.record.postgres.payment_record import PaymentRecord
 from tallystick.record.postgres.stream_record import RecordedAnswer
 
@@ -32,6 +33,9 @@ _AMOUNTS = (
     "amount_reversed",
 )
 _COMPARED = ("state", "currency", *_AMOUNTS)
+
+#: Python takes true for 1, and 1.0 too; no member that is compared is one of these.
+_ALIKE: Final = frozenset({bool, float})
 
 _SAID: Final = itemgetter(*_COMPARED)
 _STORED: Final = attrgetter(*_COMPARED)
@@ -93,9 +97,8 @@ def _answered(attempt: Attempt, answer: RecordedAnswer) -> Iterator[Finding]:
 
 def _truthful(record: PaymentRecord, answer: RecordedAnswer) -> Iterator[Finding]:
     """The body is readable, names its subject, and agrees with history at that version."""
-    try:
-        body = _ANSWER.decode(answer.body or b"")
-    except msgspec.MsgspecError:
+    body = object_in(answer.body or b"")
+    if body is None:
         yield Finding(answer.subject_id, f"the answer of key {answer.idempotency_key} cannot be read")
         return
     version = VERSIONS.of_stored(answer.api_version)
@@ -108,19 +111,25 @@ def _truthful(record: PaymentRecord, answer: RecordedAnswer) -> Iterator[Finding
             yield Finding(answer.subject_id, f"the rejection of key {answer.idempotency_key} does not name its payment")
         return
     replay = record.replays.get(answer.subject_id)
-    state = replay.states.get(body.get("version", 0)) if replay is not None else None
+    shown = body.get("version")
+    state = replay.states.get(shown) if replay is not None and type(shown) is int else None
     if body.get("id") != answer.subject_id or state is None:
         yield Finding(answer.subject_id, f"the answer of key {answer.idempotency_key} names no version of its subject")
         return
     try:  # the ordinary answer has all of them, and all of them right
-        if _SAID(body) == _STORED(state):
+        said = _SAID(body)
+        if said == _STORED(state) and _ALIKE.isdisjoint(map(type, said)):
             return
     except (KeyError, AttributeError):
         pass
-    wrong = [name for name in _COMPARED if name in body and body[name] != getattr(state, name, None)]
+    wrong = [name for name in _COMPARED if name in body and not _is_same(body[name], getattr(state, name, None))]
     if wrong:
         said = f"the answer of key {answer.idempotency_key} differs from version {state.version}"
         yield Finding(answer.subject_id, f"{said} in {', '.join(wrong)}")
+
+
+def _is_same(said: Any, stored: Any) -> bool:
+    return type(said) not in _ALIKE and bool(said == stored)
 
 
 def _truthful_in(

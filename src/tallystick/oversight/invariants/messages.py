@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from tallystick.decisions.messages import ShownSubjects, Step, id_of_message, message_of, shown_by
 from tallystick.domain.api_keys import LETTERS, KeyKind
@@ -17,9 +15,8 @@ from tallystick.domain.lifecycles.machines import recorded_edge
 from tallystick.domain.replay import HistoryStep
 from tallystick.domain.subjects import Subject
 from tallystick.oversight.invariants.finding import Finding
+from tallystick.oversight.stored_json import object_in
 from tallystick.record.postgres.stream_record import StoredMessage, StreamRecord
-
-_BODY: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 class DueMessage(NamedTuple):
@@ -79,10 +76,8 @@ def _shows(told: StoredMessage, meant: Message) -> bool:
     if version is None or version is VERSIONS.newest:
         return told.sent == meant.body
     expected, _ = VERSIONS.message(meant.body, shown_by(meant.type), version, VERSIONS.newest)
-    try:
-        return _BODY.decode(told.sent) == _BODY.decode(expected)
-    except msgspec.MsgspecError:
-        return False
+    sent = object_in(told.sent)
+    return sent is not None and sent == object_in(expected)
 
 
 def due_messages(record: StreamRecord) -> dict[tuple[int, str], DueMessage]:

@@ -18,6 +18,7 @@ from tallystick.domain.notices import AttemptNotice, DisputeNotice, StoredNotice
 from tallystick.domain.requests.fingerprint import fingerprint
 from tallystick.domain.subjects import Attempt
 from tallystick.domain.verdicts import Approved
+from tallystick.oversight.stored_json import object_in
 from tallystick.record.postgres.trace_parts import EventRow, StepRow, TraceRows
 from tallystick.record.postgres.trace_rows import bytes_of
 
@@ -41,8 +42,6 @@ _TAKEN: Final = frozenset({"applied", "duplicate_effect"})
 
 #: Edges that are a provider's verdict on a dispute.
 _VERDICTS: Final = frozenset({"won", "lost"})
-
-_JSON: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 class Difference(Struct, frozen=True, kw_only=True):
@@ -147,10 +146,7 @@ def _verdict_in(step: StepRow) -> Mapping[str, Any]:
 
 
 def _decoded(body: bytes) -> Mapping[str, Any]:
-    try:
-        return _JSON.decode(body)
-    except msgspec.MsgspecError:
-        return {}
+    return object_in(body) or {}
 
 
 def _of(invariant: str, subject_id: str, says: str) -> Difference:

@@ -78,7 +78,7 @@ def connect(settings: Settings) -> StripeProvider | None:
         lookup_is_consistent=True,
         key_lifetime_ms=own.key_lifetime_ms,
         late_reports=[],  # a PaymentIntent that succeeded stays so, and names no capture: what fails later is a dispute
-        keeps_references=True,
+        keeps_references=STRIPE.keeps_references,
     )
     return StripeProvider(
         connector_http(settings, own.api_url),
@@ -150,6 +150,7 @@ STRIPE: Final = ProviderSetup(
     moves_money=moves_money,
     exponents=exponents,
     event_codes=event_codes,
+    keeps_references=True,
     is_live=is_live,
     reports=reports,
 )

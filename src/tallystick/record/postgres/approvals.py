@@ -98,6 +98,23 @@ class ApprovalBook:
         """Requests before this id, the newest first."""
         return [_request(row) for row in await self.pool.fetch(STATEMENTS["requests"], before, limit)]
 
+    async def erasure_requests(self, before: tuple[datetime, str] | None, limit: int) -> Sequence[ApprovalRequest]:
+        """Requests for erasures before this time and id, the newest first."""
+        after = (None, None) if before is None else before
+        return [_request(row) for row in await self.pool.fetch(STATEMENTS["erasure_requests"], *after, limit)]
+
+    async def outcomes_of(self, request_ids: Sequence[str]) -> dict[str, Outcome]:
+        """How those of them ended that have, by request."""
+        rows = await self.pool.fetch(STATEMENTS["outcomes_of"], list(request_ids))
+        return {row["request_id"]: struct_of(row, Outcome) for row in rows}
+
+    async def decisions_of(self, request_ids: Sequence[str]) -> dict[str, list[Decision]]:
+        """What was said of each that somebody has decided on, by request."""
+        said: dict[str, list[Decision]] = {}
+        for row in await self.pool.fetch(STATEMENTS["decisions_of"], list(request_ids)):
+            said.setdefault(row["request_id"], []).append(struct_of(row, Decision))
+        return said
+
     async def decisions(self, request_id: str) -> Sequence[Decision]:
         """What was said of it."""
         return structs_of(await self.pool.fetch(STATEMENTS["decisions"], request_id), Decision)

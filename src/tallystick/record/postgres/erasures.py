@@ -18,9 +18,6 @@ from tallystick.record.postgres.structs import structs_of
 
 _FIND: Final = sql.load("trace_find.sql")
 
-#: After every request.
-_END: Final = "~"
-
 
 class Erasure(Struct, frozen=True, kw_only=True):
     """What is erased: one payment, or all payments of the merchant that were there at ``until``. ``after``: the last
@@ -93,13 +90,19 @@ async def begin_erasure(
 
 
 async def unfinished(connection: Any, limit: int) -> list[Erasure]:
-    """The oldest first."""
+    """The one that was approved first before the others."""
     return structs_of(await connection.fetch(STATEMENTS["unfinished"], limit), Erasure)
 
 
-async def erasures(connection: Any, limit: int, request_id: str | None = None) -> list[Erasure]:
-    """The newest first, or the one of a request."""
-    return structs_of(await connection.fetch(STATEMENTS["erasures"], _END, request_id, limit), Erasure)
+async def erasures(connection: Any, limit: int) -> list[Erasure]:
+    """The one that was approved last first."""
+    return structs_of(await connection.fetch(STATEMENTS["erasures"], limit), Erasure)
+
+
+async def erasures_of(connection: Any, request_ids: Sequence[str]) -> dict[str, Erasure]:
+    """Those of these requests that were approved, by request."""
+    rows = await connection.fetch(STATEMENTS["erasures_of"], list(request_ids))
+    return {each.request_id: each for each in structs_of(rows, Erasure)}
 
 
 async def to_erase(connection: Any, of: Erasure, limit: int) -> list[str]:

@@ -10,6 +10,7 @@ from tallystick.flows.operations.resending import EndpointDisabled, NeverSent, r
 from tallystick.flows.webhooks.outbound.endpoints import FAILING, GONE
 from tallystick.interfaces.console.acting import act_once
 from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Redirect, Refused, View
+from tallystick.interfaces.console.pages.erasures import erase_form
 from tallystick.interfaces.console.tables import Cell, Section, row
 from tallystick.interfaces.console.words import Words, at, bounded, number, spoken
 from tallystick.kit.ids import new_id
@@ -121,7 +122,8 @@ async def merchant(request: PageRequest) -> Answer:
             empty="It has no endpoint: it asks the API what became of its payments.",
         ),
     ]
-    return _tables(request, sections, f"Merchant {merchant_id}")
+    forms = [erase_form("Ask to erase all personal fields", "merchant", merchant_id)]
+    return _tables(request, sections, f"Merchant {merchant_id}", forms=forms if request.viewer.may("act") else [])
 
 
 async def endpoint(request: PageRequest) -> Answer:

@@ -17,6 +17,21 @@ WHERE $1::text IS NULL
                                      WHERE at.request_id = $1)
 ORDER BY requested_at DESC, request_id DESC LIMIT $2;
 
+-- erasure_requests: a page of requests for erasures before the time $1 and the id $2, the newest first
+SELECT request_id, act, target, merchant_id, arguments, shown, shown_hash, authors, needed, reason, requested_by,
+       requested_at, expires_at
+FROM approval_request
+WHERE act IN ('payment.erase', 'merchant.erase')
+  AND ($1::timestamptz IS NULL OR (requested_at, request_id) < ($1::timestamptz, $2::text))
+ORDER BY requested_at DESC, request_id DESC LIMIT $3;
+
+-- outcomes_of: how these requests ended; none of those that wait
+SELECT request_id, outcome, detail, at FROM approval_outcome WHERE request_id = ANY ($1::text[]);
+
+-- decisions_of: what was said of these requests, in the order of time
+SELECT request_id, decided_by, approves, shown_hash, reason, at FROM approval_decision
+WHERE request_id = ANY ($1::text[]) ORDER BY at, decided_by;
+
 -- outcome: how a request ended; none while it waits
 SELECT outcome, detail, at FROM approval_outcome WHERE request_id = $1;
 

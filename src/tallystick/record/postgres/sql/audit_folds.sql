@@ -15,6 +15,36 @@ JOIN attempt a ON a.merchant_id = k.merchant_id AND a.payment_id = k.payment_id 
 JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.attempt_id
 WHERE t.change ->> 'provider_reference' = k.reference OR t.evidence -> 'verdict' ->> 'reference' = k.reference;
 
+-- attempts_end: the last one of a page of attempts after $1, $2, $3; none of the last page ($4: attempts in a page)
+SELECT merchant_id, payment_id, attempt_id FROM attempt
+WHERE (merchant_id, payment_id, attempt_id) > ($1::text, $2::text, $3::text)
+ORDER BY merchant_id, payment_id, attempt_id OFFSET $4::int - 1 LIMIT 1;
+
+-- references_kept: the charges that history keeps of the attempts after $1, $2, $3 up to $4, $5, $6 (null: all of them).
+-- These are money that came late, and all charges of the providers $7
+SELECT DISTINCT a.provider, a.account, t.change ->> 'provider_reference' AS reference, a.payment_id
+FROM attempt a
+JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.attempt_id
+WHERE (a.merchant_id, a.payment_id, a.attempt_id) > ($1::text, $2::text, $3::text)
+  AND ($4::text IS NULL OR (a.merchant_id, a.payment_id, a.attempt_id) <= ($4::text, $5::text, $6::text))
+  AND a.operation = 'authorize'
+  AND (a.late_effect OR a.provider = ANY ($7::text[]))
+  AND t.change ->> 'provider_reference' IS NOT NULL
+  AND ((t.event IN ('late_capture', 'late_hold', 'late_release') AND t.change ->> 'late_effect' = 'true')
+    OR (t.event IN ('pending', 'requires_action', 'approved') AND a.provider = ANY ($7::text[])));
+
+-- references_known: those of these charges that are known, whosever they are said to be
+SELECT r.provider, r.account, r.reference
+FROM unnest($1::text[], $2::text[], $3::text[]) AS k (provider, account, reference)
+JOIN provider_reference r ON r.provider = k.provider AND r.account = k.account AND r.reference = k.reference;
+
+-- keys_gone: API keys that an act made, and that are not there ($1: at most)
+SELECT DISTINCT a.merchant_id, a.key_id
+FROM api_key_act a
+LEFT JOIN api_key k ON k.merchant_id = a.merchant_id AND k.key_id = a.key_id
+WHERE k.key_id IS NULL
+LIMIT $1;
+
 -- keys_unlike_their_acts: API keys that are not what the last act about them made ($1: at most)
 SELECT k.merchant_id, k.key_id, a.key_id IS NOT NULL AS known
 FROM api_key k

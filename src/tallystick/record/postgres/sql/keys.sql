@@ -6,7 +6,8 @@ SET default_provider = coalesce(excluded.default_provider, merchant.default_prov
     allowed_providers = CASE WHEN NOT $4 THEN coalesce(excluded.allowed_providers, merchant.allowed_providers) END
 RETURNING default_provider, allowed_providers;
 
--- insert_key: the hash of a new API key, the version of the API that it is pinned to, and what it declares; and the act
+-- insert_key: the hash of a new API key, the version of the API that it is pinned to, and what it declares; and the act,
+-- with who did it
 WITH created AS (
     INSERT INTO api_key (merchant_id, key_id, secret_hash, created_at, operator, api_version, kind, scopes,
                          limit_currencies, limit_amounts)
@@ -14,9 +15,9 @@ WITH created AS (
     RETURNING *
 )
 INSERT INTO api_key_act (merchant_id, key_id, number, act, secret_hash, created_at, revoked_at, operator, api_version,
-                         kind, scopes, limit_currencies, limit_amounts, at)
+                         kind, scopes, limit_currencies, limit_amounts, at, actor)
 SELECT merchant_id, key_id, 1, 'created', secret_hash, created_at, revoked_at, operator, api_version, kind, scopes,
-       limit_currencies, limit_amounts, created_at
+       limit_currencies, limit_amounts, created_at, $10
 FROM created;
 
 -- keys: all keys or those of one merchant, without their hashes
@@ -35,11 +36,11 @@ UPDATE api_key SET api_version = $3
 WHERE merchant_id = $1 AND key_id = $2 AND revoked_at IS NULL
 RETURNING key_id;
 
--- insert_key_act: what was done to a key ($3), with what it is now
+-- insert_key_act: what was done to a key ($3) and by whom ($4), with what it is now
 INSERT INTO api_key_act (merchant_id, key_id, number, act, secret_hash, created_at, revoked_at, operator, api_version,
-                         kind, scopes, limit_currencies, limit_amounts, at)
+                         kind, scopes, limit_currencies, limit_amounts, at, actor)
 SELECT k.merchant_id, k.key_id, coalesce((SELECT max(a.number) FROM api_key_act a
                                           WHERE a.merchant_id = $1 AND a.key_id = $2), 0) + 1,
        $3::text, k.secret_hash, k.created_at, k.revoked_at, k.operator, k.api_version, k.kind, k.scopes,
-       k.limit_currencies, k.limit_amounts, now()
+       k.limit_currencies, k.limit_amounts, now(), $4
 FROM api_key k WHERE k.merchant_id = $1 AND k.key_id = $2;

@@ -7,13 +7,17 @@ JOIN payment p ON p.merchant_id = k.merchant_id AND p.payment_id = k.payment_id;
 INSERT INTO erasure (merchant_id, request_id, payment_id, until, after, payments, events, finished_at)
 VALUES ($1, $2, $3, $4, '', 0, 0, NULL);
 
--- unfinished: the erasures that are not at their end, the oldest first
+-- unfinished: the erasures that are not at their end, the one that was approved first before the others
 SELECT merchant_id, request_id, payment_id, until, after, payments, events, finished_at
-FROM erasure WHERE finished_at IS NULL ORDER BY request_id LIMIT $1;
+FROM erasure WHERE finished_at IS NULL ORDER BY until, request_id LIMIT $1;
 
--- erasures: a page of erasures, the newest first, before a request; one of them alone where $2 is given
+-- erasures: the newest erasures ($1 at most), the one that was approved last first
 SELECT merchant_id, request_id, payment_id, until, after, payments, events, finished_at
-FROM erasure WHERE request_id < $1 AND ($2::text IS NULL OR request_id = $2) ORDER BY request_id DESC LIMIT $3;
+FROM erasure ORDER BY until DESC, request_id DESC LIMIT $1;
+
+-- erasures_of: the erasures of these requests
+SELECT merchant_id, request_id, payment_id, until, after, payments, events, finished_at
+FROM erasure WHERE request_id = ANY ($1::text[]);
 
 -- to_erase: the next payments of a merchant that were there when it was asked for
 SELECT payment_id FROM payment

@@ -87,6 +87,8 @@ def _step(**columns: str) -> str:
         '{"\\u0064escription":"a word"}',
         '{"é":"è","description":"a word"}',
         '{"evidence":{"a":1}}',
+        '{"x":2,"evidence":{"seen":true}}',
+        '{"x":2,"evidence":null,"change":{"y":1}}',
         '{"in":[1,{"x":2,"evidence":{"seen":true},"y":3}],"description":"a word"}',
         '{"in":{"x":2,"change":7,"evidence":null},"metadata":{"x":1,"change":2}}',
     ],

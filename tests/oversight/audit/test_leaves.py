@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final, cast
 
 import asyncpg
 import msgspec
@@ -117,7 +117,7 @@ async def test_what_the_statements_print_is_as_described(database: Database, anc
     """Of everything in a sample of every kind of payment; and what a change is made of has the encoding's order."""
     things: list[Thing] = []
     async with await open_pool(database.app_url, SETTINGS) as pool, pool.acquire() as proxy, proxy.transaction():
-        rows: Any = AuditRows(proxy)
+        rows = AuditRows(cast(asyncpg.Connection, proxy))
         await rows.in_utc()
         for kind in KINDS:
             things += [each async for page in rows.every(kind, 100) for each in page]

@@ -10,7 +10,7 @@ import pytest
 
 from tallystick.oversight.audit import seal
 from tallystick.oversight.audit.pages import PagesAhead
-from tallystick.record.postgres.audit_rows import AuditRows
+from tallystick.record.postgres.audit_rows import KINDS, AuditRows
 from tallystick.record.postgres.connections import open_pool
 from tests.support.audit import SETTINGS, seal_all, sealer_of
 from tests.support.database import NewDatabase
@@ -83,7 +83,7 @@ async def test_pages_have_everything_once_and_stop_at_any_time(new_database: New
                 found += [(each.kind, each.merchant_id, each.leaf_key) for each in page[1]]
             everything = [
                 (each.kind, each.merchant_id, each.leaf_key)
-                for kind in seal.KINDS
+                for kind in KINDS
                 for each in (await _page(pool, kind))[0]
             ]
             assert found == everything and len(set(found)) == len(found) > 8

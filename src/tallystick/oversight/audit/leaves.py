@@ -228,7 +228,8 @@ def _row(table: str, document: str, salt: bytes) -> bytes:
 def _as_printed(table: str, document: str, reader: msgspec.json.Decoder[Any], salt: bytes) -> bytes | None:
     """A row that the database has printed in the encoding's order: its text, with hashes in place of what is hashed.
     None where the name of such a column stands in it more than once: then it has to be read."""
-    columns, pieces, rest = reader.decode(document), [], document.encode()
+    columns, rest = reader.decode(document), document.encode()
+    pieces: list[bytes] = []
     for each in _HASHED[table]:
         value = bytes(getattr(columns, each.column))
         if value == _NULL:

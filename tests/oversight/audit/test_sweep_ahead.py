@@ -82,9 +82,7 @@ async def test_pages_have_everything_once_and_stop_at_any_time(new_database: New
             while (page := await pages.next()) is not None:
                 found += [(each.kind, each.merchant_id, each.leaf_key) for each in page[1]]
             everything = [
-                (each.kind, each.merchant_id, each.leaf_key)
-                for kind in KINDS
-                for each in (await _page(pool, kind))[0]
+                (each.kind, each.merchant_id, each.leaf_key) for kind in KINDS for each in (await _page(pool, kind))[0]
             ]
             assert found == everything and len(set(found)) == len(found) > 8
             await pages.stop()

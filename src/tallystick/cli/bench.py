@@ -35,6 +35,7 @@ from tallystick.lab.bench.provider_latency import DEFAULT, MalformedLatency, Pro
 from tallystick.lab.bench.providers import CONNECTORS, ProvidersPlan, measure_providers
 from tallystick.lab.bench.reconciliation import measure_reconciliation
 from tallystick.lab.bench.report import BenchReport, print_report
+from tallystick.lab.bench.sealing import measure_sealing, require_own_record
 from tallystick.lab.bench.soak import SoakPlan, measure_soak
 from tallystick.lab.bench.stage import Database, open_database
 from tallystick.lab.bench.targets import Judged, judge
@@ -396,6 +397,32 @@ def reconciliation(
         fill_database(database.owner_url, database.app_url, payments or rows * 11 // 10, progress)
         figures = measure_reconciliation(settings, database, Path(work), rows, progress)
     report = BenchReport(benchmark="reconciliation", machine=machine, targets=figures.judged(), figures=figures)
+    _print(report, as_json=as_json)
+
+
+@app.command()
+def sealing(
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--data-dir",
+            help="Directory of a database that was filled; default: an empty one, which is filled.",
+            show_default=False,
+        ),
+    ] = None,
+    payments: Annotated[int, typer.Option(min=1, help="Payments that the record has at least.")] = 1_000_000,
+    rounds: Rounds = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how quickly a record that nobody has sealed is sealed and verified, with CPU, log and memory. What the
+    record lacks is filled in first; what was sealed in it is removed before each round."""
+    settings = _settings(data_dir)
+    with open_database(data_dir) as database, _progress() as progress:
+        machine = asyncio.run(describe_machine(database.app_url))
+        require_own_record(database.owner_url)
+        fill_database(database.owner_url, database.app_url, payments, progress)
+        figures = measure_sealing(settings, database, rounds, progress)
+    report = BenchReport(benchmark="sealing", machine=machine, targets=figures.judged(), figures=figures)
     _print(report, as_json=as_json)
 
 

@@ -51,8 +51,13 @@ async def test_what_is_behind_goes_on_from_where_it_was(
         monkeypatch.setattr(verify, "PAGE", 2)
         async with owner.transaction():
             report = await compare(owner, read_anchors(tmp_path))
+        # What differs is named from the heads, while the next page is being read on the same connection.
+        await owner.execute("UPDATE response SET status = 500 WHERE idempotency_key IN ('k2', 'k3', 'k8')")
+        async with owner.transaction():
+            changed = named(await compare(owner))
     finally:
         await owner.close()
+    assert changed == [f"changed: response m {key}" for key in ("k2", "k3", "k8")]
     assert left[0] == 8 and left[-1] == 0
     assert (named(report), report.unsealed) == ([], 0)
     assert report.leaves == report.examined > 11

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -168,7 +168,7 @@ def _import(settings: Settings, app_url: str, paths: Sequence[str]) -> ProcessFi
                 )
                 await import_file(runtime, asked)
 
-    return _measured(run)
+    return measured(run)
 
 
 def _reconcile(settings: Settings, app_url: str, files: int) -> ProcessFigures:
@@ -183,14 +183,15 @@ def _reconcile(settings: Settings, app_url: str, files: int) -> ProcessFigures:
                 else:
                     await asyncio.sleep(SAMPLED_EVERY_S)
 
-    return _measured(run)
+    return measured(run)
 
 
 def _providers() -> dict[str, Any]:
     return {PROVIDER: BenchProvider(DEFAULT)}
 
 
-def _measured(run: Any) -> ProcessFigures:
+def measured(run: Callable[[], Coroutine[Any, Any, None]]) -> ProcessFigures:
+    """Run it in this process, and say what that took. Raises what it raises."""
     started, cpu = time.monotonic(), time.process_time()
     uvloop.run(run())
     return ProcessFigures(

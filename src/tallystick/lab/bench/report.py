@@ -18,6 +18,7 @@ from tallystick.lab.bench.machine import MachineInfo
 from tallystick.lab.bench.over_http import HttpFigures
 from tallystick.lab.bench.providers import ProvidersFigures
 from tallystick.lab.bench.reconciliation import ReconciliationFigures
+from tallystick.lab.bench.sealing import SealingFigures
 from tallystick.lab.bench.soak import GROWTH_LIMIT, SoakFigures
 from tallystick.lab.bench.targets import Judged
 from tallystick.lab.bench.trace import TraceFigures
@@ -39,6 +40,7 @@ class BenchReport(Struct, frozen=True, kw_only=True):
         | GrowthFigures
         | TraceFigures
         | ReconciliationFigures
+        | SealingFigures
         | Filled
     )
 
@@ -66,6 +68,8 @@ def print_report(console: Console, report: BenchReport) -> None:
             _print_trace(console, report.figures)
         case ReconciliationFigures():
             _print_reconciliation(console, report.figures)
+        case SealingFigures():
+            _print_sealing(console, report.figures)
         case Filled() as filled:
             console.print(
                 f"{filled.payments:,} payments filled in, {filled.present:,} present, {filled.elapsed_s:,.0f} s, "
@@ -249,6 +253,31 @@ def _print_reconciliation(console: Console, figures: ReconciliationFigures) -> N
     for name, each in (("importer", figures.importer), ("worker", figures.worker)):
         rate = f"{figures.rows / each.elapsed_s:,.0f}"
         table.add_row(name, f"{each.elapsed_s:,.1f}", rate, "", f"{each.cpu_s:,.1f}", f"{each.peak_mb:,.0f}")
+    console.print(table)
+
+
+def _print_sealing(console: Console, figures: SealingFigures) -> None:
+    table = Table(
+        title=f"Sealing: {figures.payments:,} payments, {figures.changes:,} changes ({figures.database_gb:,.2f} GB),"
+        f" medians of {len(figures.rounds)} rounds",
+        caption=f"A payment on disk: {figures.leaf_bytes:,.0f} bytes of leaves' rows, {figures.index_bytes:,.0f} of"
+        f" their index, {figures.head_bytes:,.0f} of heads. {figures.full_pages:,.0f} whole pages in the log.",
+    )
+    _columns(table, "", "changes/s", "own CPU µs a payment", "database's CPU µs", "log bytes a payment", "most MB")
+    for name, payments_per_s, own, postgres, log, most_mb in (
+        ("sealed", None, figures.sealer_cpu_us, figures.postgres_cpu_us, figures.log_bytes, figures.sealer_mb),
+        (
+            "verified",
+            figures.verified_per_s,
+            figures.verifier_cpu_us,
+            figures.verifier_postgres_cpu_us,
+            None,
+            figures.verifier_mb,
+        ),
+    ):
+        per_s = figures.per_s if payments_per_s is None else payments_per_s * figures.changes / figures.payments
+        values = ("" if value is None else f"{value:,.0f}" for value in (per_s, own, postgres, log, most_mb))
+        table.add_row(name, *values)
     console.print(table)
 
 

@@ -70,6 +70,21 @@ RECONCILED_PER_S: Final = Target(name="settlement rows imported, matched, posted
 #: A file is read row by row: its size has no part in it.
 IMPORTER_MB: Final = Target(name="memory of the importer, at most", unit="MB", bound=500, at_least=False)
 
+#: A database of a million unsealed payments, two changes each, is sealed in seven minutes.
+SEALED_PER_S: Final = Target(name="changes sealed of an unsealed record", unit="changes/s", bound=5_000)
+
+#: A thousand payments a second would take a twelfth of a core.
+SEALER_CPU_US: Final = Target(name="the sealer's own CPU a payment", unit="µs", bound=80, at_least=False)
+
+#: A thirtieth of what the payment itself writes.
+SEALER_LOG: Final = Target(name="the sealer's log a payment", unit="bytes", bound=200, at_least=False)
+
+#: A million payments in three minutes.
+VERIFIED_PER_S: Final = Target(name="sealed payments verified", unit="payments/s", bound=1_000_000 / 180)
+
+#: Of a million payments: the hashes of their leaves are most of it.
+VERIFIER_MB: Final = Target(name="memory of audit verify, at most", unit="MB", bound=300, at_least=False)
+
 
 def judge(target: Target, measured: float) -> Judged:
     """Whether ``measured`` reaches the target. "Adds" and p99 must stay below their bound."""

@@ -168,7 +168,7 @@ def digest(text: str | bytes) -> str:
     return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
 
 
-class LeafPart(Struct, frozen=True, array_like=True, order=True):
+class LeafPart(Struct, frozen=True, array_like=True, order=True, gc=False):
     """A part of a leaf that is named on its own: a change, an instruction or an answer, by its key, with the first
     digits of its hash."""
 
@@ -177,7 +177,7 @@ class LeafPart(Struct, frozen=True, array_like=True, order=True):
     tag: str
 
 
-class LeafName(Struct, frozen=True, array_like=True):
+class LeafName(Struct, frozen=True, array_like=True, gc=False):
     """A leaf in a head's list: what it is of, and its hash in hexadecimal. ``parts``: none where it has one alone."""
 
     kind: str

@@ -25,7 +25,7 @@ from msgspec import UNSET, Raw, Struct
 from tallystick.oversight.audit.heads import LeafPart
 from tallystick.oversight.audit.merkle import leaf_hash
 from tallystick.oversight.audit.sealed_tables import ADDED, COLUMNS, SALTED
-from tallystick.record.postgres.audit_rows import ATTACHED, Thing
+from tallystick.record.postgres.audit_rows import ATTACHED, KINDS, Thing
 
 #: Of new leaves.
 ENCODING: Final = 2
@@ -39,12 +39,6 @@ TAG_DIGITS: Final = 16
 _SALTED_COLUMNS: Final = frozenset(name for name in SALTED if name.count(".") == 1)
 _SALTED_MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
     "transition.change": tuple(name.split(".")[2] for name in sorted(SALTED) if name.startswith("transition.change."))
-}
-
-
-#: The members that alone are hashed -> how they are written.
-_QUOTED: Final[Mapping[tuple[str, ...], tuple[bytes, ...]]] = {
-    members: tuple(b'"%s"' % member.encode() for member in members) for members in _SALTED_MEMBERS.values()
 }
 
 
@@ -72,14 +66,79 @@ _READERS: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
     for table, columns in COLUMNS.items()
 }
 
-#: Table -> (column, its name in salted hashes, the members that alone are hashed).
-_HASHED: Final[Mapping[str, tuple[tuple[str, str, tuple[str, ...]], ...]]] = {
+
+def _before(name: str) -> bytes:
+    return name.encode() + b"\0"
+
+
+class _Member(Struct, frozen=True):
+    """A member of a column that is hashed alone. ``said``: its name as it is written; ``salted``: what stands before
+    its value in what is hashed."""
+
+    name: str
+    said: bytes
+    salted: bytes
+
+
+class _Hashed(Struct, frozen=True):
+    """A column that is hashed, or some members of which are. ``said``: what stands before its value in a row that is
+    printed in the encoding's order; ``salted``: in what is hashed. ``members``: none where it is hashed whole."""
+
+    column: str
+    said: bytes
+    salted: bytes
+    members: tuple[_Member, ...]
+
+    def in_leaf(self, salt: bytes, value: bytes) -> bytes:
+        """What stands for this value in a leaf; the value itself where nothing of it is hashed."""
+        return _with_members_hashed(salt, self, value) if self.members else _hashed(salt, self.salted, value)
+
+
+def _members(name: str) -> tuple[_Member, ...]:
+    return tuple(
+        _Member(member, b'"%s"' % member.encode(), _before(f"{name}.{member}"))
+        for member in _SALTED_MEMBERS.get(name, ())
+    )
+
+
+#: Table -> its columns of which something is hashed, in alphabetical order.
+_HASHED: Final[Mapping[str, tuple[_Hashed, ...]]] = {
     table: tuple(
-        (column, f"{table}.{column}", _SALTED_MEMBERS.get(f"{table}.{column}", ()))
+        _Hashed(column, b',"%s":' % column.encode(), _before(f"{table}.{column}"), _members(f"{table}.{column}"))
         for column in columns
         if f"{table}.{column}" in _SALTED_COLUMNS or f"{table}.{column}" in _SALTED_MEMBERS
     )
     for table, columns in COLUMNS.items()
+}
+
+
+class _Printed(Struct, frozen=True):
+    """A table whose rows the database prints in the encoding's order. ``begins``: how such a document begins, which one
+    in the table's own order does not. ``reader``: of what is hashed in it."""
+
+    begins: str
+    reader: msgspec.json.Decoder[Any]
+
+
+#: What a change is made of. Its statements print these tables' columns in the encoding's order.
+_PRINTED: Final[Mapping[str, _Printed]] = {
+    table: _Printed(
+        f'{{"{COLUMNS[table][0]}":',
+        msgspec.json.Decoder(
+            msgspec.defstruct(
+                f"hashed_of_{table}", [(each.column, Raw, Raw(_NULL)) for each in _HASHED[table]], gc=False
+            )
+        ),
+    )
+    for table in ("transition", "transfer", "outbox", *sorted(ATTACHED))
+}
+
+#: Table -> what stands before its row.
+_OPENED: Final[Mapping[str, bytes]] = {table: b"[%s," % _TEXT.encode(table) for table in COLUMNS}
+
+#: Kind -> what stands before the merchant of its leaf.
+_BEGUN: Final[Mapping[str, bytes]] = {
+    kind: b'{"encoding":%d,"kind":%s,"merchant_id":' % (ENCODING, _TEXT.encode(kind)) for kind in KINDS
 }
 
 
@@ -123,13 +182,14 @@ def _tag(salt: bytes, *rows: bytes) -> str:
 
 
 def _leaf(thing: Thing, encoded: Sequence[bytes]) -> bytes:
-    rows = sorted(b"[%s,%s]" % (_quoted(table), row) for (table, _), row in zip(thing.rows, encoded, strict=True))
-    return b'{"encoding":%d,"kind":%s,"merchant_id":%s,"key":%s,"rows":[%s]}' % (
-        ENCODING,
-        _quoted(thing.kind),
-        _quoted(thing.merchant_id),
-        _quoted(thing.leaf_key),
-        b",".join(rows),
+    rows = [_OPENED[table] + row for (table, _), row in zip(thing.rows, encoded, strict=True)]
+    rows.sort()
+    return b'%s%s,"key":%s,"rows":[%s%s]}' % (
+        _BEGUN[thing.kind],
+        _TEXT.encode(thing.merchant_id),
+        _TEXT.encode(thing.leaf_key),
+        b"],".join(rows),
+        b"]" if rows else b"",
     )
 
 
@@ -140,7 +200,7 @@ def hash_of(thing: Thing, salt: bytes) -> bytes:
 
 def salted(salt: bytes, name: str, value: bytes) -> str:
     """The hash of a personal value, in hexadecimal."""
-    return hashlib.sha256(salt + name.encode() + b"\0" + value).hexdigest()
+    return hashlib.sha256(salt + _before(name) + value).hexdigest()
 
 
 def salted_values(thing: Thing) -> Iterator[tuple[str, str]]:
@@ -159,47 +219,59 @@ def salted_values(thing: Thing) -> Iterator[tuple[str, str]]:
 
 
 def _row(table: str, document: str, salt: bytes) -> bytes:
-    row = _READERS[table].decode(document)
+    printed = _PRINTED.get(table)
+    if printed is not None and document.startswith(printed.begins):
+        row = _as_printed(table, document, printed.reader, salt)
+        if row is not None:
+            return row
+    columns = _READERS[table].decode(document)
     for column in ADDED.get(table, ()):
-        if getattr(row, column) in (UNSET, Raw(_NULL)):
-            setattr(row, column, UNSET)
-    for column, name, members in _HASHED[table]:
-        value = bytes(getattr(row, column))
+        if getattr(columns, column) in (UNSET, Raw(_NULL)):
+            setattr(columns, column, UNSET)
+    for each in _HASHED[table]:
+        value = bytes(getattr(columns, each.column))
+        if value != _NULL:
+            setattr(columns, each.column, Raw(each.in_leaf(salt, value)))
+    return _TEXT.encode(columns)
+
+
+def _as_printed(table: str, document: str, reader: msgspec.json.Decoder[Any], salt: bytes) -> bytes | None:
+    """A row that the database has printed in the encoding's order: its text, with hashes in place of what is hashed.
+    None where the name of such a column stands in it more than once: then it has to be read."""
+    columns, rest = reader.decode(document), document.encode()
+    pieces: list[bytes] = []
+    for each in _HASHED[table]:
+        value = bytes(getattr(columns, each.column))
         if value == _NULL:
             continue
-        hashed = _with_members_hashed(salt, name, value, members) if members else _hashed(salt, name, value)
-        setattr(row, column, Raw(hashed))
-    return _TEXT.encode(row)
+        hashed = each.in_leaf(salt, value)
+        if hashed is not value:
+            before, said, after = rest.partition(each.said)
+            if each.said in after:
+                return None
+            pieces += before, said, hashed
+            rest = after[len(value) :]
+    return b"".join((*pieces, rest)) if pieces else rest
 
 
-def _is_plain(given: Mapping[str, Raw], value: bytes) -> bool:
-    """Whether the object is written without blanks, and so has no member twice: that is quickly seen."""
-    return b"{%s}" % b",".join(b"%s:%s" % (_quoted(name), bytes(content)) for name, content in given.items()) == value
-
-
-def _with_members_hashed(salt: bytes, name: str, value: bytes, members: tuple[str, ...]) -> bytes:
+def _with_members_hashed(salt: bytes, column: _Hashed, value: bytes) -> bytes:
     """The object with some of its members as hashes; an object that has none of them stays as it is written. One
     that has a member twice is hashed whole: readers differ about what it says."""
-    if b"\\" not in value and not any(quoted in value for quoted in _QUOTED[members]):
+    if b"\\" not in value and not any(member.said in value for member in column.members):
         return value
     given = _ROW.decode(value)
-    if not any(member in given for member in members):
+    contents = {name: bytes(content) for name, content in given.items()}
+    found = [member for member in column.members if member.name in contents]
+    if not found:
         return value
-    if not _is_plain(given, value) and len(json.loads(value, object_pairs_hook=list)) != len(given):
-        return _hashed(salt, name, value)
-    return b"{%s}" % b",".join(
-        b"%s:%s"
-        % (
-            _quoted(member),
-            _hashed(salt, f"{name}.{member}", bytes(content)) if member in members else bytes(content),
-        )
-        for member, content in given.items()
-    )
+    # An object that is as long as its members need is written without blanks, and has none of them twice.
+    plain = sum(map(len, contents)) + sum(map(len, contents.values())) + 4 * len(contents) + 1 == len(value)
+    if not plain and len(json.loads(value, object_pairs_hook=list)) != len(contents):
+        return _hashed(salt, column.salted, value)
+    for member in found:
+        contents[member.name] = _hashed(salt, member.salted, contents[member.name])
+    return b"{%s}" % b",".join([_TEXT.encode(name) + b":" + content for name, content in contents.items()])
 
 
-def _hashed(salt: bytes, name: str, value: bytes) -> bytes:
-    return b'{"salted":"%s"}' % salted(salt, name, value).encode()
-
-
-def _quoted(text: str) -> bytes:
-    return _TEXT.encode(text)
+def _hashed(salt: bytes, before: bytes, value: bytes) -> bytes:
+    return b'{"salted":"%s"}' % hashlib.sha256(salt + before + value).hexdigest().encode()

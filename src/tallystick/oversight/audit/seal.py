@@ -10,7 +10,7 @@ sweep over everything, which also seals what was there before sealing began.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final, cast
 
@@ -21,8 +21,9 @@ from tallystick.kit.clock import Clock, monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import get_logger
 from tallystick.oversight.audit.heads import SigningKey, moment
+from tallystick.oversight.audit.pages import PagesAhead
 from tallystick.oversight.audit.tree_writer import BrokenHead, LostSeal, TreeWriter
-from tallystick.record.postgres.audit_rows import END, KINDS, AuditRows, Thing
+from tallystick.record.postgres.audit_rows import ATTACHED, END, KINDS, AuditRows, Thing
 from tallystick.record.postgres.number_reads import Watch
 from tallystick.settings.audit import sealing_window_ms
 from tallystick.settings.load import Settings
@@ -44,6 +45,10 @@ SWEPT_AT_ONCE: Final = 2_000
 #: Beside the time since the last round, a quick look goes back this far: most transactions are shorter.
 NEAR_MS: Final = 3_000
 
+#: How often a quick look is also for what may stand in the leaves of changes: it takes a look at each one's change, and
+#: hardly any has a leaf of its own.
+ATTACHED_EVERY_MS: Final = 5_000
+
 #: How often a quick look goes back the whole window.
 WINDOW_EVERY_MS: Final = 30_000
 
@@ -59,7 +64,7 @@ class Sweep(Struct, kw_only=True):
 
     sweep_id: str
     first: bool
-    pages: AsyncIterator[None]
+    pages: PagesAhead
     examined: int = 0
     sealed: int = 0
     late: int = 0
@@ -80,11 +85,14 @@ class Sealer:
         self._behind_since: datetime | None = None
         self._whole_window_ms = 0
         self._sweep: Sweep | None = None
+        self._attached_ms = 0
+        self._attached_since: datetime | None = None
 
     async def round(self) -> int:
         """Seal what is new: how much was found. Raises what the database raises, and BrokenHead."""
         if not await self._watch.hold(LEASE_MS):
-            self._last_round = self._behind_since = self._sweep = None
+            self._last_round = self._behind_since = None
+            await self._give_up_sweep()
             return 0
         now = self._clock.now()
         since = await self._since(now)
@@ -101,6 +109,7 @@ class Sealer:
 
     async def leave(self) -> None:
         """Let another process seal. Raises what the database raises."""
+        await self._give_up_sweep()
         await self._watch.leave()
 
     async def _since(self, now: datetime) -> datetime:
@@ -119,16 +128,34 @@ class Sealer:
 
     async def _look(self, since: datetime) -> tuple[int, datetime | None]:
         """Seal what is visible since then: how much that was, and up to when where that was not all."""
+        kinds, attached_since = self._other_kinds(since)
         async with self._pool.acquire() as proxy, proxy.transaction():
             rows = AuditRows(cast(asyncpg.Connection, proxy))
             await rows.in_utc()
             changes = await rows.unsealed("change", since, AT_ONCE)
             # Whether an answer stands in the leaf of a change is asked of each: of no more than these changes may have.
             until = END if len(changes) < AT_ONCE else changes[-1].at
-            rest = [await rows.unsealed(kind, since, AT_ONCE, until) for kind in KINDS if kind != "change"]
-            await self._writer.seal(rows, [thing for things in (changes, *rest) for thing in things])
+            rest = [
+                await rows.unsealed(kind, attached_since if kind in ATTACHED else since, AT_ONCE, until)
+                for kind in kinds
+            ]
+            found = [thing for things in (changes, *rest) for thing in things]
+            await self._writer.seal(rows, found)
+        if self._sweep is not None:
+            self._sweep.pages.sealed(found)
         full = [things[-1].at for things in (changes, *rest) if len(things) >= AT_ONCE]
-        return len(changes) + sum(map(len, rest)), min(full, default=None)
+        return len(found), min(full, default=None)
+
+    def _other_kinds(self, since: datetime) -> tuple[list[str], datetime]:
+        """What is looked for beside changes, and since when what may stand in their leaves is: that is looked for now
+        and then only, back to where the looks without it began."""
+        begin = since if self._attached_since is None else min(since, self._attached_since)
+        quick = self._behind_since is None and self._last_round is not None
+        if quick and monotonic_ms() - self._attached_ms < ATTACHED_EVERY_MS:
+            self._attached_since = begin
+            return [kind for kind in KINDS if kind != "change" and kind not in ATTACHED], begin
+        self._attached_ms, self._attached_since = monotonic_ms(), None
+        return [kind for kind in KINDS if kind != "change"], begin
 
     async def _go_on_sweeping(self) -> int:
         """Take a sweep further, or begin one that is due. 1 while it is not at its end."""
@@ -138,49 +165,40 @@ class Sealer:
             due = timedelta(milliseconds=self._settings.audit_sweep_interval_ms)
             if last is not None and self._clock.now() - last < due:
                 return 0
-            self._sweep = Sweep(sweep_id=new_id("swp"), first=last is None, pages=self._pages(), told_ms=monotonic_ms())
+            pages = PagesAhead(self._pool, lambda connection: AuditRows(connection), SWEPT_AT_ONCE)
+            self._sweep = Sweep(sweep_id=new_id("swp"), first=last is None, pages=pages, told_ms=monotonic_ms())
         started_ms = monotonic_ms()
         sweep = self._sweep
         try:
             while monotonic_ms() - started_ms < SWEEP_STEP_MS:
-                await anext(sweep.pages)
-        except StopAsyncIteration:
-            await self._end(sweep)
-            self._sweep = None
-            return 0
+                page = await sweep.pages.next()
+                if page is None:
+                    await self._end(sweep)
+                    self._sweep = None
+                    return 0
+                await self._seal_swept(sweep, *page)
         except (LostSeal, asyncpg.UniqueViolationError):
-            self._sweep = None  # another process is at it
+            await self._give_up_sweep()  # another process is at it
             return 0
         except BaseException:
-            self._sweep = None
+            await self._give_up_sweep()
             raise
         if monotonic_ms() - sweep.told_ms >= PROGRESS_EVERY_MS:
             sweep.told_ms = monotonic_ms()
             log.info("looking at everything that is sealed", examined=sweep.examined, sealed=sweep.sealed)
         return 1
 
-    async def _pages(self) -> AsyncIterator[None]:
-        """One step of the sweep after another, each in a transaction of its own."""
-        for kind in KINDS:
-            after: tuple[str, ...] | None = None
-            while True:
-                async with self._pool.acquire() as proxy, proxy.transaction():
-                    rows = AuditRows(cast(asyncpg.Connection, proxy))
-                    await rows.in_utc()
-                    things, after = await rows.page(kind, after, SWEPT_AT_ONCE)
-                    await self._seal_swept(rows, things)
-                if after is None:
-                    break
-                yield
+    async def _give_up_sweep(self) -> None:
+        sweep, self._sweep = self._sweep, None
+        if sweep is not None:
+            await sweep.pages.stop()
 
-    async def _seal_swept(self, rows: AuditRows, things: Sequence[Thing]) -> None:
-        unsealed = [thing for thing in things if thing.place is None]
-        await self._writer.seal(rows, unsealed)
-        sweep = self._sweep
-        if sweep is None:
-            return
+    async def _seal_swept(self, sweep: Sweep, examined: int, unsealed: Sequence[Thing]) -> None:
+        if unsealed:
+            async with self._pool.acquire() as proxy, proxy.transaction():
+                await self._writer.seal(AuditRows(cast(asyncpg.Connection, proxy)), unsealed)
         oldest = self._clock.now() - self._window
-        sweep.examined += len(things)
+        sweep.examined += examined
         sweep.sealed += len(unsealed)
         late = [thing for thing in unsealed if thing.at < oldest] if not sweep.first else []
         sweep.late += len(late)

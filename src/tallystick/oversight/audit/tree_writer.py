@@ -3,8 +3,10 @@ transaction of whoever asks."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -30,6 +32,9 @@ from tallystick.oversight.audit.leaves import new_salt, sealed_leaf
 from tallystick.oversight.audit.merkle import Peaks
 from tallystick.record.postgres.audit_heads import Checkpoint, Head, Record
 from tallystick.record.postgres.audit_rows import AuditRows, Thing
+
+#: Leaves that are hashed without a pause: a few milliseconds.
+HASHED_AT_ONCE: Final = 50
 
 
 class LostSeal(Exception):
@@ -85,7 +90,9 @@ class TreeWriter:
         first = peaks.size
         salts = [new_salt() for _ in things]
         names = []
-        for thing, salt in zip(things, salts, strict=True):
+        for number, (thing, salt) in enumerate(zip(things, salts, strict=True)):
+            if number % HASHED_AT_ONCE == HASHED_AT_ONCE - 1:
+                await asyncio.sleep(0)  # the next page comes in meanwhile, and other work of this process goes on
             hashed, parts = sealed_leaf(thing, salt)
             peaks.append(hashed)
             names.append(LeafName(thing.kind, thing.merchant_id, thing.leaf_key, hashed.hex(), parts))

@@ -8,7 +8,9 @@ promised.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from heapq import nsmallest
 from typing import Final
@@ -32,6 +34,9 @@ from tallystick.record.postgres.audit_rows import KINDS, AuditRows, Place, Thing
 
 #: Things in one read.
 PAGE: Final = 1_000
+
+#: Things that are compared without a pause: a few milliseconds.
+COMPARED_AT_ONCE: Final = 50
 
 #: Tables whose names have to lead to what the migrations made.
 TABLES_READ: Final = sorted({*COLUMNS, *NOT_SEALED})
@@ -60,6 +65,7 @@ class Verifier:
         self._newest: datetime | None = None
         self._waiting: list[tuple[datetime, str]] = []
         self._changed: dict[int, dict[int, list[Thing]]] = {}
+        self._reading: asyncio.Task[tuple[list[Thing], tuple[str, ...] | None]] | None = None
         self.report = AuditReport()
         self._trees = Trees(self._rows, keys, self.report)
 
@@ -87,15 +93,37 @@ class Verifier:
 
     async def _compare_kind(self, kind: str, since: datetime | None) -> None:
         self._newest, self._waiting = self._swept_last, []
-        async for things in self._rows.every(kind, PAGE, since):
-            for thing in things:
-                self._compare(thing)
-            self.report.examined += len(things)
-            if self._changed:
-                await self._name_changed()
-            self._waiting = nsmallest(KEPT, self._waiting)
-            self._progress(self.report.examined, max(self.report.examined, self._trees.size))
+        async with aclosing(self._read_ahead(kind, since)) as pages:
+            async for things in pages:
+                for number, thing in enumerate(things):
+                    self._compare(thing)
+                    if number % COMPARED_AT_ONCE == 0:
+                        await asyncio.sleep(0)  # the next page comes in meanwhile
+                self.report.examined += len(things)
+                if self._changed:
+                    await self._name_changed()
+                self._waiting = nsmallest(KEPT, self._waiting)
+                self._progress(self.report.examined, max(self.report.examined, self._trees.size))
         self._name_passed_by()
+
+    async def _read_ahead(self, kind: str, since: datetime | None) -> AsyncGenerator[list[Thing], None]:
+        """Pages of a kind; the next one is read while one is compared. The connection is the snapshot's only one: who
+        else asks it something waits for ``_reading``."""
+
+        def read(after: tuple[str, ...] | None) -> asyncio.Task[tuple[list[Thing], tuple[str, ...] | None]]:
+            return asyncio.create_task(self._rows.page(kind, after, PAGE, since))
+
+        self._reading = read(None)
+        try:
+            while self._reading is not None:
+                things, after = await self._reading
+                self._reading = None if after is None else read(after)
+                yield things
+        finally:
+            reading, self._reading = self._reading, None
+            if reading is not None:
+                reading.cancel()
+                await asyncio.wait([reading])
 
     async def _look_for_older(self) -> None:
         """What was sealed since, and is older by more than the window: of the kinds that miss something, everything."""
@@ -141,6 +169,8 @@ class Verifier:
 
     async def _name_changed(self) -> None:
         """Name what differs in the leaves of a page that do: the lists of their heads have the parts."""
+        if self._reading is not None:
+            await asyncio.wait([self._reading])
         for group, changed in self._changed.items():
             tree = self._trees.by_group[group]
             for number, head_end in enumerate(tree.ends):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -73,7 +73,7 @@ def _from_a_time_on(kind: str) -> str:
 _LATER: Final[Mapping[str, str]] = {kind: _from_a_time_on(kind) for kind in KINDS}
 
 
-class Place(Struct, frozen=True):
+class Place(Struct, frozen=True, gc=False):
     """Where a thing is sealed, as the record has it."""
 
     leaf_group: int
@@ -125,17 +125,19 @@ class AuditRows(HeadRows):
                 return
 
     async def _things(self, kind: str, rows: Sequence[asyncpg.Record]) -> list[Thing]:
+        table = TABLES[kind]
+        place_of = _place_reader(rows)
         things = [
             Thing(
                 kind=kind,
                 merchant_id=row["merchant_id"],
                 leaf_key=row["leaf_key"],
                 at=row["at"],
-                rows=[(TABLES[kind], row["document"])],
-                place=_place(row),
+                rows=[(table, document)],
+                place=place_of(row),
             )
             for row in rows
-            if row["document"] is not None
+            if (document := row["document"]) is not None
         ]
         if kind == "change":
             await self._add_parts(things, rows)
@@ -145,10 +147,10 @@ class AuditRows(HeadRows):
         if not rows:
             return
         leads = [(row["merchant_id"], row["subject_id"], row["version"], row["stream_id"], row["at"]) for row in rows]
-        by_lead = {lead[:3]: thing for lead, thing in zip(leads, things, strict=True)}
+        parts_of = {lead[:3]: thing.rows for lead, thing in zip(leads, things, strict=True)}
         parts = await self._connection.fetch(STATEMENTS["parts_of_changes"], *map(list, zip(*leads, strict=True)))
         for merchant_id, lead_id, lead_at, table, document in parts:
-            by_lead[merchant_id, lead_id, lead_at].rows.append((table, document))
+            parts_of[merchant_id, lead_id, lead_at].append((table, document))
 
     async def strays(self, limit: int) -> list[tuple[str, str, str, str]]:
         """(merchant, table, name, stream) of rows that belong to no change."""
@@ -191,10 +193,14 @@ class AuditRows(HeadRows):
         return found
 
 
-def _place(row: asyncpg.Record) -> Place | None:
-    found = dict(row)
-    position = found.get("position")
-    return None if position is None else Place(found["leaf_group"], position, found["salt"])
+def _place_reader(rows: Sequence[asyncpg.Record]) -> Callable[[asyncpg.Record], Place | None]:
+    """What tells where a row is sealed: in one column, in three, or not at all."""
+    columns = set(rows[0].keys()) if rows else set()
+    if "place" in columns:
+        return lambda row: None if row["place"] is None else Place(*row["place"])
+    if "position" in columns:
+        return lambda row: None if row["position"] is None else Place(row["leaf_group"], row["position"], row["salt"])
+    return lambda row: None
 
 
 #: Kind -> the table of its first row.

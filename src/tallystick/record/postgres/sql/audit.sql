@@ -25,9 +25,10 @@ SELECT DISTINCT leaf_group FROM audit_head ORDER BY leaf_group;
 -- oldest_unsealed: the oldest change of a time that is not sealed (from $1 to before $2)
 SELECT min(s.at) AS at
 FROM transition s
-LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'change'
-    AND l.leaf_key = s.subject_id || '/' || s.version::text
-WHERE s.at >= $1 AND s.at < $2 AND s.lead_version IS NULL AND l.leaf_key IS NULL;
+WHERE s.at >= $1 AND s.at < $2 AND s.lead_version IS NULL
+  AND (SELECT l.leaf_key FROM audit_leaf l
+       WHERE l.merchant_id = s.merchant_id AND l.kind = 'change'
+         AND l.leaf_key = s.subject_id || '/' || s.version::text) IS NULL;
 
 -- checkpoint_after: when the first checkpoint above this number was made
 SELECT sealed_at FROM audit_checkpoint WHERE number > $1 ORDER BY number LIMIT 1;
@@ -62,31 +63,34 @@ SELECT max(at) AS at FROM audit_sweep;
 -- first_sweep: when everything was looked at for the first time
 SELECT min(at) AS at FROM audit_sweep;
 
--- unsealed_change: what is visible since $1 and not sealed, $2 at most
-SELECT s.merchant_id AS merchant_id, s.subject_id || '/' || s.version::text AS leaf_key, s.at AS at, to_json(s)::text
-       AS document, s.subject_id, s.version, coalesce(s.stream_id, s.subject_id) AS stream_id
+-- unsealed_change: what is visible since $1 and not sealed, $2 at most. Documents as those of parts_of_changes
+SELECT s.merchant_id AS merchant_id, s.subject_id || '/' || s.version::text AS leaf_key, s.at AS at,
+       (SELECT to_json(d)::text FROM (
+             SELECT s.actor, s.at, s.cause, s.change, s.change_id, s.event, s.evidence, s.from_state, s.key_kind,
+                    s.lead_version, s.merchant_id, s.occurred_at, s.payment_id, s.provider_reference, s.stream_id,
+                    s.subject, s.subject_id, s.to_state, s.version
+        ) d) AS document,
+       s.subject_id, s.version, coalesce(s.stream_id, s.subject_id) AS stream_id
 FROM transition s
-LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'change'
-    AND l.leaf_key = s.subject_id || '/' || s.version::text
-WHERE s.at >= $1 AND s.lead_version IS NULL AND l.leaf_key IS NULL
+WHERE s.at >= $1 AND s.lead_version IS NULL
+  AND (SELECT l.leaf_key FROM audit_leaf l
+       WHERE l.merchant_id = s.merchant_id AND l.kind = 'change'
+         AND l.leaf_key = s.subject_id || '/' || s.version::text) IS NULL
 ORDER BY s.at LIMIT $2;
 
 -- all_change: in the order of the key, after $1 and so on, with where each one is sealed: by its key, whatever is known
 -- of how many leaves there are
-SELECT s.merchant_id AS merchant_id, s.subject_id || '/' || s.version::text AS leaf_key, s.at AS at, to_json(s)::text
-       AS document, s.subject_id, s.version, coalesce(s.stream_id, s.subject_id) AS stream_id,
-       (SELECT l.leaf_group FROM audit_leaf l
+SELECT s.merchant_id AS merchant_id, s.subject_id || '/' || s.version::text AS leaf_key, s.at AS at,
+       (SELECT to_json(d)::text FROM (
+             SELECT s.actor, s.at, s.cause, s.change, s.change_id, s.event, s.evidence, s.from_state, s.key_kind,
+                    s.lead_version, s.merchant_id, s.occurred_at, s.payment_id, s.provider_reference, s.stream_id,
+                    s.subject, s.subject_id, s.to_state, s.version
+        ) d) AS document,
+       s.subject_id, s.version, coalesce(s.stream_id, s.subject_id) AS stream_id,
+       (SELECT ROW(l.leaf_group, l.position, l.salt) FROM audit_leaf l
         WHERE l.merchant_id = s.merchant_id AND l.kind = 'change'
           AND l.leaf_key = s.subject_id || '/' || s.version::text)
-       AS leaf_group,
-       (SELECT l.position FROM audit_leaf l
-        WHERE l.merchant_id = s.merchant_id AND l.kind = 'change'
-          AND l.leaf_key = s.subject_id || '/' || s.version::text)
-       AS position,
-       (SELECT l.salt FROM audit_leaf l
-        WHERE l.merchant_id = s.merchant_id AND l.kind = 'change'
-          AND l.leaf_key = s.subject_id || '/' || s.version::text)
-       AS salt,
+       AS place,
        s.merchant_id AS place_1, s.subject_id AS place_2, s.version::text AS place_3
 FROM transition s
 WHERE (s.merchant_id, s.subject_id, s.version) > ($1::text, $2::text, $3::text::int) AND s.lead_version IS NULL
@@ -95,8 +99,9 @@ ORDER BY s.merchant_id, s.subject_id, s.version LIMIT $4;
 -- unsealed_instruction: what is visible from $1 to $3, in no change's leaf and not sealed, $2 at most
 SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at, to_json(s)::text AS document
 FROM instruction s
-LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'instruction' AND l.leaf_key = s.idempotency_key
-WHERE s.at >= $1 AND s.at <= $3 AND l.leaf_key IS NULL
+WHERE s.at >= $1 AND s.at <= $3
+  AND (SELECT l.leaf_key FROM audit_leaf l
+       WHERE l.merchant_id = s.merchant_id AND l.kind = 'instruction' AND l.leaf_key = s.idempotency_key) IS NULL
   AND (SELECT t.version
       FROM attempt a
       JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.version = 1
@@ -120,17 +125,19 @@ SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at,
              AND t.lead_version IS NULL AND t.at IS NOT DISTINCT FROM s.at
            LIMIT 1
        ) IS NULL THEN to_json(s)::text END AS document,
-       l.leaf_group, l.position, l.salt, s.merchant_id AS place_1, s.idempotency_key AS place_2
+       (SELECT ROW(l.leaf_group, l.position, l.salt) FROM audit_leaf l
+        WHERE l.merchant_id = s.merchant_id AND l.kind = 'instruction' AND l.leaf_key = s.idempotency_key) AS place,
+       s.merchant_id AS place_1, s.idempotency_key AS place_2
 FROM instruction s
-LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'instruction' AND l.leaf_key = s.idempotency_key
 WHERE (s.merchant_id, s.idempotency_key) > ($1::text, $2::text)
 ORDER BY s.merchant_id, s.idempotency_key LIMIT $3;
 
 -- unsealed_response: what is visible from $1 to $3, in no change's leaf and not sealed, $2 at most
 SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at, to_json(s)::text AS document
 FROM response s
-LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'response' AND l.leaf_key = s.idempotency_key
-WHERE s.at >= $1 AND s.at <= $3 AND l.leaf_key IS NULL
+WHERE s.at >= $1 AND s.at <= $3
+  AND (SELECT l.leaf_key FROM audit_leaf l
+       WHERE l.merchant_id = s.merchant_id AND l.kind = 'response' AND l.leaf_key = s.idempotency_key) IS NULL
   AND (SELECT t.version
       FROM instruction i
       JOIN attempt a ON a.merchant_id = i.merchant_id AND a.payment_id = i.payment_id
@@ -160,9 +167,10 @@ SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at,
              AND t.lead_version IS NULL AND t.at IS NOT DISTINCT FROM s.at
            LIMIT 1
        ) IS NULL THEN to_json(s)::text END AS document,
-       l.leaf_group, l.position, l.salt, s.merchant_id AS place_1, s.idempotency_key AS place_2
+       (SELECT ROW(l.leaf_group, l.position, l.salt) FROM audit_leaf l
+        WHERE l.merchant_id = s.merchant_id AND l.kind = 'response' AND l.leaf_key = s.idempotency_key) AS place,
+       s.merchant_id AS place_1, s.idempotency_key AS place_2
 FROM response s
-LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'response' AND l.leaf_key = s.idempotency_key
 WHERE (s.merchant_id, s.idempotency_key) > ($1::text, $2::text)
 ORDER BY s.merchant_id, s.idempotency_key LIMIT $3;
 
@@ -695,59 +703,78 @@ LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'sweep'
 ORDER BY s.sweep_id;
 
 -- parts_of_changes: what belongs to the changes that these steps lead: steps that follow them, postings, messages, the
--- instructions whose attempts they open, and the answers of the attempts that they close
+-- instructions whose attempts they open, and the answers of the attempts that they close. Documents have the columns of
+-- encoding 2 in its order, so that nobody has to write them again
 -- ($1: merchants, $2: subjects, $3: versions, $4: streams, $5: times)
 WITH k AS MATERIALIZED (
     SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS lead_id, unnest($3::int[]) AS lead_at,
            unnest($4::text[]) AS stream_id, unnest($5::timestamptz[]) AS at
-), claimed AS MATERIALIZED (
-    SELECT k.merchant_id, k.lead_id, k.lead_at, k.at, a.idempotency_key, bool_or(o.version = 1) AS asked,
-           bool_or(o.event IN ('approved', 'declined', 'give_up')) AS answered
-    FROM k
-    JOIN attempt a ON a.merchant_id = k.merchant_id AND a.payment_id = k.lead_id
-    JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.lead_version = k.lead_at
-    WHERE a.idempotency_key IS NOT NULL
-      AND (o.version = 1 OR o.event IN ('approved', 'declined', 'give_up'))
-    GROUP BY k.merchant_id, k.lead_id, k.lead_at, k.at, a.idempotency_key
 ), subjects AS MATERIALIZED (
-    SELECT k.merchant_id, k.lead_id, k.lead_at, a.attempt_id AS subject_id
+    SELECT k.merchant_id, k.lead_id, k.lead_at, k.at, a.attempt_id AS subject_id, a.idempotency_key
     FROM k JOIN attempt a ON a.merchant_id = k.merchant_id AND a.payment_id = k.lead_id
     UNION ALL
-    SELECT k.merchant_id, k.lead_id, k.lead_at, r.refund_id
+    SELECT k.merchant_id, k.lead_id, k.lead_at, k.at, r.refund_id, NULL
     FROM k JOIN refund r ON r.merchant_id = k.merchant_id AND r.payment_id = k.lead_id
     UNION ALL
-    SELECT k.merchant_id, k.lead_id, k.lead_at, d.dispute_id
+    SELECT k.merchant_id, k.lead_id, k.lead_at, k.at, d.dispute_id, NULL
     FROM k JOIN dispute d ON d.merchant_id = k.merchant_id AND d.payment_id = k.lead_id
     UNION ALL
-    SELECT merchant_id, lead_id, lead_at, lead_id FROM k
-), followers AS MATERIALIZED (
-    SELECT n.merchant_id, n.lead_id, n.lead_at, t.subject_id, t.version, to_json(t)::text AS document
+    SELECT merchant_id, lead_id, lead_at, at, lead_id, NULL FROM k
+), led AS MATERIALIZED (
+    SELECT n.merchant_id, n.lead_id, n.lead_at, n.at, n.idempotency_key, t.subject_id, t.version, t.event,
+           coalesce(t.stream_id, t.subject_id) = n.lead_id AS follows,
+           (SELECT to_json(d)::text FROM (
+                 SELECT t.actor, t.at, t.cause, t.change, t.change_id, t.event, t.evidence, t.from_state,
+                        t.key_kind, t.lead_version, t.merchant_id, t.occurred_at, t.payment_id, t.provider_reference,
+                        t.stream_id, t.subject, t.subject_id, t.to_state, t.version
+            ) d) AS document
     FROM subjects n
     JOIN transition t ON t.merchant_id = n.merchant_id AND t.subject_id = n.subject_id
-    WHERE t.lead_version = n.lead_at AND coalesce(t.stream_id, t.subject_id) = n.lead_id
+    WHERE t.lead_version = n.lead_at
+), claimed AS MATERIALIZED (
+    SELECT merchant_id, lead_id, lead_at, at, idempotency_key, bool_or(version = 1) AS asked,
+           bool_or(event IN ('approved', 'declined', 'give_up')) AS answered
+    FROM led
+    WHERE idempotency_key IS NOT NULL AND (version = 1 OR event IN ('approved', 'declined', 'give_up'))
+    GROUP BY merchant_id, lead_id, lead_at, at, idempotency_key
 ), steps AS MATERIALIZED (
-    SELECT merchant_id, lead_id, lead_at, lead_id AS stream_id, subject_id, version FROM followers
+    SELECT merchant_id, lead_id, lead_at, lead_id AS stream_id, subject_id, version FROM led WHERE follows
     UNION ALL
     SELECT merchant_id, lead_id, lead_at, stream_id, lead_id, lead_at FROM k
 )
-SELECT merchant_id, lead_id, lead_at, 'transition' AS part, document FROM followers
+SELECT merchant_id, lead_id, lead_at, 'transition' AS part, document FROM led WHERE follows
 UNION ALL
-SELECT p.merchant_id, p.lead_id, p.lead_at, 'transfer', to_json(x)::text
+SELECT p.merchant_id, p.lead_id, p.lead_at, 'transfer',
+       (SELECT to_json(d)::text FROM (
+             SELECT x.amount, x.at, x.credit, x.currency, x.debit, x.kind, x.leg, x.merchant_id, x.payment_id,
+                    x.stream_id, x.subject_id, x.version
+        ) d) AS document
 FROM steps p
 JOIN transfer x ON x.merchant_id = p.merchant_id AND x.stream_id = p.stream_id AND x.subject_id = p.subject_id
     AND x.version = p.version
 UNION ALL
-SELECT p.merchant_id, p.lead_id, p.lead_at, 'outbox', to_json(o)::text
+SELECT p.merchant_id, p.lead_id, p.lead_at, 'outbox',
+       (SELECT to_json(d)::text FROM (
+             SELECT o.answer_key, o.api_version, o.at, o.body, o.key_kind, o.merchant_id, o.message_id,
+                    o.payment_id, o.stream_id, o.subject_id, o.traceparent, o.type, o.version
+        ) d) AS document
 FROM steps p
 JOIN outbox o ON o.merchant_id = p.merchant_id AND o.stream_id = p.stream_id AND o.version = p.version
 WHERE p.subject_id = p.stream_id
 UNION ALL
-SELECT e.merchant_id, e.lead_id, e.lead_at, 'instruction', to_json(i)::text
+SELECT e.merchant_id, e.lead_id, e.lead_at, 'instruction',
+       (SELECT to_json(d)::text FROM (
+             SELECT i.at, i.fingerprint, i.fingerprint_version, i.idempotency_key, i.instruction_id,
+                    i.merchant_id, i.operation, i.path, i.payment_id, i.request, i.subject_id, i.traceparent
+        ) d) AS document
 FROM claimed e
 JOIN instruction i ON i.merchant_id = e.merchant_id AND i.idempotency_key = e.idempotency_key
 WHERE e.asked AND i.payment_id = e.lead_id AND i.at IS NOT DISTINCT FROM e.at
 UNION ALL
-SELECT e.merchant_id, e.lead_id, e.lead_at, 'response', to_json(r)::text
+SELECT e.merchant_id, e.lead_id, e.lead_at, 'response',
+       (SELECT to_json(d)::text FROM (
+             SELECT r.api_version, r.at, r.body, r.idempotency_key, r.merchant_id, r.status
+        ) d) AS document
 FROM claimed e
 JOIN instruction i ON i.merchant_id = e.merchant_id AND i.idempotency_key = e.idempotency_key
 JOIN response r ON r.merchant_id = e.merchant_id AND r.idempotency_key = e.idempotency_key

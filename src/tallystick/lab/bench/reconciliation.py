@@ -32,7 +32,7 @@ from tallystick.lab.bench.memory import private_bytes
 from tallystick.lab.bench.provider import BenchProvider
 from tallystick.lab.bench.provider_latency import DEFAULT
 from tallystick.lab.bench.settlement_ceiling import ceiling
-from tallystick.lab.bench.settlement_rows import Announce, write_files
+from tallystick.lab.bench.settlement_rows import Announce, letters_of, write_files
 from tallystick.lab.bench.stage import Database
 from tallystick.lab.bench.targets import IMPORTER_MB, RECONCILED_PER_S, Judged, judge
 from tallystick.lab.bench.workload import PROVIDER
@@ -101,7 +101,7 @@ def measure_reconciliation(
 ) -> ReconciliationFigures:
     """Make the files, and measure them. ``processes``: in which importer and worker run; by default each in one of its
     own. Raises RowsDiffer, and what importing, comparing and the database raise."""
-    run = f"{datetime.now(UTC):%y%m%d%H%M%S}"
+    run = letters_of(f"{datetime.now(UTC):%y%m%d%H%M%S}")
     files = uvloop.run(write_files(database.app_url, work, rows, run, announce))
     settings = database.settings_for(settings)
     before = _facts(database.owner_url)
@@ -161,7 +161,7 @@ def _nothing() -> None:
 
 def _import(settings: Settings, app_url: str, paths: Sequence[str]) -> ProcessFigures:
     async def run() -> None:
-        async with open_runtime(settings, app_url, providers=_providers(), registers_keys=False) as runtime:
+        async with open_runtime(settings, app_url, providers=_providers()) as runtime:
             for path in paths:
                 asked = ImportAsked(
                     path=Path(path), name=Path(path).name, actor=ACTOR, format="stripe", provider=PROVIDER
@@ -173,7 +173,7 @@ def _import(settings: Settings, app_url: str, paths: Sequence[str]) -> ProcessFi
 
 def _reconcile(settings: Settings, app_url: str, files: int) -> ProcessFigures:
     async def run() -> None:
-        async with open_runtime(settings, app_url, providers=_providers(), registers_keys=False) as runtime:
+        async with open_runtime(settings, app_url, providers=_providers()) as runtime:
             worker, give_up = ReconciliationWorker(runtime, ACTOR), time.monotonic() + _NOTHING_FOR_S
             while len(worker.compared) < files or await worker.round():
                 if await worker.round():

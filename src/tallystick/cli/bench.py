@@ -33,7 +33,7 @@ from tallystick.lab.bench.over_http import (
 from tallystick.lab.bench.picture import draw_growth, drawing
 from tallystick.lab.bench.provider_latency import DEFAULT, MalformedLatency, ProviderLatency, parse_latency
 from tallystick.lab.bench.providers import CONNECTORS, ProvidersPlan, measure_providers
-from tallystick.lab.bench.reconciliation import measure_reconciliation
+from tallystick.lab.bench.reconciliation import Load, measure_reconciliation
 from tallystick.lab.bench.report import BenchReport, print_report
 from tallystick.lab.bench.sealing import measure_sealing, require_own_record
 from tallystick.lab.bench.soak import SoakPlan, measure_soak
@@ -382,6 +382,11 @@ def reconciliation(
         int | None,
         typer.Option(min=1, help="Payments that the record has at least.", show_default="a tenth more than rows"),
     ] = None,
+    exception_every: Annotated[
+        int | None, typer.Option(min=1, help="One row of so many is an exception.", show_default="1000")
+    ] = None,
+    entries: Annotated[int, typer.Option(min=0, help="Instead of rows: entries of one camt.053 statement.")] = 0,
+    tell: Annotated[bool, typer.Option("--tell", help="Tell merchants of their rows as well, afterwards.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure a provider's files beside a filled record: imported, matched, posted and evidenced, beside COPY and one
@@ -394,8 +399,9 @@ def reconciliation(
         _progress() as progress,
     ):
         machine = asyncio.run(describe_machine(database.app_url))
-        fill_database(database.owner_url, database.app_url, payments or rows * 11 // 10, progress)
-        figures = measure_reconciliation(settings, database, Path(work), rows, progress)
+        fill_database(database.owner_url, database.app_url, payments or (0 if entries else rows) * 11 // 10, progress)
+        load = Load(rows=rows, exception_every=exception_every, entries=entries, tells=tell)
+        figures = measure_reconciliation(settings, database, Path(work), load, progress)
     report = BenchReport(benchmark="reconciliation", machine=machine, targets=figures.judged(), figures=figures)
     _print(report, as_json=as_json)
 

@@ -66,7 +66,7 @@ KIND_MEANINGS: Final[dict[RowKind, str]] = {
 CLOSING: Final[frozenset[str]] = frozenset({"payout", "payout_reversal"})
 
 
-class SettlementRow(Struct, kw_only=True):
+class SettlementRow(Struct, kw_only=True, gc=False):
     """One row of a file, in the order of the columns that it is stored in.
 
     ``position``: from 1, its place among the file's rows. ``line``: its first line in the file (of XML, the line of the

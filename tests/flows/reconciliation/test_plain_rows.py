@@ -16,6 +16,7 @@ import pytest
 from tallystick.domain.settlement_views import evidence_schema
 from tallystick.flows.reconciliation.matching import Compared, Writer
 from tallystick.flows.runtime import Runtime
+from tallystick.record.postgres import few_rows
 from tallystick.record.postgres.settlement_evidence import Comparing, digest_input, evidence_in
 from tests.support.database import Database
 from tests.support.runtime import BookedProvider, runtime_of
@@ -67,7 +68,7 @@ async def written(runtime: Runtime, file: Any, at: datetime, *, one_by_one: bool
 
 
 async def test_plain_rows_are_as_if_compared_one_by_one(
-    database: Database, fresh_merchant: str, tmp_path: Path
+    database: Database, fresh_merchant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with runtime_of(database.app_url, BookedProvider()) as runtime:
         known = await paid(runtime, fresh_merchant)
@@ -104,6 +105,10 @@ async def test_plain_rows_are_as_if_compared_one_by_one(
                 for row, other in zip(table, expected, strict=True):
                     assert row == other
             assert compared == same
+            with monkeypatch.context() as patched:
+                patched.setattr(few_rows, "FEW", 2)  # the others are many: they are read with cursors
+                assert (same, one_by_one) == await written(runtime, stored, at, one_by_one=True)
+                assert (compared, rows) == await written(runtime, stored, at, one_by_one=False)
             digests = [hashlib.sha256(digest_input(evidence_in(row))).digest() for row in rows[0]]
             [kept] = rows[1]
             assert kept["root"] == hashlib.sha256(b"".join(digests)).hexdigest()

@@ -13,11 +13,14 @@ import pytest
 from msgspec.structs import replace as with_values
 from rich.console import Console
 
+from tallystick.kit.card_mask import is_clear
 from tallystick.lab.bench import reconciliation, settlement_rows
 from tallystick.lab.bench.fill import copy_chunk, prepare
 from tallystick.lab.bench.machine import describe_machine
-from tallystick.lab.bench.reconciliation import RowsDiffer, measure_reconciliation
+from tallystick.lab.bench.reconciliation import Load, measure_reconciliation
+from tallystick.lab.bench.reconciling import RowsDiffer
 from tallystick.lab.bench.report import BenchReport, print_report
+from tallystick.lab.bench.settlement_rows import letters_of
 from tallystick.lab.bench.stage import Database, open_database
 from tallystick.record.postgres.embedded.server import DatabaseUrls
 from tallystick.settings.load import Settings
@@ -43,16 +46,19 @@ def test_rows_in_are_rows_of_evidence_out(
     filled: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asyncio.run(copy_chunk(filled.owner_url, 0, PAYMENTS))
-    monkeypatch.setattr(settlement_rows, "EXCEPTION_EVERY", 10)
     settings = replace(Settings(), simulator="on")
     announced: list[tuple[str, int, int]] = []
 
     def announce(label: str, done: int, total: int) -> None:
         announced.append((label, done, total))
 
-    figures = measure_reconciliation(settings, filled, tmp_path, 60, announce, threads)
+    figures = measure_reconciliation(
+        settings, filled, tmp_path, Load(rows=60, exception_every=10, tells=True), announce, threads
+    )
     assert 60 < figures.rows <= 60 + 9, "three files, with a payout in each currency"
     assert (figures.files, figures.exceptions, figures.payments) == (3, 6, PAYMENTS)
+    assert figures.told == 60 - 6, "each row of a payment that agrees is told"
+    assert is_clear(letters_of("261127124546"))
     assert announced[-1] == ("rows with evidence", figures.rows, figures.rows)
     report = BenchReport(
         benchmark="reconciliation",
@@ -63,10 +69,14 @@ def test_rows_in_are_rows_of_evidence_out(
     print_report(Console(width=130), report)
     assert f"{figures.rows:,} rows in, {figures.rows:,} rows of evidence out" in capsys.readouterr().out
 
+    of_bank = measure_reconciliation(settings, filled, tmp_path, Load(entries=40), announce, threads)
+    assert (of_bank.files, of_bank.rows, of_bank.exceptions, of_bank.ceiling_per_s) == (1, 40, 40, 0)
+    assert of_bank.judged()[0].name == "statement entries imported, compared"
+
     async def one_more(*given: Any) -> Any:
         files = await settlement_rows.write_files(*given)
         return with_values(files, rows=files.rows + 1)
 
     monkeypatch.setattr(reconciliation, "write_files", one_more)
     with pytest.raises(RowsDiffer, match="rows in"):
-        measure_reconciliation(settings, filled, tmp_path, 30, announce, threads)
+        measure_reconciliation(settings, filled, tmp_path, Load(rows=30, exception_every=10), announce, threads)

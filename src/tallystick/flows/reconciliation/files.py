@@ -23,9 +23,9 @@ from tallystick.domain.settlement_file import BadRow, SettlementBatch, Settlemen
 from tallystick.domain.settlement_row import SettlementRow
 from tallystick.flows.reconciliation.accounts import options_for, read_options
 from tallystick.flows.reconciliation.comparing import FileTotals, end_import
-from tallystick.flows.reconciliation.formats.base import HEAD_BYTES, FileRefused, Format, ReadOptions, RowRefused
+from tallystick.flows.reconciliation.formats.base import HEAD_BYTES, FileRefused, Format, ReadOptions
 from tallystick.flows.reconciliation.registry import AUTO, format_of
-from tallystick.flows.reconciliation.screening import RowScreen
+from tallystick.flows.reconciliation.screening import RowScreen, screened
 from tallystick.flows.reconciliation.unpacking import digest_of, unpacked
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.card_mask import mask_cards
@@ -287,21 +287,16 @@ class _Import:
         rows: list[SettlementRow] = []
         bad: list[tuple[int, BadRow]] = []
         position = number = line = 0
-        for item in self._format.read(source, self._options):
+        for item in screened(self._format.read(source, self._options), self._screen):
             if isinstance(item, SettlementRow):
-                try:
-                    row = self._screen.screened(item)
-                except RowRefused as error:
-                    item = BadRow(line=item.line, reason=error.reason, detail=error.detail)
-                else:
-                    position += 1
-                    row.position, line = position, max(line, row.line)
-                    self._totals.add(row)
-                    if position > stored_rows:
-                        rows.append(row)
-            if isinstance(item, StatedTotal):
+                position += 1
+                item.position, line = position, max(line, item.line)
+                self._totals.add(item)
+                if position > stored_rows:
+                    rows.append(item)
+            elif isinstance(item, StatedTotal):
                 self._totals.state(item)
-            elif isinstance(item, BadRow):
+            else:
                 number, line = number + 1, max(line, item.line)
                 if number > MAX_BAD_ROWS:
                     raise FileRefused("too_many_bad_rows", f"more than {MAX_BAD_ROWS} of its rows cannot be read")

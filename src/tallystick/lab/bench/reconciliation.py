@@ -6,64 +6,57 @@ worker do. The ceiling is what PostgreSQL takes to read the same files with COPY
 
 from __future__ import annotations
 
-import asyncio
 import multiprocessing
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, Final
+from typing import Any
 
 import psycopg
 import uvloop
 from msgspec import Struct
 
-from tallystick.domain.errors import TallystickError
-from tallystick.flows.assembly import open_runtime
-from tallystick.flows.reconciliation.files import ImportAsked, import_file
-from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.kit.logs import configure_logging
 from tallystick.lab.bench.cpu import tree_seconds
 from tallystick.lab.bench.fill import database_gb
 from tallystick.lab.bench.memory import private_bytes
-from tallystick.lab.bench.provider import BenchProvider
-from tallystick.lab.bench.provider_latency import DEFAULT
+from tallystick.lab.bench.reconciling import (
+    EVIDENCED,
+    FILES_EVIDENCED,
+    SAMPLED_EVERY_S,
+    ProcessFigures,
+    RowsDiffer,
+    import_files,
+    reconcile,
+    tell,
+)
 from tallystick.lab.bench.settlement_ceiling import ceiling
-from tallystick.lab.bench.settlement_rows import Announce, write_files
+from tallystick.lab.bench.settlement_rows import Announce, SettlementFiles, letters_of, write_files
 from tallystick.lab.bench.stage import Database
-from tallystick.lab.bench.targets import IMPORTER_MB, RECONCILED_PER_S, Judged, judge
-from tallystick.lab.bench.workload import PROVIDER
+from tallystick.lab.bench.statement_entries import write_statement
+from tallystick.lab.bench.targets import ENTRIES_PER_S, IMPORTER_MB, NEWS_PER_S, RECONCILED_PER_S, Judged, judge
 from tallystick.settings.load import Settings
 
-#: Who imports and compares, in the record.
-ACTOR: Final = "service:bench"
 
-#: Between two looks at how much memory there is, and at how many rows are evidenced.
-SAMPLED_EVERY_S: Final = 0.5
+class Load(Struct, frozen=True, kw_only=True):
+    """What is imported: ``rows`` of payments in three files, one of ``exception_every`` an exception (None: of a
+    thousand); or, where there are any, so many ``entries`` of a bank statement. ``tells``: merchants are told of it."""
 
-#: A file that nobody compares for so long is a fault of the benchmark's.
-_NOTHING_FOR_S: Final = 600.0
-
-
-class RowsDiffer(TallystickError):
-    """What came out is not what went in: there is nothing to report."""
-
-
-class ProcessFigures(Struct, frozen=True, kw_only=True):
-    """One process: from its first file to its last one, its own CPU time, and the most memory that it had."""
-
-    elapsed_s: float
-    cpu_s: float
-    peak_mb: float
+    rows: int = 1_000_000
+    exception_every: int | None = None
+    entries: int = 0
+    tells: bool = False
 
 
 class ReconciliationFigures(Struct, frozen=True, kw_only=True):
     """``rows``: of the files, and so many have evidence. ``exceptions``: those among them that do not agree, or are of
     no payment. ``payments``: of the record. ``postgres_mb``: private memory of all of its processes at most, beside its
-    ``shared_buffers``; None where it runs elsewhere."""
+    ``shared_buffers``; None where it runs elsewhere. ``told``: steps of payments that tell merchants of their rows,
+    after the rest. ``copy_s`` and ``join_s``: the ceiling, of rows of payments."""
 
     files: int
     rows: int
@@ -79,41 +72,53 @@ class ReconciliationFigures(Struct, frozen=True, kw_only=True):
     postgres_mb: float | None
     postgres_cpu_s: float | None
     shared_buffers: str
-    copy_s: float
-    join_s: float
+    load: Load
+    copy_s: float = 0.0
+    join_s: float = 0.0
+    told: int = 0
+    told_s: float = 0.0
 
     @property
     def ceiling_per_s(self) -> float:
-        """Rows a second of COPY and one join."""
-        return self.rows / (self.copy_s + self.join_s)
+        """Rows a second of COPY and one join; 0 where that is no ceiling."""
+        return self.rows / (self.copy_s + self.join_s) if self.copy_s else 0.0
+
+    @property
+    def told_per_s(self) -> float:
+        """Steps a second."""
+        return self.told / self.told_s if self.told else 0.0
 
     def judged(self) -> list[Judged]:
-        return [judge(RECONCILED_PER_S, self.per_s), judge(IMPORTER_MB, self.importer.peak_mb)]
+        few = self.load.exception_every is None
+        target = ENTRIES_PER_S if self.load.entries else RECONCILED_PER_S if few else NEWS_PER_S
+        told = [judge(NEWS_PER_S, self.told_per_s)] if self.told else []
+        return [judge(target, self.per_s), *told, judge(IMPORTER_MB, self.importer.peak_mb)]
 
 
 def measure_reconciliation(
     settings: Settings,
     database: Database,
     work: Path,
-    rows: int,
+    load: Load,
     announce: Announce,
     processes: Callable[[], Executor] | None = None,
 ) -> ReconciliationFigures:
     """Make the files, and measure them. ``processes``: in which importer and worker run; by default each in one of its
     own. Raises RowsDiffer, and what importing, comparing and the database raise."""
-    run = f"{datetime.now(UTC):%y%m%d%H%M%S}"
-    files = uvloop.run(write_files(database.app_url, work, rows, run, announce))
+    run = letters_of(f"{datetime.now(UTC):%y%m%d%H%M%S}")
+    files = _files(database, work, load, run, announce)
     settings = database.settings_for(settings)
     before = _facts(database.owner_url)
     with _sampled(database.server_pid) as peaks, (processes or _own_processes)() as running:
         for each in (running.submit(_nothing), running.submit(_nothing)):
             each.result()  # both have started
         started, cpu = time.monotonic(), _postgres_cpu(database)
-        importer = running.submit(_import, settings, database.app_url, files.paths)
-        worker = running.submit(_reconcile, settings, database.app_url, len(files.paths))
-        _watch(database.owner_url, (importer, worker), before["evidence"], files.rows, announce)
+        importer = running.submit(import_files, settings, database.app_url, files)
+        worker = running.submit(reconcile, settings, database.app_url, before["files"] + len(files.paths))
+        _watch(database.owner_url, (importer, worker), before["sets"], files.rows, announce)
         elapsed_s = time.monotonic() - started
         postgres_cpu_s = None if cpu is None else round((_postgres_cpu(database) or 0.0) - cpu, 2)
+        told, told_s = running.submit(tell, settings, database.app_url).result() if load.tells else (0, 0.0)
     after = _facts(database.owner_url)
     evidenced = after["evidence"] - before["evidence"]
     stored = after["rows"] - before["rows"]
@@ -124,7 +129,7 @@ def measure_reconciliation(
             f"{files.rows:,} rows in, {stored:,} stored, {evidenced:,} with evidence;"
             f" exceptions were {files.exceptions}, and found are {found}"
         )
-    copy_s, join_s = ceiling(database.owner_url, files.paths)
+    copy_s, join_s = (0.0, 0.0) if load.entries else ceiling(database.owner_url, files.paths)
     return ReconciliationFigures(
         files=len(files.paths),
         rows=files.rows,
@@ -140,6 +145,9 @@ def measure_reconciliation(
         postgres_mb=max(peaks, default=None),
         postgres_cpu_s=postgres_cpu_s,
         shared_buffers=after["shared_buffers"],
+        load=load,
+        told=told,
+        told_s=round(told_s, 2),
         copy_s=round(copy_s, 2),
         join_s=round(join_s, 2),
     )
@@ -159,55 +167,10 @@ def _nothing() -> None:
     """A process that has started."""
 
 
-def _import(settings: Settings, app_url: str, paths: Sequence[str]) -> ProcessFigures:
-    async def run() -> None:
-        async with open_runtime(settings, app_url, providers=_providers(), registers_keys=False) as runtime:
-            for path in paths:
-                asked = ImportAsked(
-                    path=Path(path), name=Path(path).name, actor=ACTOR, format="stripe", provider=PROVIDER
-                )
-                await import_file(runtime, asked)
-
-    return measured(run)
-
-
-def _reconcile(settings: Settings, app_url: str, files: int) -> ProcessFigures:
-    async def run() -> None:
-        async with open_runtime(settings, app_url, providers=_providers(), registers_keys=False) as runtime:
-            worker, give_up = ReconciliationWorker(runtime, ACTOR), time.monotonic() + _NOTHING_FOR_S
-            while len(worker.compared) < files or await worker.round():
-                if await worker.round():
-                    give_up = time.monotonic() + _NOTHING_FOR_S
-                elif time.monotonic() > give_up:
-                    raise RowsDiffer(f"only {len(worker.compared)} of {files} files were compared")
-                else:
-                    await asyncio.sleep(SAMPLED_EVERY_S)
-
-    return measured(run)
-
-
-def _providers() -> dict[str, Any]:
-    return {PROVIDER: BenchProvider(DEFAULT)}
-
-
-def measured(run: Callable[[], Coroutine[Any, Any, None]]) -> ProcessFigures:
-    """Run it in this process, and say what that took. Raises what it raises."""
-    started, cpu = time.monotonic(), time.process_time()
-    uvloop.run(run())
-    return ProcessFigures(
-        elapsed_s=round(time.monotonic() - started, 2),
-        cpu_s=round(time.process_time() - cpu, 2),
-        peak_mb=round(_peak_kb() / 1_000, 1),
-    )
-
-
-def _peak_kb() -> int:
-    """The most memory that this process had, in kB, shared pages included; since it was started, and not what its
-    parent had. Raises OSError and LookupError where the system is not Linux."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1])
-    raise LookupError("/proc/self/status has no VmHWM")
+def _files(database: Database, work: Path, load: Load, run: str, announce: Announce) -> SettlementFiles:
+    if load.entries:
+        return write_statement(work, load.entries, run, announce)
+    return uvloop.run(write_files(database.app_url, work, load.rows, run, announce, load.exception_every))
 
 
 @contextmanager
@@ -239,7 +202,7 @@ def _watch(owner_url: str, running: Sequence[Future[Any]], before: int, rows: in
             for each in running:
                 if each.done():
                     each.result()
-            found = connection.execute("SELECT coalesce(sum(rows), 0)::bigint FROM settlement_evidence_set").fetchone()
+            found = connection.execute(EVIDENCED).fetchone()
             announce("rows with evidence", min(int(found[0]) - before, rows) if found else 0, rows)
             time.sleep(SAMPLED_EVERY_S)
     announce("rows with evidence", rows, rows)
@@ -256,6 +219,8 @@ def _facts(owner_url: str) -> dict[str, Any]:
             "SELECT status, reason, count(*) FROM settlement_evidence GROUP BY 1, 2"
         ).fetchall()
         return {
+            "files": one(FILES_EVIDENCED),
+            "sets": one(EVIDENCED),
             "rows": one("SELECT count(*) FROM settlement_row"),
             "evidence": one("SELECT count(*) FROM settlement_evidence"),
             "payments": one("SELECT count(*) FROM payment"),

@@ -245,14 +245,19 @@ def _print_reconciliation(console: Console, figures: ReconciliationFigures) -> N
     _columns(table, "", "s", "rows/s", "share of ceiling", "CPU s", "most MB")
     ceiling = figures.ceiling_per_s
     copied = f"{figures.copy_s:,.1f} + {figures.join_s:,.1f}"
-    table.add_row("database ceiling: COPY + one join", copied, f"{ceiling:,.0f}", "1.00", "", "")
-    share = f"{figures.per_s / ceiling:.2f}"
+    if ceiling:
+        table.add_row("database ceiling: COPY + one join", copied, f"{ceiling:,.0f}", "1.00", "", "")
+    share = f"{figures.per_s / ceiling:.2f}" if ceiling else ""
     table.add_row("imported, matched, posted", f"{figures.elapsed_s:,.1f}", f"{figures.per_s:,.0f}", share, "", "")
     if figures.postgres_cpu_s is not None:
         table.add_row("PostgreSQL", "", "", "", f"{figures.postgres_cpu_s:,.1f}", f"{figures.postgres_mb:,.0f}")
     for name, each in (("importer", figures.importer), ("worker", figures.worker)):
         rate = f"{figures.rows / each.elapsed_s:,.0f}"
         table.add_row(name, f"{each.elapsed_s:,.1f}", rate, "", f"{each.cpu_s:,.1f}", f"{each.peak_mb:,.0f}")
+    if figures.told:
+        table.add_row(
+            f"{figures.told:,} payments told, afterwards", f"{figures.told_s:,.1f}", f"{figures.told_per_s:,.0f}"
+        )
     console.print(table)
 
 

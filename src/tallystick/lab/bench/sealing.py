@@ -25,7 +25,7 @@ from tallystick.kit.logs import configure_logging
 from tallystick.lab.bench.cpu import tree_seconds
 from tallystick.lab.bench.fill import database_gb
 from tallystick.lab.bench.latency import median
-from tallystick.lab.bench.reconciliation import ProcessFigures, measured
+from tallystick.lab.bench.reconciling import ProcessFigures, measured
 from tallystick.lab.bench.stage import Database
 from tallystick.lab.bench.targets import (
     SEALED_PER_S,

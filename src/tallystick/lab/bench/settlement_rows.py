@@ -79,17 +79,31 @@ _LONG_S: Final = 900.0
 
 Announce = Callable[[str, int, int], None]
 
+#: Digits as letters: thirteen digits in a row are looked at as a card number, and a provider's names are no such rows.
+_LETTERS: Final = str.maketrans("0123456789", "qwrtzplkjh")
+
 
 class SettlementFiles(Struct, frozen=True, kw_only=True):
-    """What was written. ``rows``: without headers; ``exceptions``: how many of each (status, reason)."""
+    """What was written, in which format, and whose account's it is. ``rows``: without headers; ``exceptions``: how many
+    of each (status, reason)."""
 
     paths: list[str]
     rows: int
     bytes: int
     exceptions: dict[tuple[str, str], int]
+    format: str = "stripe"
+    provider: str = PROVIDER
+    account: str = "main"
 
 
-async def write_files(app_url: str, folder: Path, rows: int, run: str, announce: Announce) -> SettlementFiles:
+def letters_of(digits: str) -> str:
+    """A name that is as unique as these digits, and has none."""
+    return digits.translate(_LETTERS)
+
+
+async def write_files(
+    app_url: str, folder: Path, rows: int, run: str, announce: Announce, exception_every: int | None = None
+) -> SettlementFiles:
     """Write the files, with ``rows`` rows of payments in all, or as many as the record has payments for, and a row for
     each payout. ``run``: is in every name of the provider's. Raises what the database and the disk raise."""
     written, exceptions = 0, dict.fromkeys(EXCEPTIONS.values(), 0)
@@ -104,7 +118,7 @@ async def write_files(app_url: str, folder: Path, rows: int, run: str, announce:
             )
             for number, path in enumerate(paths, 1):
                 with path.open("w", encoding="utf-8", newline="") as out:
-                    file = _File(out, f"{run}{number}", exceptions)
+                    file = _File(out, f"{run}{number}", exceptions, exception_every or EXCEPTION_EVERY)
                     while file.rows < -(-rows // FILES) and (each := await anext(found, None)) is not None:
                         file.write(each)
                         written += 1
@@ -121,8 +135,8 @@ async def write_files(app_url: str, folder: Path, rows: int, run: str, announce:
 class _File:
     """One file. ``rows``: of payments."""
 
-    def __init__(self, out: IO[str], name: str, exceptions: dict[tuple[str, str], int]) -> None:
-        self._out, self._name, self._exceptions = out, name, exceptions
+    def __init__(self, out: IO[str], name: str, exceptions: dict[tuple[str, str], int], exception_every: int) -> None:
+        self._out, self._name, self._exceptions, self._every = out, name, exceptions, exception_every
         self._nets: dict[str, int] = {}
         self.rows = 0
         out.write(",".join(COLUMNS) + "\n")
@@ -132,8 +146,8 @@ class _File:
         self.rows += 1
         reference, amount, currency, category = of["provider_reference"], of["amount"], of["currency"], "charge"
         fee = amount * _FEE_PARTS // 1_000 + _FEE_FIXED
-        if self.rows % EXCEPTION_EVERY == 0:
-            what = list(EXCEPTIONS)[self.rows // EXCEPTION_EVERY % len(EXCEPTIONS)]
+        if self.rows % self._every == 0:
+            what = list(EXCEPTIONS)[self.rows // self._every % len(EXCEPTIONS)]
             self._exceptions[EXCEPTIONS[what]] += 1
             amount += what == "off_by_one"
             category = {"unknown_type": "mystery", "other_kind": "risk_reserved_funds"}.get(what, category)

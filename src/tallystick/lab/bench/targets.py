@@ -67,6 +67,12 @@ TRACE_ROUND_TRIPS: Final = Target(name="round trips of a trace", unit="", bound=
 #: A million rows in a minute: a large provider's week, while people wait for it.
 RECONCILED_PER_S: Final = Target(name="settlement rows imported, matched, posted", unit="rows/s", bound=1_000_000 / 60)
 
+#: A bank's statement of a day, of a platform that is paid out by bank as well.
+ENTRIES_PER_S: Final = Target(name="statement entries imported, compared", unit="entries/s", bound=200_000 / 60)
+
+#: What is decided row by row, and told: a thousand exceptions of a million rows take a second.
+NEWS_PER_S: Final = Target(name="exceptions compared, or payments told", unit="rows/s", bound=1_000)
+
 #: A file is read row by row: its size has no part in it.
 IMPORTER_MB: Final = Target(name="memory of the importer, at most", unit="MB", bound=500, at_least=False)
 

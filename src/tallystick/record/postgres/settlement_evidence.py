@@ -23,6 +23,7 @@ from tallystick.domain.settlement_evidence import LATE_KINDS, OF_PAYMENTS, Candi
 from tallystick.domain.settlement_file import SettlementFile
 from tallystick.domain.settlement_row import CLOSING, SettlementRow
 from tallystick.record.postgres import sql
+from tallystick.record.postgres.few_rows import Asked, few_rows
 from tallystick.record.postgres.plain_rows import PlainSum, roots, write_plain_rows
 from tallystick.record.postgres.structs import structs_of
 from tallystick.record.postgres.subject_reads import reader
@@ -37,7 +38,11 @@ FOR_LISTS: Final = (
     "SET LOCAL work_mem = '64MB'",
 )
 
-_FOR_LONG_LISTS: Final = ("SET LOCAL enable_nestloop = off", "SET LOCAL jit = off")
+_FOR_LONG_LISTS: Final = (
+    "SET LOCAL enable_nestloop = off",
+    "SET LOCAL jit = off",
+    "SET LOCAL plan_cache_mode = force_custom_plan",  # a plan that was made for small tables reads large ones again
+)
 
 #: What a statement over a whole file may take.
 _LONG_S: Final = 600.0
@@ -152,6 +157,7 @@ class Comparing:
 
     def __init__(self, connection: Any, file_id: str) -> None:
         self._connection, self._file_id = connection, file_id
+        self._has_many_rows = False
 
     async def is_held(self) -> bool:
         """Whether the file is one whose rows are posted; it stays so until this transaction ends."""
@@ -160,6 +166,7 @@ class Comparing:
     async def expect_many_rows(self) -> None:
         """Lists of a new file have no statistics, and the planner takes them for short: nothing is joined row by
         row."""
+        self._has_many_rows = True
         for statement in _FOR_LONG_LISTS:
             await self._connection.execute(statement)
 
@@ -177,29 +184,16 @@ class Comparing:
         self, provider: str, account: str, batches: Sequence[tuple[str, str]]
     ) -> AsyncIterator[tuple[SettlementRow, list[Candidate]]]:
         """The rows of these batches that have no evidence yet, in the file's order, each with what it may be about."""
-        ledger = provider_account(provider)
-        kinds, takes = sorted(OF_PAYMENTS), sorted(TAKES)
-        candidates = aiter(
-            self._connection.cursor(
-                STATEMENTS["candidates"],
-                self._file_id,
-                provider,
-                account,
-                ledger,
-                kinds,
-                takes,
-                prefetch=_FETCHED,
-                timeout=_LONG_S,
-            )
+        asked = Asked(
+            file_id=self._file_id,
+            provider=provider,
+            account=account,
+            ledger=provider_account(provider),
+            kinds=sorted(OF_PAYMENTS),
+            takes=sorted(TAKES),
         )
-        rows = self._connection.cursor(
-            STATEMENTS["compared_rows"],
-            self._file_id,
-            [batch for batch, _ in batches],
-            [currency for _, currency in batches],
-            prefetch=_FETCHED,
-            timeout=_LONG_S,
-        )
+        few = await few_rows(self._connection, asked, batches, in_lists=self._has_many_rows)
+        rows, candidates = few if few is not None else self._cursors(asked, batches)
         ahead = await anext(candidates, None)
         async for row in rows:
             found: dict[tuple[Any, ...], Candidate] = {}
@@ -217,6 +211,15 @@ class Comparing:
         merchants, ids = zip(*sorted(payments), strict=True)
         found = await self._connection.fetch(STATEMENTS["named_captures"], list(merchants), list(ids), timeout=_LONG_S)
         return frozenset([(row["merchant_id"], row["payment_id"]) for row in found if row["named"]])
+
+    def _cursors(
+        self, asked: Asked, batches: Sequence[tuple[str, str]]
+    ) -> tuple[AsyncIterator[Any], AsyncIterator[Any]]:
+        """All rows of these batches without evidence, and all of their candidates."""
+        names = ([batch for batch, _ in batches], [currency for _, currency in batches])
+        at_once = {"prefetch": _FETCHED, "timeout": _LONG_S}
+        rows = self._connection.cursor(STATEMENTS["compared_rows"], self._file_id, *names, **at_once)
+        return aiter(rows), aiter(self._connection.cursor(STATEMENTS["candidates"], *asked.values(), **at_once))
 
     async def add_plain(
         self, file: SettlementFile, batches: Sequence[tuple[str, str]], actor: str, at: datetime

@@ -11,6 +11,7 @@ from tallystick.domain.json_types import Actor, HasMore, NextCursor, PaymentId, 
 from tallystick.flows.compliance.erasure import MERCHANT, PAYMENT, NotErasable, NothingToErase
 from tallystick.flows.compliance.erasures_asked import STATES, AskedErasure, asked_erasure, asked_erasures
 from tallystick.flows.runtime import Runtime
+from tallystick.interfaces.api.act_endpoints import Why
 from tallystick.interfaces.api.acts import ACT_KEY, KEYED_ACT_ERRORS, Asked, ask_once
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import ACT, READ, Endpoint, read
@@ -18,7 +19,6 @@ from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_respon
 from tallystick.interfaces.api.paging import ERASURES, cut_page
 from tallystick.interfaces.api.parameters import page_of, path_id
 from tallystick.interfaces.api.problems import ProblemError, invalid_fields, not_found
-from tallystick.interfaces.api.routes.rejections import Why
 from tallystick.interfaces.api.typed_body import read_typed
 
 PATH: Final = "/v1/erasures"

@@ -34,7 +34,7 @@ WITH asked AS MATERIALIZED (
     UNION ALL
     SELECT r.position, 2, a.merchant_id, a.payment_id, coalesce(a.refund_id, a.payment_id), a.state, a.attempt_id,
            a.idempotency_key, a.provider_reference
-    FROM asked r
+    FROM (SELECT k.position, k.merchant_reference FROM asked k WHERE k.merchant_reference IS NOT NULL) r
     JOIN attempt a ON a.attempt_id = r.merchant_reference
     WHERE a.provider = $2 AND a.account = $3 AND a.operation <> 'cancel'
     UNION ALL
@@ -54,7 +54,14 @@ WITH asked AS MATERIALIZED (
     HAVING min(n.position) = max(n.position)
 ), alike AS MATERIALIZED (
     SELECT r.position, n.stage, n.merchant_id, n.payment_id, coalesce(n.subject_id, t.subject_id, n.payment_id) AS subject_id,
-           n.state, n.attempt_id, n.idempotency_key, n.provider_reference, t.version, t.leg
+           n.state, n.attempt_id, n.idempotency_key, n.provider_reference, t.version, t.leg, (
+        SELECT true FROM settlement_evidence e
+        WHERE e.merchant_id = n.merchant_id AND e.payment_id = n.payment_id AND (e.further IS NOT NULL OR (
+            e.subject_id = coalesce(n.subject_id, t.subject_id, n.payment_id) AND e.subject_version = t.version
+            AND e.leg = t.leg AND e.reason = ANY ($9::text[])
+        ))
+        LIMIT 1
+    ) AS taken
     FROM of_one_payment o
     JOIN of_one_row w ON w.position = o.position
     JOIN named n ON n.position = o.position AND n.stage = o.stage
@@ -69,6 +76,7 @@ WITH asked AS MATERIALIZED (
     FROM alike a
     GROUP BY a.position
     HAVING min(a.subject_id) = max(a.subject_id) AND min(a.version) = max(a.version) AND min(a.leg) = max(a.leg)
+       AND bool_or(a.taken) IS NULL
 ), written AS (
     INSERT INTO settlement_evidence (
         file_id, position, version, line, batch, currency, kind, row_key, gross, fee, net, status, reason, stage, covers,
@@ -90,11 +98,7 @@ WITH asked AS MATERIALIZED (
     FROM alike a
     JOIN single s ON s.position = a.position
     JOIN asked r ON r.position = a.position
-    WHERE a.attempt_id IS NOT DISTINCT FROM s.attempt_id AND NOT EXISTS (
-        SELECT 1 FROM covered_posting c
-        WHERE c.merchant_id = a.merchant_id AND c.payment_id = a.payment_id AND c.subject_id = a.subject_id
-          AND c.subject_version = a.version AND c.leg = a.leg AND c.reason = ANY ($9::text[])
-    )
+    WHERE a.attempt_id IS NOT DISTINCT FROM s.attempt_id
     RETURNING batch, currency, merchant_id, part, gross, fee, net
 )
 SELECT w.batch, w.currency, w.merchant_id, w.part, count(*) AS rows, sum(w.gross)::bigint AS gross, sum(w.fee)::bigint AS fee,
@@ -104,33 +108,35 @@ GROUP BY w.batch, w.currency, w.merchant_id, w.part;
 
 -- roots: of the batches $2 (currencies $3) of the file $1: how much evidence there is of each, and the digest of all of it,
 -- in the order of the rows. The text of a row is what ``digest_input`` makes of its evidence. What is alike in all of it
--- comes as that text: $4: each batch's name, $5: parser and actor, $6: the time
-SELECT e.batch, e.currency, count(*) AS rows, encode(sha256(string_agg(sha256(convert_to(
-    '{"file_id":"' || e.file_id || '","position":' || e.position || ',"version":' || e.version || ',"line":' || e.line
-    || ',"batch":' || b.said || ',"currency":"' || e.currency || '","kind":"' || e.kind
-    || '","row_key":' || to_json(e.row_key)::text || ',"gross":' || e.gross || ',"fee":' || e.fee || ',"net":' || e.net
-    || ',"status":"' || e.status || '","reason":"' || e.reason || '","stage":"' || e.stage || '","covers":' || e.covers
-    || ',"difference":' || e.difference || ',"part":"' || e.part
-    || '","merchant_id":' || coalesce(to_json(e.merchant_id)::text, 'null')
-    || ',"payment_id":' || coalesce('"' || e.payment_id || '"', 'null')
-    || ',"subject_id":' || coalesce('"' || e.subject_id || '"', 'null')
-    || ',"subject_version":' || coalesce(e.subject_version::text, 'null')
-    || ',"leg":' || coalesce(e.leg::text, 'null')
-    || ',"attempt_id":' || coalesce('"' || e.attempt_id || '"', 'null')
-    || ',"idempotency_key":' || coalesce(to_json(e.idempotency_key)::text, 'null')
-    || ',"provider_reference":' || coalesce(to_json(e.provider_reference)::text, 'null')
-    || ',"row_reference":' || coalesce(to_json(e.row_reference)::text, 'null')
-    || ',"payment_reference":' || coalesce(to_json(e.payment_reference)::text, 'null')
-    || ',"compared":' || e.compared::text || ',"tolerance":' || e.tolerance
-    || ',"fee_expected":' || coalesce(e.fee_expected::text, 'null')
-    || ',"fee_unchecked":' || coalesce('"' || e.fee_unchecked || '"', 'null')
-    || ',"fee_schedule_version":' || coalesce(e.fee_schedule_version::text, 'null')
-    || $5::text || ',"compared_at":' || $6::text || ',"supersedes":null,"rounding":' || e.rounding || ',"written_off":' || e.written_off
-    || ',"counted_in":null,"further":' || coalesce(e.further::text, 'null') || '}', 'UTF8'
-)), ''::bytea ORDER BY e.position)), 'hex') AS root
-FROM settlement_evidence e
-JOIN (
-    SELECT unnest($2::text[]) AS batch, unnest($3::text[]) AS currency, unnest($4::text[]) AS said
-) b ON b.batch = e.batch AND b.currency = e.currency
-WHERE e.file_id = $1 AND e.version = 1
-GROUP BY e.batch, e.currency;
+-- comes as that text: $4: each batch's name, $5: parser and actor, $6: the time. Digests are sorted, and not rows
+SELECT d.batch, d.currency, count(*) AS rows, encode(sha256(string_agg(d.digest, ''::bytea ORDER BY d.position)), 'hex') AS root
+FROM (
+    SELECT e.batch, e.currency, e.position, sha256(convert_to(concat(
+        '{"file_id":"', e.file_id, '","position":', e.position, ',"version":', e.version, ',"line":', e.line,
+        ',"batch":', b.said, ',"currency":"', e.currency, '","kind":"', e.kind, '","row_key":', to_json(e.row_key),
+        ',"gross":', e.gross, ',"fee":', e.fee, ',"net":', e.net, ',"status":"', e.status, '","reason":"', e.reason,
+        '","stage":"', e.stage, '","covers":', e.covers, ',"difference":', e.difference, ',"part":"', e.part,
+        '","merchant_id":', coalesce(to_json(e.merchant_id)::text, 'null'),
+        ',"payment_id":', coalesce('"' || e.payment_id || '"', 'null'),
+        ',"subject_id":', coalesce('"' || e.subject_id || '"', 'null'),
+        ',"subject_version":', coalesce(e.subject_version::text, 'null'), ',"leg":', coalesce(e.leg::text, 'null'),
+        ',"attempt_id":', coalesce('"' || e.attempt_id || '"', 'null'),
+        ',"idempotency_key":', coalesce(to_json(e.idempotency_key)::text, 'null'),
+        ',"provider_reference":', coalesce(to_json(e.provider_reference)::text, 'null'),
+        ',"row_reference":', coalesce(to_json(e.row_reference)::text, 'null'),
+        ',"payment_reference":', coalesce(to_json(e.payment_reference)::text, 'null'),
+        ',"compared":', e.compared, ',"tolerance":', e.tolerance,
+        ',"fee_expected":', coalesce(e.fee_expected::text, 'null'),
+        ',"fee_unchecked":', coalesce('"' || e.fee_unchecked || '"', 'null'),
+        ',"fee_schedule_version":', coalesce(e.fee_schedule_version::text, 'null'),
+        $5::text, ',"compared_at":', $6::text, ',"supersedes":null,"rounding":', e.rounding,
+        ',"written_off":', e.written_off, ',"counted_in":null,"further":', coalesce(e.further::text, 'null'), '}'
+    ), 'UTF8')) AS digest
+    FROM settlement_evidence e
+    JOIN (
+        SELECT unnest($2::text[]) AS batch, unnest($3::text[]) AS currency, unnest($4::text[]) AS said
+    ) b ON b.batch = e.batch AND b.currency = e.currency
+    WHERE e.file_id = $1 AND e.version = 1
+    OFFSET 0
+) d
+GROUP BY d.batch, d.currency;

@@ -1,0 +1,70 @@
+-- left_rows: places of rows of the file $1 in these batches that have no evidence yet, the first $4
+SELECT k.position
+FROM (
+    SELECT r.position
+    FROM settlement_row r
+    WHERE r.file_id = $1 AND EXISTS (
+        SELECT 1 FROM (SELECT unnest($2::text[]) AS batch, unnest($3::text[]) AS currency) b
+        WHERE b.batch = r.batch AND b.currency = r.currency
+    )
+    EXCEPT
+    SELECT e.position FROM settlement_evidence e WHERE e.file_id = $1
+) k
+ORDER BY k.position
+LIMIT $4;
+
+-- rows_at: the rows of the file $1 at the places $2
+SELECT r.position, r.line, r.batch, r.row_key, r.occurrence, r.kind, r.raw_type, r.currency, r.gross, r.fee, r.net,
+       r.payer_amount, r.payer_currency, r.rate, r.reference, r.payment_reference, r.merchant_reference,
+       r.payout_reference, r.method, r.country, r.occurred_at, r.booked_at, r.value_on
+FROM settlement_row r
+WHERE r.file_id = $1 AND r.position = ANY ($2::int[])
+ORDER BY r.position;
+
+-- candidates_at: what ``candidates`` has of the rows at the places $7, which are few: their postings, and the evidence
+-- of these, are found by key
+WITH asked AS MATERIALIZED (
+    SELECT r.position, r.reference, r.merchant_reference, r.payment_reference
+    FROM settlement_row r
+    WHERE r.file_id = $1 AND r.kind = ANY ($5::text[]) AND r.position = ANY ($7::int[])
+), named AS MATERIALIZED (
+    SELECT r.position, 'provider_reference' AS found_by, a.merchant_id, a.payment_id,
+           coalesce(a.refund_id, a.payment_id) AS subject_id, a.state, a.attempt_id, a.idempotency_key, a.provider_reference
+    FROM (SELECT k.position, k.reference FROM asked k WHERE k.reference IS NOT NULL) r
+    JOIN attempt a ON a.provider_reference = r.reference
+    WHERE a.provider = $2 AND a.account = $3 AND a.operation <> 'cancel'
+    UNION ALL
+    SELECT r.position, 'provider_reference', f.merchant_id, f.payment_id, f.refund_id, f.state, null, null,
+           f.provider_reference
+    FROM (SELECT k.position, k.reference FROM asked k WHERE k.reference IS NOT NULL) r
+    JOIN refund f ON f.provider_reference = r.reference
+    WHERE f.provider = $2
+    UNION ALL
+    SELECT r.position, 'provider_reference', d.merchant_id, d.payment_id, d.dispute_id, d.state, null, null,
+           d.provider_reference
+    FROM (SELECT k.position, k.reference FROM asked k WHERE k.reference IS NOT NULL) r
+    JOIN dispute d ON d.provider_reference = r.reference
+    WHERE d.provider = $2
+    UNION ALL
+    SELECT r.position, 'alternative_reference', a.merchant_id, a.payment_id, coalesce(a.refund_id, a.payment_id), a.state,
+           a.attempt_id, a.idempotency_key, a.provider_reference
+    FROM (SELECT k.position, k.merchant_reference FROM asked k WHERE k.merchant_reference IS NOT NULL) r
+    JOIN attempt a ON a.attempt_id = r.merchant_reference
+    WHERE a.provider = $2 AND a.account = $3 AND a.operation <> 'cancel'
+    UNION ALL
+    SELECT r.position, 'payment_reference', p.merchant_id, p.payment_id, null, p.state, null, null, p.provider_reference
+    FROM (SELECT k.position, k.payment_reference FROM asked k WHERE k.payment_reference IS NOT NULL) r
+    JOIN payment p ON p.provider_reference = r.payment_reference
+    WHERE p.provider = $2
+)
+SELECT n.position, n.found_by, n.merchant_id, n.payment_id, coalesce(n.subject_id, t.subject_id, n.payment_id) AS subject_id,
+       n.state, n.attempt_id, n.idempotency_key, n.provider_reference, t.kind AS posted_as, t.version, t.leg, t.currency,
+       CASE WHEN t.debit = $4 THEN t.amount ELSE -t.amount END AS amount, EXISTS (
+    SELECT 1 FROM covered_posting c
+    WHERE c.merchant_id = t.merchant_id AND c.payment_id = t.stream_id AND c.subject_id = t.subject_id
+      AND c.subject_version = t.version AND c.leg = t.leg AND c.reason = ANY ($6::text[])
+) AS taken
+FROM named n
+LEFT JOIN transfer t ON t.merchant_id = n.merchant_id AND t.stream_id = n.payment_id
+  AND (n.subject_id IS NULL OR t.subject_id = n.subject_id) AND (t.debit = $4 OR t.credit = $4)
+ORDER BY n.position, n.attempt_id, t.version, t.leg;

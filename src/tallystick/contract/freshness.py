@@ -188,6 +188,7 @@ FRESH: Final = (
         FETCH_EVERY_MS,
         "no worker runs, the report is large, or the provider does not give it yet",
     ),
+    Fresh(("listErasures", "getErasure"), "", "the answer to the request for an erasure", 0, _NOTHING),
     Fresh((), _ERASED, "the second person has approved its erasure", 0, _NOTHING),
     Fresh(
         (),

@@ -16,6 +16,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
+from tallystick.access.accounts import OperatorVersion, insert_version
 from tallystick.access.key_store import OPERATORS, create_key
 from tallystick.contract.freshness import FRESH
 from tallystick.decisions.change_builder import opened_case
@@ -259,7 +260,30 @@ async def _acts(here: Inside, there: Inside, merchant_id: str, operator: str) ->
     await done(f"/v1/webhook-refusals/{kind}/close")
     assert kind not in [each["id"] for each in (await shown("/v1/webhook-refusals"))["waiting"]]
     reads |= await _a_settlement_file(here, shown, done, case_id, key)
+    reads |= await _a_request_for_an_erasure(here, shown, done, merchant_id)
     return reads | {"listDeployments", "listProviderPauses", ACTED}
+
+
+async def _a_request_for_an_erasure(
+    here: Inside, shown: Callable[[str], Awaitable[Any]], done: Callable[..., Awaitable[Any]], merchant_id: str
+) -> set[str]:
+    runtime = here.app.state.runtime
+    async with runtime.pool.acquire() as connection, connection.transaction():
+        for name in ("ann", "ben"):  # who could approve it
+            person = OperatorVersion(
+                operator_id=name,
+                version=1,
+                state="active",
+                roles=("operator",),
+                actor="shell:test@test",
+                request_id=None,
+                at=runtime.clock.now(),
+            )
+            await insert_version(connection, person)
+    asked = await done("/v1/erasures", merchant_id=merchant_id)
+    assert await shown(f"/v1/erasures/{asked['id']}") == asked
+    assert asked in (await shown("/v1/erasures"))["data"]
+    return {"listErasures", "getErasure"}
 
 
 async def _a_settlement_file(

@@ -60,8 +60,8 @@ OWN: Final[Mapping[str, str]] = {
 
 #: Forms that are no list's; ``_others`` has the row of each.
 OTHERS: Final = frozenset(
-    "ask_provider evidence evidence_of_event evidence_file note resend pause_provider resume_provider operator_add"
-    " operator_change operator_reset operator_disable deciding".split()
+    "ask_provider ask_for_erasure evidence evidence_of_event evidence_file note resend pause_provider resume_provider"
+    " operator_add operator_change operator_reset operator_disable deciding".split()
 )
 
 
@@ -135,6 +135,7 @@ def _others(world: World) -> dict[str, Sent]:
     role = {"operator": "kim", "role": "viewer"}
     return {
         "ask_provider": Sent(f"{payment}/ask", {}, "What the provider says now", 200),
+        "ask_for_erasure": Sent("/console/erasures", {"payment": scene.payment_id}),
         "evidence": Sent(f"{payment}/evidence", {}, "That you read this is recorded", 200),
         "evidence_of_event": Sent(f"{event}/evidence", {}, "That you read this is recorded", 200),
         "evidence_file": Sent(f"{event}/evidence/dlv_none", {}, "no such bytes", 404),
@@ -234,7 +235,7 @@ def test_what_moves_money_or_gives_rights_needs_a_recent_sign_in() -> None:
     forms = {page.name: page for page in table.PAGES if page.method == "POST"}
     assert {name for name, page in forms.items() if page.right in ("money", "approve", "manage")} == {
         name for name, page in forms.items() if page.fresh
-    }
+    } - {"ask_for_erasure"}, "what cannot be undone needs one too"
     of_money = {act.act for page in LISTS for act in page.acts if act.right == "money"}
     assert of_money == MONEY_ACTS - {"dispute.state_amount"}, "the same acts on the command line"
 

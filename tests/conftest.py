@@ -42,8 +42,9 @@ settings.load_profile("deep" if DEEP else "default")
 #: Files in memory, on Linux.
 MEMORY: Final = Path("/dev/shm")
 
-#: Room for the databases of three workers and of programs that they start: a whole run writes about a gigabyte in each.
-ROOM_BYTES: Final = 8 * 2**30
+#: Room for the databases of three workers and of programs that they start: a whole run writes about a gigabyte in each,
+#: and five at full depth, where the workers themselves take up to 2.5 each.
+ROOM_BYTES: Final = (32 if DEEP else 8) * 2**30
 
 #: Objects between two looks for garbage in the youngest generation, and looks at one before one at the next: the tests'
 #: garbage is small beside what they import.

@@ -57,7 +57,7 @@ async def at_each_point(
     """At each point, until the part is carried out before it."""
 
     async def at_point(at: int, after: bool) -> bool:
-        given, check = await ready(f"{at}{'after' if after else 'before'}")
+        given, check = await ready(f"{at}{'after' if after else 'before'}{new_letters()}")
         was_killed = await processes.killed(part, at, after=after, url=url, settings=runtime.settings, given=given)
         await check()
         return was_killed

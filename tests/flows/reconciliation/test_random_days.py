@@ -4,6 +4,8 @@ one."""
 
 from __future__ import annotations
 
+import asyncio
+import csv
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +21,7 @@ from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tests.support.acquirer import AcquirerProcess, acquirer
-from tests.support.acquirer_days import Causes, causes, closed, grown, reconciled, runtime_at
+from tests.support.acquirer_days import Causes, causes, closed, content, grown, reconciled, runtime_at
 from tests.support.database import DEEP, Database
 from tests.support.inbox import accept, assert_invariants, drain, envelope
 from tests.support.letters import new_letters
@@ -42,6 +44,9 @@ NAMED: Final[dict[str, tuple[str, str, int]]] = {
     "wrong_fee": ("fees: not as agreed", "charged above or below the schedule", -1),
     "unknown_type": ("unexplained: unknown_type", _DIFFERS, 1),
 }
+
+#: A currency that comes to less than nothing is carried on to the next day: that is explained, and no defect.
+CARRIED: Final = "explained: carry"
 
 #: What a movement that no webhook told is, by what it is.
 UNTOLD: Final[dict[str, str]] = {
@@ -153,6 +158,18 @@ async def tell(database: Database, runtime: Runtime, merchant_id: str, happened:
     await drain(runtime, merchant_id)
 
 
+def _carries_nothing(running: AcquirerProcess, day: dict[str, Any], other: str) -> bool:
+    """Whether the day's file has a payout in each of its currencies, and nothing from the day before. Stripe's report
+    proves its rows by their payout, and knows no carried sums: a currency that is carried on has no proof there, and
+    what comes from the day before is an adjustment for a person."""
+    [name] = [each for each in day["files"] if each.endswith(f"{other}.csv")]
+    rows = list(csv.DictReader(content(running, name).decode().splitlines()))
+    paid_out = {row["currency"] for row in rows if row["reporting_category"] == "payout"}
+    return paid_out == {row["currency"] for row in rows} and all(
+        row["reporting_category"] != "other_adjustment" for row in rows
+    )
+
+
 async def test_each_defect_is_explained_to_the_unit(
     database: Database, fresh_merchant: str, running: AcquirerProcess, tmp_path: Path
 ) -> None:
@@ -165,7 +182,9 @@ async def test_each_defect_is_explained_to_the_unit(
             day = await closed(running, *names, formats=[other] if other else [])
             assert [each["defect"] for each in day["defects"]] == names
             await tell(database, runtime, fresh_merchant, [each for each in happened if each.told == "before"])
-            files = [name for name in day["files"] if other is None or name.endswith(f"{other}.csv")]
+            if other and not await asyncio.to_thread(_carries_nothing, running, day, other):
+                other = None
+            files = [name for name in day["files"] if name.endswith("stripe.csv") == (other is not None)]
             await reconciled(runtime, running, files, tmp_path, **({"provider": "simulator"} if other else {}))
             await tell(database, runtime, fresh_merchant, [each for each in happened if each.told == "after"])
             while await ReconciliationWorker(runtime).round():
@@ -181,6 +200,8 @@ async def test_each_defect_is_explained_to_the_unit(
                 was = wanted.get(name, (0, 0))
                 wanted[name] = (was[0] - amount, was[1] - count)
             wanted = {name: sums for name, sums in wanted.items() if sums != (0, 0)}
-            assert grown(before, await causes(runtime)) == wanted, f"seed {seed}: {names}"
+            found = grown(before, await causes(runtime))
+            found = {name: sums for name, sums in found.items() if name[1] != CARRIED}
+            assert found == wanted, f"seed {seed}: {names}"
             late = [each for each in day["defects"] if each["defect"] == "late_row"]
     await assert_invariants(database, fresh_merchant)

@@ -72,7 +72,7 @@ class ProofList(Struct, frozen=True, kw_only=True):
     as_of: _AsOf
 
 
-class Proof(Struct, frozen=True, kw_only=True):
+class SealedProof(Struct, frozen=True, kw_only=True):
     """One proof, as a file."""
 
     proof: Annotated[dict[str, Any], described("The file.", {"proof": "tallystick consistency 1"})]
@@ -144,7 +144,7 @@ async def consistency(runtime: Runtime, request: ApiRequest, _: Caller) -> objec
         found = await reads.consistency(runtime.pool, request.query["group"], request.query["head"])
     except NotProved as error:
         raise _not_proved(request, str(error)) from None
-    return Proof(proof=found, as_of=runtime.clock.now())
+    return SealedProof(proof=found, as_of=runtime.clock.now())
 
 
 async def verify(runtime: Runtime, request: ApiRequest, _: Caller) -> object:
@@ -232,7 +232,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "/consistency",
         "getAuditConsistency",
         consistency,
-        Proof,
+        SealedProof,
         "Proof that a tree begins with what it was",
         "That nothing was changed or removed in a group's tree since an earlier head of it.",
         codes=(*READ, "not_found"),

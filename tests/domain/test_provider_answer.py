@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tallystick.domain.provider_answer import KEPT_BYTES, WITHHELD, HeardAnswer, body_of, cut, head_of
+from tallystick.kit.card_mask import mask_cards
 
 SECRET = "pi_3Kx9quokka_secret_zyzzyvabrocade"
 
@@ -27,15 +28,25 @@ KEPT: dict[bytes, str] = {
     b'{ "error": {"code": "card_declined"} }': '{ "error": {"code": "card_declined"} }',
     b"<html>502 Bad Gateway</html>": "<html>502 Bad Gateway</html>",
     b"": "",
-    b"caf\xe9": "caf\\xe9",
+    b"caf\xe9": "café",
     b'{"id": "pi_1", "client_secret": "quokka"}': f'{{"id":"pi_1","client_secret":"{WITHHELD}"}}',
     b'{"a": [{"Client\\u005fSecret": "quokka"}]}': f'{{"a":[{{"Client_Secret":"{WITHHELD}"}}]}}',
     b'{"client_secret": null, "b": 1}': '{"client_secret": null, "b": 1}',
     b'{"next_action": {"url": "https://bank/quokka"}, "b": 1}': f'{{"next_action":"{WITHHELD}","b":1}}',
     b'{"action": "refuse", "b": 1}': f'{{"action":"{WITHHELD}","b":1}}',
     b'{"url": "/pay?payment_intent_client_secret=quokka&x=1"}': (
-        f'{{"url": "/pay?payment_intent_client_secret={WITHHELD}&x=1"}}'
+        f'{{"url":"/pay?payment_intent_client_secret={WITHHELD}&x=1"}}'
     ),
+    # In a text of JSON: JSON again, escapes, headers; numbers, names, and other forms.
+    b'{"message": "{\\"token\\":\\"quokka\\"}"}': f'{{"message":"{{\\"token\\":\\"{WITHHELD}\\"}}"}}',
+    b'{"url": "https://p/x?session_token\\u003dquokka"}': f'{{"url":"https://p/x?session_token={WITHHELD}"}}',
+    b'{"url": "https://p/x?session_token%3Dquokka"}': f'{{"url":"https://p/x?session_token%3D{WITHHELD}"}}',
+    b'{"detail": "Authorization: Basic quokka"}': f'{{"detail":"Authorization: {WITHHELD}"}}',
+    b'{"detail": "X-API-Key: quokka"}': f'{{"detail":"X-API-Key: {WITHHELD}"}}',
+    b'{"password": 123456, "x': f'{{"password": "{WITHHELD}", "x',
+    f'{{"{SECRET}": 1}}'.encode(): f'{{"{WITHHELD}":"{WITHHELD}"}}',
+    b"<a><password>quokka</password></a>": f"<a><password>{WITHHELD}</password></a>",
+    "client_secret=quokka".encode("utf-16-le"): f"client_secret={WITHHELD}",
     # JSON that breaks off, or never was one.
     b'{"id": "pi_1", "client_secret": "quokka", "x': f'{{"id": "pi_1", "client_secret": "{WITHHELD}", "x',
     b'{"id": "pi_1", "client_secret": "quok': f'{{"id": "pi_1", "client_secret": "{WITHHELD}"',
@@ -52,6 +63,32 @@ def test_what_came_is_kept_without_secrets(came: bytes) -> None:
     kept = body_of(heard(came))
     assert kept == KEPT[came]
     assert "quok" not in kept and "zyzzyva" not in kept
+
+
+@pytest.mark.parametrize("gap", [b"\xa0", b"\xad", b"\x96", b" ", b"-", b""])
+def test_card_numbers_in_bytes_that_are_no_utf_8_are_masked(gap: bytes) -> None:
+    number = gap.join((b"4111", b"1111", b"1111", b"1111"))
+    kept = mask_cards(body_of(heard(b"caf\xe9: card " + number + b" refused")))
+    assert "1111" not in kept.replace("411111", "").removesuffix("1111 refused") and "refused" in kept
+
+
+#: What broke off -> what is kept of it.
+BROKEN_OFF: dict[bytes, str] = {
+    b'{"number":"555555555555444': '{"number":"',
+    b"card 5555 5555 5555 444": "card ",
+    b"card 5555-5555-5555-4": "card ",
+    b'{"number":"5555", "555": "5555 44': '{"number":"',
+    b"card hunter2hun": "card ",
+    b"refused, try again": "refused, try ",
+    b"5": "",
+    b"": "",
+}
+
+
+@pytest.mark.parametrize("came", BROKEN_OFF, ids=range(len(BROKEN_OFF)))
+def test_what_breaks_off_loses_its_last_word_and_digits(came: bytes) -> None:
+    assert body_of(heard(came, ended=False)) == BROKEN_OFF[came]
+    assert body_of(heard(came, size_bytes=len(came) + 1)) == BROKEN_OFF[came]
 
 
 def test_secrets_of_this_process_are_not_kept_either() -> None:

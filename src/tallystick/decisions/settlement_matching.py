@@ -181,21 +181,21 @@ class FileMatcher:
         return replace(agreed, further=tuple(further), part="late" if late else agreed.part)
 
     def _of_its_payment(self, waiting: _Waiting, named: Collection[PaymentKey]) -> Match | None:
-        """A row without a name of its own is the one posting of its kind that its payment has, and has another amount
-        or currency. None: there is none, or several; or the row has a name that the record lacks, where captures of the
-        payment have names."""
+        """A charge without a name of its own is the one capture that its payment has, with another amount or currency.
+        None, so that it is looked at again when more is known: there are several, or another row has it, and this may
+        be one that the record lacks; or the row has a name that the record lacks, where captures of the payment have
+        names. A payment may have any number of other movements: of those, one that does not fit is another one."""
         row, fee, stage = waiting.match.row, waiting.match.fee, _BY_PAYMENT
         payments = {(each.merchant_id, each.payment_id) for each in waiting.found}
         if len(payments) > 1 or (row.reference is not None and not payments.isdisjoint(named)):
             return None
         moved = [each for each in waiting.found if each.amount is not None and each.kind == row.kind]
+        if row.kind != "charge":
+            return None
         if not moved:
-            first = waiting.found[0]
-            return not_agreeing(row, fee, "mismatched", "state", stage, first) if row.kind == "charge" else None
+            return not_agreeing(row, fee, "mismatched", "state", stage, waiting.found[0])
         free = [each for each in moved if self._is_free(each)]
-        if not free:
-            return not_agreeing(row, fee, "mismatched", "duplicate", stage, moved[0])
-        if not _are_one(free):
+        if not _are_one(moved) or not free:
             return None
         if free[0].currency != paid(row)[1]:
             return _converted(row, fee, stage, free[0])

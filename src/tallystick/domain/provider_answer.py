@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
+from tallystick.kit.escapes import unescaped
 from tallystick.kit.log_lines import SECRET_NAMES
 from tallystick.kit.secret_shapes import SECRETS, has_secret
 
@@ -48,8 +49,21 @@ _IN_SECRET_NAMES: Final = ("secret", "password", "apikey")
 _TEXT_MEMBER: Final = re.compile(r'"([^"\\]{1,64})"(\s{0,8}:\s{0,8})"(?:[^"\\]|\\.)*+("?)', re.DOTALL)
 _TREE_MEMBER: Final = re.compile(r'"([^"\\]{1,64})"\s{0,8}:\s{0,8}[\[{]')
 
-#: The same in a query and in a form.
-_PAIR: Final = re.compile(r"(?<![\w-])([\w-]{1,64}+)=([^&\s\"'<>;]{4,})", re.ASCII)
+#: A member whose value is a number.
+_NUMBER_MEMBER: Final = re.compile(r'"([^"\\]{1,64})"(\s{0,8}:\s{0,8})-?[0-9][^\s,}\]]{0,64}')
+
+#: The same in a query and in a form, also where the sign between them is escaped.
+_PAIR: Final = re.compile(r"(?<![\w-])([\w-]{1,64}+)(=|%3[Dd]|\\u003[Dd])[^&\s\"'<>;]{4,}", re.ASCII)
+
+#: The same as a header has it, to the end of its line or text.
+_HEADER: Final = re.compile(r"(?<![\w-])([\w-]{1,64}+)([ \t]{0,4}:[ \t]{0,4})[^\r\n\"'<>;,]{4,}", re.ASCII)
+
+#: The same in XML.
+_ELEMENT: Final = re.compile(r"<([\w:.-]{1,64}+)(\s[^<>]{0,256})?>[^<]+</", re.ASCII)
+
+#: What ends a word of a body; and so many other characters may stand between the digits of one number.
+_ENDS_A_WORD: Final = frozenset(" \t\r\n\"'<>&=,;:{}[]()")
+_BETWEEN_DIGITS: Final = 4
 
 _ILL_FORMED: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _DECODER: Final = msgspec.json.Decoder()
@@ -91,9 +105,12 @@ def head_of(answer: HeardAnswer, secrets: Collection[str] = ()) -> str:
 
 def body_of(answer: HeardAnswer, secrets: Collection[str] = ()) -> str:
     """Its body without secrets: as it came where there are none, else the same JSON written anew. ``secrets``: those
-    that this process has. Bytes that are no UTF-8 are written as escapes."""
-    text = answer.body.decode("utf-8", "backslashreplace")
-    if answer.ended and len(answer.body) == answer.size_bytes:
+    that this process has. Bytes that are no UTF-8 are read as Windows-1252, as pages of proxies mostly are. What breaks
+    off loses its last word and the digits before it: nobody can tell what they began."""
+    text = _read(answer.body)
+    if not answer.ended or len(answer.body) < answer.size_bytes:
+        text = _without_its_end(text)
+    else:
         try:
             said = _DECODER.decode(answer.body)
             kept = _without_secrets(said, secrets)
@@ -109,7 +126,12 @@ def without_secrets(text: str, secrets: Collection[str]) -> str:
     for each in secrets:
         text = text.replace(each, WITHHELD)
     text = _TEXT_MEMBER.sub(_member, text)
-    text = _PAIR.sub(lambda pair: f"{pair[1]}={WITHHELD}" if _is_secret(pair[1]) else pair[0], text)
+    text = _NUMBER_MEMBER.sub(
+        lambda found: f'"{found[1]}"{found[2]}"{WITHHELD}"' if _is_secret(found[1]) else found[0], text
+    )
+    for pattern in (_PAIR, _HEADER):
+        text = pattern.sub(lambda found: f"{found[1]}{found[2]}{WITHHELD}" if _is_secret(found[1]) else found[0], text)
+    text = _ELEMENT.sub(lambda found: f"<{found[1]}>{WITHHELD}</" if _is_secret(found[1]) else found[0], text)
     if (tree := _first_tree(text)) is not None:  # nothing says where it ends
         text = text[:tree] + WITHHELD
     return SECRETS.sub(WITHHELD, text) if has_secret(text) else text
@@ -119,6 +141,27 @@ def cut(text: str, most_bytes: int) -> bytes:
     """Its first bytes, without a part of a character."""
     kept = text.encode("utf-8", "backslashreplace")
     return kept if len(kept) <= most_bytes else kept[:most_bytes].decode("utf-8", "ignore").encode()
+
+
+def _read(body: bytes) -> str:
+    """Its characters; without the zero bytes that UTF-16 has between those of ASCII."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        text = body.decode("cp1252", "replace")
+    return text.replace("\0", "")
+
+
+def _without_its_end(text: str) -> str:
+    end = len(text)
+    while end and text[end - 1] not in _ENDS_A_WORD:
+        end -= 1
+    at, between = end, 0
+    while at and between <= _BETWEEN_DIGITS and not text[at - 1].isalpha():
+        at -= 1
+        between = 0 if text[at].isdecimal() else between + 1
+        end = at if text[at].isdecimal() else end
+    return text[:end]
 
 
 def _member(found: re.Match[str]) -> str:
@@ -138,16 +181,20 @@ def _first_tree(text: str) -> int | None:
 def _without_secrets(said: Any, secrets: Collection[str]) -> Any:
     if isinstance(said, dict):
         return {
-            name: WITHHELD
+            WITHHELD if has_secret(name) else name: WITHHELD
             if held is not None and (_is_secret(name) or (_is_action(name) and isinstance(held, dict | list | str)))
             else _without_secrets(held, secrets)
             for name, held in said.items()
         }
     if isinstance(said, list):
         return [_without_secrets(held, secrets) for held in said]
-    if isinstance(said, str) and (has_secret(said) or any(each in said for each in secrets)):
+    if not isinstance(said, str):
+        return said
+    if has_secret(said) or any(each in said for each in secrets):
         return WITHHELD
-    return said
+    kept = without_secrets(said, ())
+    plain = unescaped(kept)
+    return kept if plain == kept or without_secrets(plain, secrets) == plain else WITHHELD
 
 
 def _is_secret(name: str) -> bool:

@@ -136,6 +136,7 @@ class ProviderHttp:
         as ``post`` does."""
 
         begun = False
+        hearing().forget()  # also where nothing is sent: the answer before this was to another request
 
         def in_time(_: Connection) -> None:
             nonlocal begun

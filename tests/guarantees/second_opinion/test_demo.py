@@ -64,7 +64,7 @@ def test_it_has_seen_what_there_is(demonstrated: Demonstrated, opinion: Opinion)
     kinds = Counter(kind for _, kind, _ in opinion.subjects)
     assert kinds["payment"] >= PAYMENTS, demonstrated.said
     told_later = {"reconciliation"}  # merchants are told at a pace of its own
-    assert kinds.keys() | told_later == LIFECYCLES.keys() - {"bank_statement"}, "the demonstration has no bank"
+    assert kinds.keys() | told_later == LIFECYCLES.keys()
     assert LIFECYCLES.keys() == SUBJECTS.keys()
     assert len(opinion.seen) >= EDGES, sorted(opinion.seen)
     methods = {each.fields["payment_method"] for each in opinion.subjects.values() if each.kind == "payment"}

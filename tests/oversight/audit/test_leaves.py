@@ -15,7 +15,7 @@ from msgspec import Raw
 
 from tallystick.oversight.audit.anchors import Anchor
 from tallystick.oversight.audit.leaves import leaf_bytes
-from tallystick.oversight.audit.sealed_tables import COLUMNS, SALTED
+from tallystick.oversight.audit.sealed_tables import ADDED, COLUMNS, SALTED
 from tallystick.record.postgres.audit_rows import KINDS, AuditRows, Thing
 from tallystick.record.postgres.connections import open_pool
 from tests.support.audit import SETTINGS
@@ -43,7 +43,8 @@ def described(thing: Thing) -> bytes:
     rows = []
     for table, document in thing.rows:
         given = members(document)
-        row = {column: given.get(column, b"null") for column in sorted(COLUMNS[table])}
+        added = [column for column in ADDED.get(table, ()) if given.get(column, b"null") != b"null"]
+        row = {column: given.get(column, b"null") for column in sorted((*COLUMNS[table], *added))}
         for column, value in row.items():
             name = f"{table}.{column}"
             if value != b"null" and name in SALTED:

@@ -25,6 +25,7 @@ from tallystick.providers.adyen.codes import (
     decline_reason,
 )
 from tallystick.providers.adyen.reference import read_reference
+from tallystick.providers.heard import hearing
 from tallystick.providers.port import ProviderCall
 from tallystick.providers.shared import (
     CARD_DECLINED,
@@ -116,6 +117,7 @@ def read_modified(call: ProviderCall, reference: str, status: int, body: Any) ->
 def _of_another(said: str | None, raw: dict[str, Any]) -> Verdict:
     """Adyen gives a key's first answer again, whatever the request: where it names another attempt of ours, that one
     used the key."""
+    hearing().forget()  # it is another payment's, and would be there when that one is erased
     if read_reference(said) is not None:
         return KeyTaken(reason="its key stands for another attempt", raw=raw)
     return Unknown(reason="an answer about another request", raw=raw)

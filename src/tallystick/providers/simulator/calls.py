@@ -27,6 +27,7 @@ from tallystick.domain.verdicts import (
     Verdict,
 )
 from tallystick.providers.contract_drift import version_of
+from tallystick.providers.heard import hearing
 from tallystick.providers.http import NothingSent, ProviderHttp, ProviderResponse, SentUnanswered
 from tallystick.providers.http_provider import HttpProvider
 from tallystick.providers.json_bytes import ILL_FORMED, said_in
@@ -218,6 +219,7 @@ def _read(call: ProviderCall, answer: ProviderResponse) -> Verdict:
     if body.operation not in _OPERATIONS_BY_NAME:
         return Unknown(reason="an answer about an unknown operation", raw=raw)
     if body.attempt_id != call.attempt_id:
+        hearing().forget()  # it is another payment's, and would be there when that one is erased
         return Unknown(reason=ANOTHER_ATTEMPT, raw=raw)
     return verdict_of(body, raw)
 

@@ -24,6 +24,7 @@ from tallystick.domain.payment_tokens import PaymentTokens
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Approved, KeyTaken, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
 from tallystick.kit.logs import get_logger
+from tallystick.providers.heard import hearing
 from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered, refused_here
 from tallystick.providers.http_provider import HttpProvider
 from tallystick.providers.port import ProviderCall, ProviderEffect
@@ -322,6 +323,7 @@ def _is_about(call: ProviderCall, data: Mapping[str, Any]) -> bool:
 
 def _of_another(call: ProviderCall, data: Mapping[str, Any], raw: dict[str, Any]) -> Verdict:
     """A keyed answer about something else: where it names another attempt of ours, that one used the key."""
+    hearing().forget()  # it is another payment's, and would be there when that one is erased
     other = ours(data.get("metadata"), ATTEMPT)
     if call.operation in ("authorize", "refund") and other is not None:
         return KeyTaken(reason="its key stands for another attempt", raw=raw)

@@ -23,6 +23,13 @@ PATH: Final = f"{ROOT}/erasures"
 #: On one page; older ones are asked for with ``before``.
 PAGE_SIZE: Final = 50
 
+#: Years that the database and this page can write in any zone.
+_FIRST_YEAR: Final = 1970
+_LAST_YEAR: Final = 9_000
+
+#: Greater than each id.
+AFTER_EVERY_ID: Final = "~"
+
 #: A state -> how a row of it looks.
 _KINDS: Final = {"waiting": "warn", "erasing": "warn", "erased": "good"}
 
@@ -41,7 +48,7 @@ async def erasures(request: PageRequest) -> Answer:
     last = found[-1].request if len(found) == PAGE_SIZE else None
     context: dict[str, Any] = {"lead": "", "sections": [section], "w": Words(request.runtime.clock.now())}
     if last is not None:
-        context["next_page"] = f"{PATH}?before={last.requested_at.isoformat()}~{last.request_id}".replace("+", "%2B")
+        context["next_page"] = f"{PATH}?before={last.requested_at.isoformat()}".replace("+", "%2B")
     if request.viewer.may("act"):
         context["forms"] = _forms(request.query.get("payment", ""))
     return View(template="tables.html", context=context)
@@ -110,11 +117,18 @@ def _row(request: PageRequest, each: AskedErasure) -> tuple[Cell, ...]:
 
 
 def _place(request: PageRequest) -> tuple[datetime, str] | None:
-    moment, _, request_id = request.query.get("before", "").partition("~")
+    """What was asked for up to that moment: a page begins with the last one of the page before. Its id may be of a
+    merchant that the viewer does not see."""
+    said = request.query.get("before", "")
+    if not said:
+        return None
     try:
-        return (datetime.fromisoformat(moment), request_id) if moment else None
+        moment = datetime.fromisoformat(said)
     except ValueError:
-        raise Refused(400, "The address names no place in this list.") from None
+        moment = datetime.min
+    if moment.tzinfo is None or not _FIRST_YEAR <= moment.year < _LAST_YEAR:
+        raise Refused(400, "The address names no place in this list.")
+    return moment, AFTER_EVERY_ID
 
 
 PAGES: Final = (

@@ -283,7 +283,7 @@ async def test_what_is_accepted_at_once_is_accepted_once(database: Database, fre
             ]
             done = await asyncio.gather(*acts, return_exceptions=True)
         assert [each.result["came_to"] for each in done if isinstance(each, OperatorAct)] == ["accepted"]
-        assert sum(isinstance(each, CaseResolved) for each in done) == 3
+        assert sum(isinstance(each, CaseResolved) for each in done) == 3, done
         steps = await runtime.reads.history(fresh_merchant, stored.payment.payment_id)
         assert [step.event for step in steps] == ["create", "captured"]
     await assert_invariants(database, fresh_merchant)

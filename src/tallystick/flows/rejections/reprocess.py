@@ -58,7 +58,12 @@ async def reprocess(runtime: Runtime, asked: AskedAct) -> OperatorAct:
         rejected_cases.require_unresolved(case)
         cause = cause_of(runtime, asked, change_id)
         stored = await _loaded(runtime, case)
-        outcome = await _decided(runtime, case, stored, cause)
+        try:
+            outcome = await _decided(runtime, case, stored, cause)
+        except NotReprocessable:
+            if (await find(runtime.stores.cases, asked.target)).version == case.version:
+                raise
+            continue  # somebody else did something about the case since it was read: what it is now says more
         if outcome.change is None and (await _loaded(runtime, case)).versions != stored.versions:
             continue  # it was read while a change was written, and no guard would refuse what writes nothing
         change = _change(case, outcome, cause)

@@ -26,7 +26,7 @@ EXCEPTION_EVERY: Final = 1_000
 
 #: What is done to a row -> what reconciliation calls it.
 EXCEPTIONS: Final[Mapping[str, tuple[str, str]]] = {
-    "off_by_one": ("unexplained", "not_in_record"),  # nothing of this payment has this amount
+    "off_by_one": ("mismatched", "amount"),
     "unknown_type": ("unexplained", "unknown_type"),
     "not_in_record": ("unexplained", "not_in_record"),
     "other_kind": ("explained", "reserve"),

@@ -69,11 +69,14 @@ class Merchant:
         return web.Response(status=204)
 
     async def wait_for(self, message_ids: Iterable[str], progress: Callable[[int, int], None]) -> None:
-        """Wait until all of these were received, or time is up."""
+        """Wait until all of these were received, or none came for too long."""
         wanted, give_up = set(message_ids), time.monotonic() + RECEIVED_WITHIN_S
+        fewest = len(wanted)
         while True:
             missing = len(wanted - self.received.keys())
             progress(len(wanted) - missing, len(wanted))
+            if missing < fewest:
+                fewest, give_up = missing, time.monotonic() + RECEIVED_WITHIN_S
             if not missing or time.monotonic() > give_up:
                 return
             await asyncio.sleep(POLL_S)

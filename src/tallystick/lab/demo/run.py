@@ -32,7 +32,11 @@ STATEMENTS: Final = sql.load("demo.sql")
 #: Requests on their way at once.
 CONNECTIONS: Final = 64
 
-#: Everything is final long before; otherwise the run has failed, and says what it waits for.
+#: Payments under way at once. All of them wait for the same connections: with no bound those of a large run would wait
+#: for longer than a client's patience. The faulty ones take recovery some 8 s, so that 64 of them end each second.
+UNDER_WAY: Final = 8 * CONNECTIONS
+
+#: So long after the last payment that came to its end the run has failed, and says what it waits for.
 CONVERGENCE_S: Final = 30
 CONVERGENCE_POLL_S: Final = 0.5
 
@@ -51,6 +55,8 @@ def impatient(settings: Settings) -> Settings:
         connectors=tuple(own for own in settings.connectors if isinstance(own, SimulatorSettings)),
         simulator="on",  # beside no key: the demonstration moves no real money, whatever the environment has
         default_provider=SIMULATOR.name,
+        provider_circuit_open_ms=500,  # recovery meets the scripted faults alone, so that its circuit often opens
+        provider_circuit_open_limit_ms=1_000,
         provider_request_timeout_ms=1_500,  # under the 3 s of sim_slow, which becomes unknown this way
         send_window_ms=1_000,  # a busy laptop must still get from its commit to its socket within it
         settling_time_ms=500,  # the acquirer books at once
@@ -162,29 +168,33 @@ async def _each(charges: Sequence[Mapping[str, Any]]) -> AsyncIterator[Mapping[s
 
 
 async def _drive(clients: Clients, orders: Sequence[Order], advance: Advance) -> None:
-    label, done = "payments", 0
+    label, done, under_way = "payments", 0, asyncio.Semaphore(UNDER_WAY)
     advance(label, 0, len(orders))
 
     def finished(_: object) -> None:
         nonlocal done
         done += 1
+        under_way.release()
         advance(label, done, len(orders))
 
     async with asyncio.TaskGroup() as group:
         for order in orders:
+            await under_way.acquire()
             await clients.wait_for_connection()  # starts in order: behind those that wait for a connection already
             group.create_task(clients.pay(order)).add_done_callback(finished)
 
 
 async def _settled(clients: Clients, orders: Sequence[Order], database_url: str, advance: Advance) -> Check:
-    """The comparison once nothing differs any more and nothing is open in the inbox, or when time is up."""
-    label, give_up = "settled", time.monotonic() + CONVERGENCE_S
+    """The comparison once nothing differs any more and nothing is open in the inbox, or no payment ends any more."""
+    label, give_up, fewest = "settled", time.monotonic() + CONVERGENCE_S, len(orders) + 1
     disputes = sum(order.story.disputes for order in orders)
     connection = await connect(database_url, command_timeout_ms=COMMAND_TIMEOUT_MS)
     try:
         while True:
             ends = ends_check(orders, await clients.list_payments())
             advance(label, len(orders) - len(ends.differences), len(orders))
+            if len(ends.differences) < fewest:
+                fewest, give_up = len(ends.differences), time.monotonic() + CONVERGENCE_S
             quiet = await connection.fetchval(STATEMENTS["nothing_open"], orders[0].run, disputes)
             if (ends.held and quiet) or time.monotonic() > give_up:
                 return ends

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from tallystick.record.postgres import embedded
 from tallystick.record.postgres.embedded.server import OWNER_ROLE, EmbeddedPostgres
 from tallystick.record.postgres.migrate import migrate
 from tallystick.record.postgres.migration_lock import PooledConnection, migration_lock
@@ -41,6 +42,12 @@ ORDER BY 1, 2
 """
 
 
+REVISIONS = tuple((Path(embedded.__file__).parent.parent / "migrations").glob("*.sql"))
+
+#: A database with sessions is no template.
+CONNECTED = "SELECT pid FROM pg_stat_activity WHERE datname = %s"
+
+
 class Server:
     """The server of all suites: ``migrated`` is a database with the schema."""
 
@@ -51,10 +58,18 @@ class Server:
 
     def empty(self) -> str:
         """The URL of a new database without a schema."""
+        return self._made_of("template0")
+
+    def copy(self, url: str) -> str:
+        """The URL of a database that has all that this one has, to which nobody is connected."""
+        return self._made_of(urlsplit(url).path.removeprefix("/"))
+
+    def _made_of(self, template: str) -> str:
         self._number += 1
         name = f"to_migrate_{self._number}"
         with psycopg.connect(self._admin_url, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 OWNER {OWNER_ROLE}")
+            eventually(lambda: not connection.execute(CONNECTED, [template]).fetchall())  # a killed process's session
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} OWNER {OWNER_ROLE}")
         path = urlsplit(self.migrated).path
         return self.migrated.replace(f"{path}?", f"/{name}?")
 
@@ -118,18 +133,19 @@ def killed_before(statement: int, url: str) -> bool:
 
 @pytest.mark.timeout(1_800 if DEEP else 120)
 def test_a_migration_that_is_killed_at_any_statement_is_run_again(server: Server) -> None:
-    """The first revisions at each of their statements, and the others, which are alike, at every 29th. Deep, each kill
-    on a database of its own, and a whole run from all that a kill can leave."""
-    url, statement, finished = server.empty(), 0, set[tuple[Any, ...]]()
+    """The first revisions at each of their statements, and the others, which are alike, at every 29th. Deep, each
+    revision at each statement of a run that begins with it, and a whole run from all that a kill can leave."""
+    url, statement, revisions = server.empty(), 0, 0
+    before = left(url)
     while killed_before(statement := statement + (1 if DEEP or statement < EACH else 29), url):
-        if DEEP:
-            if (found := left(url)) not in finished:
-                migrate(url)
-                assert form(url) == form(server.migrated), statement
-                finished.add(found)
-            server.drop(url)
-            url = server.empty()
+        if DEEP and (found := left(url)) != before:
+            before, statement, revisions = found, 0, revisions + 1
+            copy = server.copy(url)
+            migrate(copy)
+            assert form(copy) == form(server.migrated), (revisions, statement)
+            server.drop(copy)
     assert statement > 10
+    assert revisions >= (len(REVISIONS) if DEEP else 0)
     assert migrate(url) == []
     assert form(url) == form(server.migrated)
 

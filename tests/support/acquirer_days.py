@@ -36,6 +36,36 @@ RATES: Final = tuple(
     )
 )
 
+#: A mapping file for the acquirer's table of a company's own.
+GENERIC_MAPPING: Final = """
+delimiter = ";"
+decimal_mark = ","
+date_format = "%d.%m.%Y"
+complete_batches = true
+
+[columns]
+id = "Beleg"
+type = "Art"
+booked_at = "Datum"
+gross = "Betrag"
+fee = "Gebühr"
+currency = "Währung"
+payment_reference = "Zahlung"
+reference = "Vorgang"
+batch = "Abrechnung"
+
+[kinds]
+charge = "charge"
+charge_reversal = "charge_reversal"
+refund = "refund"
+refund_reversal = "refund_reversal"
+dispute = "dispute"
+dispute_reversal = "dispute_reversal"
+reserve = "reserve"
+carry = "carry"
+payout = "payout"
+"""
+
 #: Whatever a busy machine does, the acquirer answers by then.
 PATIENT_MS: Final = 60_000
 

@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import msgspec
 
+from tallystick.domain.currencies import EXPONENTS
 from tallystick.domain.settlement_file import BadRow, StatedTotal
-from tallystick.domain.settlement_row import SettlementRow
-from tallystick.flows.reconciliation.formats.base import HEAD_BYTES, Item, ReadOptions
+from tallystick.domain.settlement_row import ROW_KINDS, SettlementRow
+from tallystick.flows.reconciliation.formats.base import HEAD_BYTES, MAX_ROW_AMOUNT, FileRefused, Item, ReadOptions
 from tallystick.flows.reconciliation.registry import AUTO, FORMATS, format_of
 
 GOLDEN: Final = Path(__file__).parents[1] / "flows/reconciliation/formats/golden"
@@ -45,6 +46,32 @@ def read_bytes(content: bytes, options: ReadOptions | None = None, format_name: 
 def read_by_each(content: bytes, options: ReadOptions) -> list[tuple[str, Any]]:
     """Each format's name, and a reader of its items, whether it knows the file or not."""
     return [(each.name, each.read(io.BufferedReader(io.BytesIO(content)), options)) for each in FORMATS]
+
+
+def check_reading(content: bytes, options: ReadOptions) -> None:
+    """Every format reads the bytes, or refuses them, and nothing else."""
+    for each in FORMATS:
+        each.recognises(content[:HEAD_BYTES])
+        try:
+            for item in each.read(io.BufferedReader(io.BytesIO(content)), options):
+                match item:
+                    case SettlementRow():
+                        check_row(item)
+                    case BadRow():
+                        assert item.line >= 0 and item.reason and len(item.detail) < 200
+        except FileRefused as error:
+            assert error.reason and len(error.detail) < 400
+
+
+def check_row(row: SettlementRow) -> None:
+    """A row is of the normal form."""
+    assert row.net == row.gross - row.fee
+    assert abs(row.gross) <= 8 * MAX_ROW_AMOUNT and abs(row.fee) <= 8 * MAX_ROW_AMOUNT
+    assert row.kind in ROW_KINDS and row.currency in EXPONENTS and row.row_key
+    assert row.payer_currency is None or row.payer_currency in EXPONENTS
+    assert row.fee_parts is None or sum(row.fee_parts.values()) == row.fee
+    for when in (row.occurred_at, row.booked_at):
+        assert when is None or when.utcoffset() is not None
 
 
 def shown(item: Item) -> dict[str, Any]:

@@ -141,8 +141,8 @@ AUTHORITIES: Final[tuple[Authority, ...]] = (
     ),
     _pair(
         "answer", "bank_entry", "bank_entry",
-        "for a transfer that we ordered, the booked entry is the only proof",
-        "evidence", "the entry beside the payout, and the difference", "finance", _SIGN_OFF,
+        "the booked entry is the only proof that money came to our bank, or left it",
+        "evidence", "the entry, whole, in `unexplained:<account>`; the call keeps its outcome", "finance", _SIGN_OFF,
     ),
     _pair(
         "answer", "ledger_balance", "answer",
@@ -167,7 +167,8 @@ AUTHORITIES: Final[tuple[Authority, ...]] = (
     _pair(
         "webhook", "bank_entry", "bank_entry",
         "a payout that a webhook calls paid may still fail",
-        "evidence", "the payout without an entry, or the entry without a payout", "finance", _SIGN_OFF,
+        "evidence", "the payout without an entry, or the entry and the difference; nothing moves for the webhook",
+        "finance", _SIGN_OFF,
     ),
     _pair(
         "webhook", "ledger_balance", "look_up",
@@ -187,7 +188,7 @@ AUTHORITIES: Final[tuple[Authority, ...]] = (
     _pair(
         "look_up", "bank_entry", "bank_entry",
         "the bank's books have the money",
-        "evidence", "the payout, the entry and the difference", "finance", _SIGN_OFF,
+        "evidence", "the entry, whole, in `unexplained:<account>`; the payment keeps its state", "finance", _SIGN_OFF,
     ),
     _pair(
         "look_up", "ledger_balance", "look_up",

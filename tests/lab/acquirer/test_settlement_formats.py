@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tomllib
 from typing import Any, Final
 
 import pytest
@@ -15,6 +16,7 @@ from tallystick.flows.reconciliation.registry import AUTO, format_of
 from tallystick.lab.acquirer.bank_day import BankEntry
 from tallystick.lab.acquirer.settlement_entries import Entry
 from tallystick.lab.acquirer.settlement_formats import FORMATS, Day, major
+from tests.support.acquirer_days import GENERIC_MAPPING
 
 #: By hand. 10.00 less 0.39, 4.00 given back, 1.00 taken by a bank for 15.00, 500 yen less 32; a refund that came back.
 _AT: Final = "2026-03-02T10:00:00Z"
@@ -96,28 +98,10 @@ def test_paypals_report() -> None:
     assert len({each.batch for each in found if isinstance(each, SettlementRow | StatedTotal)}) == 1
 
 
-MAPPING: Final = {
-    "delimiter": ";",
-    "decimal_mark": ",",
-    "date_format": "%d.%m.%Y",
-    "columns": {
-        "id": "Beleg",
-        "type": "Art",
-        "booked_at": "Datum",
-        "gross": "Betrag",
-        "fee": "Gebühr",
-        "currency": "Währung",
-        "payment_reference": "Zahlung",
-        "reference": "Vorgang",
-        "batch": "Abrechnung",
-    },
-    "kinds": {kind: kind for kind, *_ in ROWS if kind != "unknown"},
-}
-
-
 def test_a_table_of_a_companys_own() -> None:
     content = FORMATS["generic"][1](DAY)
-    found = list(format_of("generic_csv", content).read(io.BytesIO(content), ReadOptions(mapping=MAPPING)))
+    options = ReadOptions(mapping=tomllib.loads(GENERIC_MAPPING))
+    found = list(format_of("generic_csv", content).read(io.BytesIO(content), options))
     rows = [each for each in found if isinstance(each, SettlementRow)]
     assert [(row.kind, row.currency, row.gross, row.fee, row.reference) for row in rows] == ROWS
     assert {row.batch for row in rows} == {"set_1"} and len(found) == len(ROWS)

@@ -17,6 +17,9 @@ from tallystick.flows.reconciliation.formats.base import FileRefused
 _GZIP: Final = b"\x1f\x8b"
 _ZIP: Final = b"PK\x03\x04"
 
+#: As everybody packs. What is packed in another way may ask for gigabytes before it gives a byte.
+_WAYS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+
 #: Read at a time.
 _PIECE_BYTES: Final = 1 << 20
 
@@ -82,6 +85,8 @@ def _only_member(file: BinaryIO) -> _Readable:
         members = [each for each in archive.infolist() if not each.is_dir()]
         if len(members) != 1:
             raise FileRefused("several_files", "the zip does not hold one file: import each for itself")
+        if members[0].compress_type not in _WAYS:
+            raise FileRefused("broken_file", "the zip is packed in a way that is not read: pack it as usual")
         return archive.open(members[0])
     except _BROKEN:
         raise FileRefused("broken_file", "the zip cannot be read") from None

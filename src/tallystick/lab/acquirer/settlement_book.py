@@ -29,7 +29,7 @@ class SettlementBook:
 
     def close_day(self, day: str, defects: Sequence[str], formats: Sequence[str] = ()) -> dict[str, Any]:
         """Close the day: what happened since the last one is its batch. ``day``: the ISO date that it is booked on.
-        ``formats``: others that the first file is written in as well. Raises KeyError for an unknown defect or format,
+        ``formats``: others that each file is written in as well. Raises KeyError for an unknown defect or format,
         NotPossible where a defect fits no entry, and OSError."""
         batch = new_reference("set")
         with self._storage.transaction():
@@ -49,15 +49,23 @@ class SettlementBook:
             opening = self._at_bank()
             carried = [*contents.later, *following]
             number = self._insert(day, batch, last_event, contents, carried, _later(opening, bank))
-            files = _files(batch, day, number, contents)
+            contained = _contained(batch, contents)
+            files = [
+                (f"{day}-{number}-{place}.csv", written(batch, day, entries))
+                for place, entries in enumerate(contained, 1)
+            ]
             whole = Day(
                 number=number, date=day, batch=batch, entries=contents.entries, opening=opening, at_bank=bank.entries
             )
             for name in formats:
                 ending, write = FORMATS[name]
+                said = [contents.entries] * bank.statements if name in BANK_FORMATS else contained
                 files += [
-                    (f"{day}-{number}-{'' if copy == 1 else f'{copy}-'}{ending}", write(replace(whole, copy=copy)))
-                    for copy in range(1, 1 + (bank.statements if name in BANK_FORMATS else 1))
+                    (
+                        f"{day}-{number}-{'' if copy == 1 else f'{copy}-'}{ending}",
+                        write(replace(whole, entries=entries, copy=copy)),
+                    )
+                    for copy, entries in enumerate(said, 1)
                 ]
             self._db.executemany(
                 "INSERT INTO settlement_file (name, day, content) VALUES (?, ?, ?)",
@@ -145,20 +153,18 @@ def _later(opening: Mapping[str, int], bank: BankDay) -> dict[str, int]:
     return found
 
 
-def _files(batch: str, day: str, number: int, contents: Contents) -> list[tuple[str, bytes]]:
-    """The files of a day in the order in which they are written, each with its name."""
-    first = written(batch, day, contents.entries)
-    contained = [first] * contents.copies
+def _contained(batch: str, contents: Contents) -> list[list[Entry]]:
+    """The entries of each file of a day, in the order in which the files are written."""
+    contained = [contents.entries] * contents.copies
     if contents.added:
         more = [
             payout(batch, currency, net_of(contents.added, currency), ordinal=2)
             for currency in currencies(contents.added)
         ]
-        contained.append(written(batch, day, [*contents.entries, *contents.added, *more]))
+        contained.append([*contents.entries, *contents.added, *more])
     if contents.corrected:
-        changed = [contents.corrected.get(each.entry_id, each) for each in contents.entries]
-        contained.append(written(batch, day, changed))
-    return [(f"{day}-{number}-{place}.csv", content) for place, content in enumerate(contained, 1)]
+        contained.append([contents.corrected.get(each.entry_id, each) for each in contents.entries])
+    return contained
 
 
 def _put(directory: Path, name: str, content: bytes) -> None:

@@ -35,6 +35,9 @@ _COLUMNS: Final = (
     "Bank Reference ID",
 )
 
+#: A section is known by its account and its start: so many days that are closed on one date have sections of their own.
+_HOUR_S: Final = 3_600
+
 #: Kind of an entry -> event code. What has none is of a code that nobody knows.
 _CODES: Final[Mapping[str, str]] = {
     "charge": "T0006",
@@ -54,7 +57,8 @@ def paypal(number: int, date: str, entries: Sequence[Entry], decimals: Mapping[s
     more."""
     shown = [each for each in entries if decimals.get(each.currency, 2) <= 2 and each.kind != "carry"]
     slashed = date.replace("-", "/")
-    start, end = f"{slashed} 00:00:{number % 60:02d} +0000", f"{slashed} 23:59:59 +0000"
+    minute, second = divmod(number % _HOUR_S, 60)
+    start, end = f"{slashed} 00:{minute:02d}:{second:02d} +0000", f"{slashed} 23:59:59 +0000"
     body = [row for each in shown for row in _rows(each, f"{slashed} 00:00:00 +0000", decimals)]
     found = currencies(shown)
     footers = [_footer(currency, entries, [row for row in body if row[9] == currency], decimals) for currency in found]

@@ -9,9 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.domain.currencies import EXPONENTS
-from tallystick.domain.settlement_file import BadRow
-from tallystick.domain.settlement_row import ROW_KINDS, SettlementRow
 from tallystick.flows.reconciliation.formats.base import (
     MAX_ROW_AMOUNT,
     FileRefused,
@@ -22,7 +19,7 @@ from tallystick.flows.reconciliation.formats.base import (
     moment,
 )
 from tallystick.flows.reconciliation.registry import FORMATS
-from tests.support.settlement_files import golden_file, golden_names, options_of
+from tests.support.settlement_files import check_reading, golden_file, golden_names, options_of
 
 pytestmark = pytest.mark.exhaustive
 
@@ -39,40 +36,19 @@ SPLICES = st.sampled_from(
 )
 
 
-def check(name: str, content: bytes) -> None:
+def check(content: bytes) -> None:
     """Every format reads it, or refuses it."""
-    for each in FORMATS:
-        each.recognises(content)
-        items = each.read(io.BufferedReader(io.BytesIO(content)), OPTIONS)
-        try:
-            for item in items:
-                match item:
-                    case SettlementRow():
-                        check_row(item)
-                    case BadRow():
-                        assert item.line >= 0 and item.reason and len(item.detail) < 200
-        except FileRefused as error:
-            assert error.reason and len(error.detail) < 400
-
-
-def check_row(row: SettlementRow) -> None:
-    assert row.net == row.gross - row.fee
-    assert abs(row.gross) <= 8 * MAX_ROW_AMOUNT and abs(row.fee) <= 8 * MAX_ROW_AMOUNT
-    assert row.kind in ROW_KINDS and row.currency in EXPONENTS and row.row_key
-    assert row.payer_currency is None or row.payer_currency in EXPONENTS
-    assert row.fee_parts is None or sum(row.fee_parts.values()) == row.fee
-    for when in (row.occurred_at, row.booked_at):
-        assert when is None or when.utcoffset() is not None
+    check_reading(content, OPTIONS)
 
 
 @given(st.binary(max_size=400))
 def test_bytes(content: bytes) -> None:
-    check("bytes", content)
+    check(content)
 
 
 @given(st.text(max_size=400))
 def test_text(content: str) -> None:
-    check("text", content.encode("utf-8", "surrogatepass"))
+    check(content.encode("utf-8", "surrogatepass"))
 
 
 @given(st.data())
@@ -82,7 +58,7 @@ def test_golden_files_with_splices_and_cuts(data: Any) -> None:
         at = data.draw(st.integers(0, len(content)))
         until = data.draw(st.integers(at, min(len(content), at + 30)))
         content = content[:at] + data.draw(SPLICES) + content[until:]
-    check("spliced", content)
+    check(content)
 
 
 @given(st.data())
@@ -94,7 +70,7 @@ def test_golden_files_with_cells_exchanged(data: Any) -> None:
     for _ in range(data.draw(st.integers(1, 6))):
         (one, at), (other, there) = data.draw(st.sampled_from(flat)), data.draw(st.sampled_from(flat))
         cells[one][at], cells[other][there] = cells[other][there], cells[one][at]
-    check("exchanged", b"\n".join(b",".join(line) for line in cells))
+    check(b"\n".join(b",".join(line) for line in cells))
 
 
 @given(st.integers(-(10**15), 10**15), st.sampled_from([0, 2, 3, 4]))

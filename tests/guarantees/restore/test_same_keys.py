@@ -145,11 +145,13 @@ async def steps_of(runtime: Runtime, merchant_id: str, key: str) -> list[str]:
 
 
 async def settled(database: Database) -> None:
-    """The sender's deadline and the settling time of the lost instruction are over."""
+    """The sender's deadline and the settling time of the lost instruction are over. One that is parked already is not
+    looked at again."""
     owner = await asyncpg.connect(database.owner_url)
     try:
         await owner.execute(
-            "UPDATE attempt SET deadline = now(), settled_after = now(), next_check_at = now()"
+            "UPDATE attempt SET deadline = now(), settled_after = now(),"
+            " next_check_at = CASE WHEN parked_at IS NULL THEN now() ELSE next_check_at END"
             " WHERE idempotency_key = 'lost'"
         )
     finally:

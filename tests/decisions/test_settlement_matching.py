@@ -87,6 +87,36 @@ DEFECTS: dict[str, tuple[SettlementRow, list[Candidate], tuple[str, str, str], i
     ),
     "one more": (row(gross=1_001), [moved()], ("mismatched", "amount", "provider_reference"), 1),
     "one less": (row(gross=999), [moved()], ("mismatched", "amount", "provider_reference"), -1),
+    "less than it says that was paid": (
+        row(gross=900, payer_amount=1_000, payer_currency="EUR"),
+        [moved()],
+        ("mismatched", "amount", "provider_reference"),
+        -100,
+    ),
+    "less than it says that was paid, by its payment": (
+        row(gross=900, payer_amount=1_000, payer_currency="EUR", reference=None),
+        [moved(found_by="payment_reference")],
+        ("mismatched", "amount", "reference_amount_currency"),
+        -100,
+    ),
+    "costs that are rounded one by one": (
+        row(gross=1_001, payer_amount=1_000, payer_currency="EUR", fee_parts={"markup": 10, "interchange": 20}),
+        [moved()],
+        ("matched", "rounding", "tolerance"),
+        1,
+    ),
+    "further off than its costs' rounding": (
+        row(gross=1_002, payer_amount=1_000, payer_currency="EUR", fee_parts={"markup": 10, "interchange": 20}),
+        [moved()],
+        ("mismatched", "amount", "provider_reference"),
+        2,
+    ),
+    "a wrong fee, rounded": (
+        row(gross=999, fee=31, payer_amount=1_000, payer_currency="EUR", fee_parts={"commission": 31}),
+        [moved()],
+        ("mismatched", "fee", "tolerance"),
+        -1,
+    ),
     "wrong fee": (row(fee=31), [moved()], ("mismatched", "fee", "provider_reference"), 0),
     "another currency": (
         row(currency="USD"),
@@ -245,7 +275,7 @@ def test_each_defect_is_named_as_what_it_is(name: str) -> None:
 def test_only_what_agrees_goes_to_a_merchant() -> None:
     for name, (defect, found, expected, _) in DEFECTS.items():
         [match] = matches((defect, found))
-        agrees = expected[1] in ("same", "fee")
+        agrees = expected[1] in ("same", "fee", "rounding")
         assert (match.part == "charges") == agrees, name
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from tallystick.decisions.provider_fees import FeeCheck
+from tallystick.decisions.settlement_tolerance import rounding_bound
 from tallystick.domain.settlement import PART_OF_KIND, Part
 from tallystick.domain.settlement_evidence import Candidate, CoveredPosting, Reason, Stage, Status
 from tallystick.domain.settlement_row import RowKind, SettlementRow
@@ -65,10 +66,25 @@ class Match(Struct, frozen=True, kw_only=True):
 
 
 def paid(row: SettlementRow) -> tuple[int, str]:
-    """What the payer paid or got, by the row: in the payer's currency where the file has it."""
-    if row.payer_amount is not None and row.payer_currency is not None:
-        return row.payer_amount, row.payer_currency
-    return row.gross, row.currency
+    """What the payer paid or got, by the row: in the payer's currency where the file has it. In the row's own currency
+    that is what moved, but for its rounding: a row that says one amount and moves another is that other one."""
+    if row.payer_amount is None or row.payer_currency is None or row.payer_currency == row.currency:
+        return row.gross - _rounded(row), row.currency
+    return row.payer_amount, row.payer_currency
+
+
+def _rounded(row: SettlementRow) -> int:
+    """What of a row's gross amount is rounding: it is the sum of its net amount and its costs, each rounded by itself.
+    0 where the row does not say what was paid, and where that is further off."""
+    if row.payer_amount is None or row.payer_currency != row.currency:
+        return 0
+    off = row.gross - row.payer_amount
+    return off if abs(off) <= _bound(row) else 0
+
+
+def _bound(row: SettlementRow) -> int:
+    """Half a unit for each cost of a row, and for its net amount; nothing for a row that does not name its costs."""
+    return rounding_bound(len(row.fee_parts) + 1) if row.fee_parts else 0
 
 
 def agreeing(row: SettlementRow, fee: FeeCheck, stage: Stage, of: Candidate, covers: int | None = None) -> Match:
@@ -76,16 +92,19 @@ def agreeing(row: SettlementRow, fee: FeeCheck, stage: Stage, of: Candidate, cov
     amount = paid(row)[0] if covers is None else covers
     converted = of.currency != row.currency
     status: Status = "mismatched" if fee.is_wrong else "matched"
-    reason: Reason = "fee" if fee.is_wrong else ("conversion" if converted else "same")
+    rounded = 0 if converted else _rounded(row)
+    reason: Reason = "fee" if fee.is_wrong else "conversion" if converted else "rounding" if rounded else "same"
     return Match(
         row=row,
         fee=fee,
         status=status,
         reason=reason,
-        stage=stage,
+        stage="tolerance" if rounded else stage,
         of=of,
         covers=0 if converted else amount,
         part="unexplained" if converted else "late" if of.late else PART_OF_KIND[row.kind],
+        tolerance=_bound(row) if rounded else 0,
+        rounding=rounded,
     )
 
 

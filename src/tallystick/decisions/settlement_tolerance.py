@@ -17,9 +17,9 @@ _DIGITS: Final = 60
 _RATE_CHARS: Final = 30
 
 
-def rounding_bound(rows: int) -> int:
-    """By how many minor units rows that were rounded one by one may be off together: half a unit each."""
-    return rows // 2
+def rounding_bound(numbers: int) -> int:
+    """By how many minor units numbers that were rounded one by one may be off together: half a unit each."""
+    return numbers // 2
 
 
 def converts(amount: int, currency: str, settled: int, settled_currency: str, rate: str) -> bool:

@@ -58,7 +58,7 @@ REASON_MEANINGS: Final[dict[Reason, str]] = {
     "same": "row and record agree",
     "conversion": "what the payer paid agrees; it was settled in another currency at the provider's rate",
     "fee_in_amount": "the row has the amount less the agreed fee, and no fee of its own",
-    "rounding": "rows that are one movement together, but for their rounding",
+    "rounding": "rows that are one movement together, or one with its costs, but for their rounding",
     "amount": "the row has another amount than the record",
     "currency": "the row has another currency than the record",
     "fee": "the fee is not the agreed one; the payment agrees",

@@ -77,7 +77,7 @@ async def test_plain_rows_are_as_if_compared_one_by_one(
         for each in (known, gone):
             before.of(each, "charge", 1_000)
         await settled(runtime, before.text(), tmp_path, name="before.csv")
-        some = [await paid(runtime, fresh_merchant, 1_000 + n) for n in range(6)]
+        some = [await paid(runtime, fresh_merchant, 1_000 + n) for n in range(7)]
         back = await refunded(runtime, some[0], 300)
         file = Acquirer()
         file.batch = 'b "1" \\ é'
@@ -88,6 +88,8 @@ async def test_plain_rows_are_as_if_compared_one_by_one(
         file.of(some[4], "charge", some[4]["amount"] + 1)
         file.of(some[5], "charge", some[5]["amount"])
         file.of(some[5], "charge", some[5]["amount"])
+        said = some[6]["amount"]  # what it says that was paid is not what it moves
+        file.of(some[6], "charge", said - 10, payer_amount=said, payer_currency="EUR")
         file.row("charge", 50, 1, charge="ch_of_nobody", effect="ch_of_nobody")
         file.row("fee", -5)
         file.row("riddle", 77)
@@ -112,7 +114,7 @@ async def test_plain_rows_are_as_if_compared_one_by_one(
             digests = [hashlib.sha256(digest_input(evidence_in(row))).digest() for row in rows[0]]
             [kept] = rows[1]
             assert kept["root"] == hashlib.sha256(b"".join(digests)).hexdigest()
-            assert kept["rows"] == len(rows[0]) == 13
+            assert kept["rows"] == len(rows[0]) == 14
             for row in rows[0]:
                 validator.validate(msgspec.json.decode(msgspec.json.encode(evidence_in(row))))
         assert compared.by_reason[("matched", "same")] == 7

@@ -41,7 +41,7 @@ from tests.support.inbox import accept, assert_invariants, drain, envelope
 from tests.support.letters import new_letters
 from tests.support.runtime import Client, read
 
-DAYS: Final = 120 if DEEP else 5
+DAYS: Final = 40 if DEEP else 5
 
 #: What is wrong with a day's files, and not with one of its rows.
 WHOLE: Final = (

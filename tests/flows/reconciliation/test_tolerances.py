@@ -168,3 +168,32 @@ async def test_a_rate_of_the_provider(database: Database, fresh_merchant: str, t
         assert "merchant_available" not in await balances(runtime, fresh_merchant), "what was converted waits"
         await causes(runtime)
     await assert_invariants(database, fresh_merchant)
+
+
+#: Adyen's report of one batch: what was paid, the net amount, and two costs, each rounded by itself.
+ADYEN: Final = (
+    "Psp Reference,Type,Modification Reference,Gross Currency,Gross Debit (GC),Gross Credit (GC),Net Currency,"
+    "Net Debit (NC),Net Credit (NC),Markup (NC),Interchange (NC),Batch Number\n"
+    "{0},Settled,{0},EUR,,10.00,EUR,,9.60,0.20,0.21,{2}\n"
+    "{1},Settled,{1},EUR,,10.00,EUR,,9.50,0.20,0.21,{2}\n"
+    ",MerchantPayout,TX1XT batch 1,,,,EUR,19.10,,,,{2}\n"
+)
+
+
+async def test_costs_that_are_rounded_one_by_one(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
+    """Of two charges of 10.00 one comes to 9.60 and 0.41: a cent of rounding. The other comes to 9.50 and 0.41: nine
+    cents are missing, and it is the merchant's only when a person says so."""
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        made = [await paid(runtime, fresh_merchant, 1_000) for _ in range(2)]
+        text = ADYEN.format(*(each["charge"] for each in made), new_letters())
+        file_id, _, batch = await settled(runtime, text, tmp_path, provider="simulator")
+        assert await came_to(runtime, file_id) == [
+            ("matched: rounding", 41, "tolerance"),
+            ("mismatched: amount", 41, "provider_reference"),
+        ]
+        assert (await balances(runtime, fresh_merchant))["merchant_available"] == -1_000
+        posted = await posted_of(runtime, batch)
+        assert posted["settled:simulator"] == -1_000 and posted["fees:provider"] == 82
+        assert (posted["rounding:simulator"], posted["unexplained:simulator"]) == (-1, -991)
+        await causes(runtime)
+    await assert_invariants(database, fresh_merchant)

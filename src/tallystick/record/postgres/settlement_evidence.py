@@ -202,7 +202,7 @@ class Comparing:
                     each = candidate_of(ahead)
                     found.setdefault((each.found_by, *each.posting), each)
                 ahead = await anext(candidates, None)
-            yield SettlementRow(**row), list(found.values())
+            yield row_in(row), list(found.values())
 
     async def with_named_captures(self, payments: Collection[PaymentKey]) -> frozenset[PaymentKey]:
         """Which of these payments have captures with names of their own at the provider."""
@@ -407,6 +407,14 @@ def _record(evidence: Evidence) -> tuple[Any, ...]:
         _ENCODER.encode(value).decode() if name in _AS_JSON and value is not None else value
         for name, value in zip(_COLUMNS, _values(evidence), strict=True)
     )
+
+
+def row_in(stored: Mapping[str, Any]) -> SettlementRow:
+    """A stored row as it is compared."""
+    row = SettlementRow(**stored)
+    if (parts := stored["fee_parts"]) is not None:
+        row.fee_parts = msgspec.json.decode(parts)
+    return row
 
 
 def evidence_in(row: Any) -> Evidence:

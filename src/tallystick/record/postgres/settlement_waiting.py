@@ -23,6 +23,7 @@ from tallystick.record.postgres.settlement_evidence import (
     EvidenceSet,
     candidate_of,
     evidence_in,
+    row_in,
 )
 
 _STATEMENTS: Final = sql.load("reconciliation_waiting.sql")
@@ -134,5 +135,5 @@ def _waiting(row: Any) -> WaitingRow:
         compared=row["compared"],
         status=row["status"],
         reason=row["reason"],
-        row=SettlementRow(**{name: row[name] for name in _ROW if name in row}),
+        row=row_in({name: row[name] for name in _ROW if name in row}),
     )

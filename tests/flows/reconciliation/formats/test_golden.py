@@ -6,6 +6,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections import Counter
 
 import pytest
@@ -201,3 +202,68 @@ def test_a_format_that_is_named_must_recognise_the_file() -> None:
         format_of("mt940", golden_file("camt053_v8").read_bytes())
     with pytest.raises(FileRefused, match="no format"):
         format_of("excel", b"")
+
+
+def test_a_currency_that_comes_to_nothing_may_have_no_footer() -> None:
+    """Of what comes to something it says by how much; without any footer nothing is said."""
+    text = golden_file("paypal_stl").read_text()
+    lines = [line for line in text.splitlines() if not line.startswith(('"SF","JPY"', '"RF","JPY"'))]
+    totals = shown_all(read_bytes("\n".join(lines).encode()))["totals"]
+    assert [(each["currency"], each["total"]) for each in totals] == [("USD", 344), ("JPY", 0)]
+    lines = [line for line in lines if not line.startswith('"SF"')]
+    assert shown_all(read_bytes("\n".join(lines).encode()))["totals"] == []
+
+
+def test_a_transaction_has_one_name_in_two_currencies() -> None:
+    """Neither takes the other's place in a report that is made again in another order."""
+    text = golden_file("paypal_stl").read_text()
+    at = "2026/03/02 03:00:00 -0800"
+    leg = f'"SB","T3","order-3","","","T0200",{at},{at},"CR",4800,"XXX","",0,"USD","","","","",""\n'
+    legs = [leg.replace("XXX", currency) for currency in ("USD", "EUR")]
+    for order in (legs, legs[::-1]):
+        items = read_bytes(text.replace('"SB","T4"', f'{"".join(order)}"SB","T4"', 1).encode())
+        found = {each.row_key: each.currency for each in items if isinstance(each, SettlementRow)}
+        assert (found["T0200:T3:USD"], found["T0200:T3:EUR"]) == ("USD", "EUR")
+
+
+def test_the_case_of_a_type_is_no_other_row() -> None:
+    text = golden_file("adyen_settlement_details").read_text()
+    options = options_of("adyen_settlement_details")
+    keys = [
+        [each.row_key for each in read_bytes(content.encode(), options) if isinstance(each, SettlementRow)]
+        for content in (text, text.replace(",Refunded,", ",refunded,"))
+    ]
+    assert keys[0] == keys[1] and "refunded:MOD3" in keys[0]
+
+
+@pytest.mark.parametrize(
+    ("written", "day"),
+    [
+        ("2026-03-02", "2026-03-01T23:00:00+00:00"),
+        ("2026-03-02Z", "2026-03-02T00:00:00+00:00"),
+        ("2026-03-02+02:00", "2026-03-01T22:00:00+00:00"),
+        ("2026-03-02-05:00", "2026-03-02T05:00:00+00:00"),
+    ],
+)
+def test_a_date_of_an_entry_may_have_an_offset(written: str, day: str) -> None:
+    text = re.sub(
+        r"<BookgDt>.*?</BookgDt>", f"<BookgDt><Dt>{written}</Dt></BookgDt>", golden_file("camt053_v8").read_text()
+    )
+    rows = read_bytes(text.encode(), replace(options_of("camt053_v8"), zone="Europe/Zurich"))
+    found = {each.booked_at.isoformat() for each in rows if isinstance(each, SettlementRow) and each.booked_at}
+    assert found == {day}
+
+
+@pytest.mark.parametrize(
+    ("written", "day"),
+    [("260230", "2026-02-28"), ("260229", "2026-02-28"), ("240230", "2024-02-29"), ("240229", "2024-02-29")],
+)
+def test_thirty_days_of_february(written: str, day: str) -> None:
+    """Banks count interest by months of thirty days. No other month has days that it has not."""
+    text = golden_file("mt940").read_text()
+    [row] = [
+        each
+        for each in read_bytes(text.replace(":61:260230C", f":61:{written}C").encode())
+        if isinstance(each, SettlementRow) and each.other_references == ["LAST"]
+    ]
+    assert row.value_on is not None and row.value_on.isoformat() == day

@@ -165,7 +165,7 @@ class SettlementDetails:
     """The settlement details report: one file a closed batch. A payout row closes it; a negative batch is carried."""
 
     name = "adyen_settlement_details"
-    version = 1
+    version = 2
     provider: str | None = "adyen"
     purpose: FilePurpose = "post"
 
@@ -235,7 +235,7 @@ class _Details(_Shared):
     def _named(self, row: SettlementRow, modification: str) -> SettlementRow:
         if row.kind in _OF_PAYMENTS and modification:
             row.reference = name_of(modification)
-            row.row_key = f"{row.raw_type}:{row.reference}"
+            row.row_key = f"{row.raw_type.lower()}:{row.reference}"
             return row
         row.text = text_of(modification)
         if row.kind == "fee":
@@ -250,7 +250,7 @@ class Accounting:
     one record type each: earlier ones have the same amounts."""
 
     name = "adyen_accounting"
-    version = 1
+    version = 2
     provider: str | None = "adyen"
     purpose: FilePurpose = "compare"
 
@@ -293,7 +293,7 @@ class _Accounting(_Shared):
             position=0,
             line=line,
             batch="",
-            row_key=f"{raw_type}:{modification or psp}",
+            row_key=f"{raw_type.lower()}:{modification or psp}",
             kind=kind,
             raw_type=raw_type,
             currency=currency,

@@ -59,6 +59,9 @@ _CLOSING: Final = ("CLBD",)
 
 _FRACTION: Final = re.compile(r"(\.\d{6})\d+")
 
+#: A date may have an offset too; it is the start of that day there.
+_DAY: Final = re.compile(r"(\d{4}-\d\d-\d\d)([+-]\d\d:\d\d)", re.ASCII)
+
 #: Where references stand.
 _REFERENCES: Final = (
     "NtryDtls/Btch/PmtInfId",
@@ -107,7 +110,7 @@ class Camt053:
     """One document has one statement or more, of one account or more."""
 
     name = "camt053"
-    version = 2
+    version = 3
     provider: str | None = "bank"
     purpose: FilePurpose = "post"
 
@@ -319,7 +322,8 @@ class _Statement:
         return name_of(found) or ""
 
     def _time(self, text: str) -> datetime | None:
-        return moment(_FRACTION.sub(r"\1", text).replace("Z", "+00:00"), self._zone) if text else None
+        at = _FRACTION.sub(r"\1", text).replace("Z", "+00:00")
+        return moment(_DAY.sub(r"\1T00:00:00\2", at), self._zone) if text else None
 
     def total(self) -> Iterator[StatedTotal]:
         """What the statement says that its entries come to. A statement without both balances says nothing."""

@@ -2,7 +2,7 @@
 
 ``:61:`` lines are the entries, ``:86:`` explains the one before it. Amounts have a decimal comma, and perhaps no digit
 after it. RC reverses a credit: its money leaves; RD reverses a debit: its money comes. An entry's own date has no year:
-it is the one nearest to the value date.
+it is the one nearest to the value date. 29 and 30 February are the last day of that month.
 
 Source: SWIFT Standards, category 9, MT 940.
 """
@@ -10,6 +10,7 @@ Source: SWIFT Standards, category 9, MT 940.
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from collections.abc import Collection, Iterator
 from datetime import date, datetime, tzinfo
 from typing import BinaryIO, Final
@@ -51,6 +52,8 @@ _MAX_FIELD_LINES: Final = 500
 
 _NO_REFERENCE: Final = frozenset({"", "NONREF", "NOTPROVIDED"})
 
+_FEBRUARY: Final = 2
+
 #: Money comes.
 _CREDITS: Final = frozenset({"C", "RD", "EC"})
 
@@ -59,7 +62,7 @@ class Mt940:
     """Messages one after another, with or without the blocks around them."""
 
     name = "mt940"
-    version = 2
+    version = 3
     provider: str | None = "bank"
     purpose: FilePurpose = "post"
 
@@ -233,9 +236,18 @@ def _known(text: str | None) -> str | None:
 
 def _day(text: str) -> date:
     try:
-        return datetime.strptime(text, "%y%m%d").date()
+        return _date(datetime.strptime(text[:2], "%y").year, text[2:])
     except ValueError:
         raise RowRefused("not_a_date", "a date cannot be read") from None
+
+
+def _date(year: int, text: str) -> date:
+    """A month and a day of a year. Banks that count interest by months of thirty days write 30 February: that is its
+    last day. Raises ValueError."""
+    month, on = int(text[:2]), int(text[2:])
+    if month == _FEBRUARY and on in (29, 30):
+        on = min(on, monthrange(year, month)[1])
+    return date(year, month, on)
 
 
 def _booked(value: date, entry: str | None) -> date:
@@ -245,7 +257,7 @@ def _booked(value: date, entry: str | None) -> date:
     found = []
     for year in (value.year - 1, value.year, value.year + 1):
         try:
-            found.append(date(year, int(entry[:2]), int(entry[2:])))
+            found.append(_date(year, entry))
         except ValueError:
             continue
     if not found:

@@ -1,7 +1,8 @@
 """PayPal's settlement report (STL): sections of one account and day, with a footer for each currency.
 
 Records are told apart by their first field; the columns of a section stand in its ``CH`` record. Amounts are digits
-with two implied decimals, whatever the currency. The gross amount has a direction, and the fee one of its own.
+with two implied decimals, whatever the currency. The gross amount has a direction, and the fee one of its own. A
+transaction's id is its own within an account, a currency and an event code.
 
 Source: developer.paypal.com/docs/reports/sftp-reports/settlement-report.
 """
@@ -85,7 +86,7 @@ class PaypalStl:
     """The settlement report. A section in several files has its footers in the last one."""
 
     name = "paypal_stl"
-    version = 2
+    version = 3
     provider: str | None = "paypal"
     purpose: FilePurpose = "post"
 
@@ -111,6 +112,7 @@ class PaypalStl:
                 yield BadRow(line=table.line, reason=error.reason, detail=error.detail)
         if not report.began:
             raise FileRefused("no_section", "the report has no section")
+        yield from report.unstated()
 
 
 class _Sums:
@@ -136,6 +138,7 @@ class _Report:
         self._from_on: date | None = None
         self._to_on: date | None = None
         self._sums: defaultdict[str, _Sums] = defaultdict(_Sums)
+        self._stated = set[str]()
         self.began = False
 
     def record(self, cells: Cells, line: int) -> Iterator[Item]:
@@ -147,6 +150,7 @@ class _Report:
             raise RowRefused("unknown_record", "it is no record of a settlement report")
         match kind:
             case "SH":
+                yield from self.unstated()
                 self._begin(cells)
             case "CH":
                 self._columns = Columns(cells[1:], REQUIRED, OPTIONAL)
@@ -166,6 +170,7 @@ class _Report:
         self._account, self._from_on = account, start.date()
         self._to_on = max(start, end - timedelta(seconds=1)).date()
         self._sums.clear()
+        self._stated.clear()
         self.began = True
 
     def _body(self, cells: Cells, line: int) -> SettlementRow:
@@ -204,7 +209,7 @@ class _Report:
             position=0,
             line=line,
             batch=batch,
-            row_key=f"{code}:{key}",
+            row_key=f"{code}:{key}:{currency}",
             kind=kind,
             raw_type=code,
             currency=currency,
@@ -232,6 +237,22 @@ class _Report:
             known = "transfer" if gross < 0 else "charge"
         return self._options.kind_of(code, {code: known} if known else {})
 
+    def unstated(self) -> Iterator[StatedTotal]:
+        """At the end of a section: of its currencies those that come to nothing may have no footer. A section
+        without any footer says nothing of them."""
+        if self._batch is None or not self._stated:
+            return
+        for currency in sorted(self._sums.keys() - self._stated):
+            yield StatedTotal(
+                batch=self._batch,
+                currency=currency,
+                proof="footer",
+                total=0,
+                balance_account=self._account,
+                from_on=self._from_on,
+                to_on=self._to_on,
+            )
+
     def _footer(self, cells: Cells) -> StatedTotal:
         if self._batch is None or len(cells) < _FOOTER_FIELDS:
             raise RowRefused("bad_footer", "a footer has too few fields, or no section")
@@ -244,6 +265,7 @@ class _Report:
         if fees != tuple(sums.fees) and (second, first) == tuple(sums.fees):
             fees = (second, first)  # which of the two is debits differs between versions of the report
         met = [credits, debits, *fees] == [*sums.gross, *sums.fees]
+        self._stated.add(currency)
         return StatedTotal(
             batch=self._batch,
             currency=currency,

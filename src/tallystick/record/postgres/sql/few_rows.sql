@@ -16,7 +16,7 @@ LIMIT $4;
 -- rows_at: the rows of the file $1 at the places $2
 SELECT r.position, r.line, r.batch, r.row_key, r.occurrence, r.kind, r.raw_type, r.currency, r.gross, r.fee, r.net,
        r.payer_amount, r.payer_currency, r.rate, r.reference, r.payment_reference, r.merchant_reference,
-       r.payout_reference, r.method, r.country, r.occurred_at, r.booked_at, r.value_on
+       r.payout_reference, r.method, r.country, r.occurred_at, r.booked_at, r.value_on, r.fee_parts
 FROM settlement_row r
 WHERE r.file_id = $1 AND r.position = ANY ($2::int[])
 ORDER BY r.position;

@@ -70,7 +70,7 @@ WITH asked AS MATERIALIZED (
     JOIN (SELECT unnest($10::text[]) AS posted_as, unnest($11::text[]) AS kind) k ON k.posted_as = t.kind AND k.kind = r.kind
     WHERE (n.subject_id IS NULL OR t.subject_id = n.subject_id) AND (t.debit = $4 OR t.credit = $4)
       AND CASE WHEN t.debit = $4 THEN t.amount ELSE -t.amount END = r.paid AND t.currency = r.paid_in
-      AND r.paid_in = r.currency
+      AND r.paid_in = r.currency AND r.gross = r.paid
 ), single AS MATERIALIZED (
     SELECT a.position, min(a.attempt_id) AS attempt_id
     FROM alike a

@@ -47,7 +47,7 @@ ORDER BY s.provider, s.account, s.batch, s.currency;
 -- compared_rows: the rows of the file $1 in these batches that have no evidence yet, in the file's order
 SELECT r.position, r.line, r.batch, r.row_key, r.occurrence, r.kind, r.raw_type, r.currency, r.gross, r.fee, r.net,
        r.payer_amount, r.payer_currency, r.rate, r.reference, r.payment_reference, r.merchant_reference,
-       r.payout_reference, r.method, r.country, r.occurred_at, r.booked_at, r.value_on
+       r.payout_reference, r.method, r.country, r.occurred_at, r.booked_at, r.value_on, r.fee_parts
 FROM settlement_row r
 WHERE r.file_id = $1 AND EXISTS (
     SELECT 1 FROM (SELECT unnest($2::text[]) AS batch, unnest($3::text[]) AS currency) k

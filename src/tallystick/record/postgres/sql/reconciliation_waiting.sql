@@ -76,7 +76,7 @@ ORDER BY n.file_id, n.position, n.attempt_id, t.version, t.leg;
 SELECT f.account, f.format, f.parser_version, e.version AS compared, e.status, e.reason, e.file_id, r.position, r.line, r.batch,
        r.row_key, r.occurrence, r.kind, r.raw_type, r.currency, r.gross, r.fee, r.net, r.payer_amount, r.payer_currency, r.rate,
        r.reference, r.payment_reference, r.merchant_reference, r.payout_reference, r.method, r.country, r.occurred_at,
-       r.booked_at, r.value_on
+       r.booked_at, r.value_on, r.fee_parts
 FROM (SELECT unnest($1::text[]) AS file_id, unnest($2::int[]) AS position) k
 JOIN settlement_evidence e ON e.file_id = k.file_id AND e.position = k.position
 JOIN settlement_file f ON f.file_id = k.file_id

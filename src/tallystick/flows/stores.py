@@ -33,6 +33,7 @@ from tallystick.record.postgres.reconciliation_told import ToldBook
 from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 from tallystick.record.postgres.refused_webhooks import RejectedDeliveryCounts
 from tallystick.record.postgres.replays import ReplayBook
+from tallystick.record.postgres.report_evidence import ReportEvidenceBook
 from tallystick.record.postgres.settlement_evidence import EvidenceBook
 from tallystick.record.postgres.settlement_files import SettlementFiles
 from tallystick.record.postgres.settlement_reports import ReportBook
@@ -53,8 +54,9 @@ class Stores(Struct, frozen=True, kw_only=True):
     the points of releases and configurations, ``event_results`` the counts of what tries at events came to,
     ``trends`` what the console shows over time, ``work_owners`` who has what waits for a person, ``accounts`` the
     operators who sign in, ``approvals`` what needs a second person of them, ``fee_schedules`` what providers
-    agreed to charge, ``bank`` statements beside payouts, ``told`` what merchants were told of settlements, and
-    ``waiting`` rows that came before what they are about."""
+    agreed to charge, ``bank`` statements beside payouts, ``told`` what merchants were told of settlements,
+    ``waiting`` rows that came before what they are about, and ``report_evidence`` what rows of reports that post
+    nothing came to."""
 
     accounts: Accounts
     approvals: ApprovalBook
@@ -83,6 +85,7 @@ class Stores(Struct, frozen=True, kw_only=True):
     settlement_files: SettlementFiles
     settlement_reports: ReportBook
     evidence: EvidenceBook
+    report_evidence: ReportEvidenceBook
     bank: BankBook
     told: ToldBook
     waiting: WaitingBook
@@ -127,6 +130,7 @@ def stores_on(
         settlement_files=SettlementFiles(pool),
         settlement_reports=ReportBook(pool),
         evidence=EvidenceBook(pool, OPERATORS),
+        report_evidence=ReportEvidenceBook(pool),
         bank=BankBook(pool, OPERATORS),
         told=ToldBook(pool, OPERATORS),
         waiting=WaitingBook(pool),

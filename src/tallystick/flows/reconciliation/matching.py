@@ -53,6 +53,11 @@ class Compared(Struct, frozen=True, kw_only=True):
     rows: int = 0
     by_reason: dict[tuple[str, str], int] = {}
 
+    @property
+    def open_rows(self) -> int:
+        """How many do not agree."""
+        return sum(rows for (status, _), rows in self.by_reason.items() if status in ("mismatched", "unexplained"))
+
 
 async def compare_file(runtime: Runtime, file_id: str, actor: str) -> Compared:
     """Compare the rows of every batch of the file that adds up and was not compared before. Another process that does
@@ -71,10 +76,15 @@ async def _compared(runtime: Runtime, file: SettlementFile, actor: str) -> Compa
         if not await comparing.is_held():
             raise NotComparable(f"the rows of {file.file_id} are not posted: it is {file.state}, to {file.purpose}")
         await comparing.take_turn(file.provider)
-        if file.rows > _FEW_ROWS:
+        if expects_many_rows(file):
             await comparing.expect_many_rows()
         writer = Writer(comparing, file, actor, runtime.clock.now())
         return await writer.write(schedules)
+
+
+def expects_many_rows(file: SettlementFile) -> bool:
+    """Whether its rows are too many to be joined row by row."""
+    return file.rows > _FEW_ROWS
 
 
 def fees_of(row: SettlementRow, schedules: Sequence[FeeSchedule]) -> FeesOf:

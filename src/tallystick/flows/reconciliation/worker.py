@@ -12,6 +12,7 @@ from tallystick.flows.reconciliation.bank import compare_again, compare_statemen
 from tallystick.flows.reconciliation.failures import Failures
 from tallystick.flows.reconciliation.matching import Compared, NotComparable, compare_file
 from tallystick.flows.reconciliation.posting import post_batch
+from tallystick.flows.reconciliation.reports import compare_report
 from tallystick.flows.reconciliation.waiting import EVERY_MS as WAITING_EVERY_MS
 from tallystick.flows.reconciliation.waiting import compare_waiting
 from tallystick.flows.runtime import Runtime
@@ -52,7 +53,18 @@ class ReconciliationWorker:
                 batch = await post_batch(self._runtime, name, self._actor)
                 log.info("settlement batch posted", batch_id=batch.batch_id, rows=batch.rows, version=batch.version)
                 done += 1
-        return done + await self._bank()
+        return done + await self._reports() + await self._bank()
+
+    async def _reports(self) -> int:
+        """Reports that post nothing are compared."""
+        done = 0
+        for file_id in await self._runtime.stores.report_evidence.reports_to_compare():
+            with self._failures.apart(file_id), suppress(NotComparable):  # it was withdrawn meanwhile
+                compared = await compare_report(self._runtime, file_id, self._actor)
+                self.compared.append((file_id, compared))
+                log.info("report compared", file_id=file_id, rows=compared.rows, open=compared.open_rows)
+                done += 1
+        return done
 
     async def _waiting(self) -> int:
         """Rows that came before what they are about are compared again, in the first round and then at times; not those

@@ -153,10 +153,11 @@ class PartsOfPayment(Struct, frozen=True, kw_only=True):
 
 
 class Comparing:
-    """One transaction in which a file's rows are read beside their candidates, and evidence is written."""
+    """One transaction in which a file's rows are read beside their candidates, and evidence is written. ``takes``: the
+    reasons with which rows of other files have a posting."""
 
-    def __init__(self, connection: Any, file_id: str) -> None:
-        self._connection, self._file_id = connection, file_id
+    def __init__(self, connection: Any, file_id: str, takes: Collection[str] = TAKES) -> None:
+        self._connection, self._file_id, self._takes = connection, file_id, takes
         self._has_many_rows = False
 
     async def is_held(self) -> bool:
@@ -190,7 +191,7 @@ class Comparing:
             account=account,
             ledger=provider_account(provider),
             kinds=sorted(OF_PAYMENTS),
-            takes=sorted(TAKES),
+            takes=sorted(self._takes),
         )
         few = await few_rows(self._connection, asked, batches, in_lists=self._has_many_rows)
         rows, candidates = few if few is not None else self._cursors(asked, batches)

@@ -112,6 +112,7 @@ SELECT create_distributed_table('fee_schedule', 'provider', colocate_with => 'no
 SELECT create_distributed_table('settlement_evidence', 'file_id', colocate_with => 'settlement_file');
 SELECT create_distributed_table('settlement_evidence_set', 'file_id', colocate_with => 'settlement_file');
 SELECT create_distributed_table('settlement_evidence_sum', 'file_id', colocate_with => 'settlement_file');
+SELECT create_distributed_table('report_evidence', 'file_id', colocate_with => 'settlement_file');
 SELECT create_distributed_table('settled_batch', 'merchant_id', colocate_with => 'merchant');
 SELECT create_distributed_table('settlement', 'merchant_id', colocate_with => 'merchant');
 SELECT create_distributed_table('bank_statement', 'merchant_id', colocate_with => 'merchant');

@@ -153,6 +153,23 @@ def test_a_file_shows_whether_its_payout_is_at_the_bank(command: Command, tmp_pa
     assert at_bank() == {"state": "matched", "sent": 965, "arrived": 965, "entries": 1, "due": None}
 
 
+def test_a_report_shows_what_its_rows_came_to(command: Command) -> None:
+    """Its payments are not in this record: both rows are nobody's."""
+    golden = str(golden_file("adyen_accounting"))
+    assert command("settlements", "import", golden, "--zone", "Europe/Amsterdam").code == 0
+    [listed] = document(command("settlements", "list", "--json"))
+    assert document(command("settlements", "show", listed["id"], "--json"))["report"] is None, "not compared yet"
+    assert command("reconciliation", "run").code == 0
+    report = document(command("settlements", "show", listed["id"], "--json"))["report"]
+    assert report["counts"] == [{"status": "unexplained", "reason": "not_in_record", "rows": 2}]
+    assert [(each["line"], each["kind"], each["gross"]) for each in report["exceptions"]] == [
+        (4, "charge", 500),
+        (5, "dispute", -100),
+    ]
+    shown = command("settlements", "show", listed["id"]).out
+    assert "unexplained: not_in_record" in shown and "line 5: unexplained: not_in_record: dispute -1.00 EUR" in shown
+
+
 def test_the_schema_is_printed_without_a_database(command: Command) -> None:
     ran = command("settlements", "schema")
     assert ran.code == 0 and json.loads(ran.out) == json.loads(json.dumps(row_schema()))

@@ -384,6 +384,11 @@ async def report(database: Database, merchant_id: str, where: Path) -> None:
             "SELECT count(*) FROM settlement_evidence_set WHERE file_id = $1", done.file.file_id
         )
         assert sets == 0, "it is evidence of nothing that is posted"
+        found = await runtime.stores.report_evidence.of_file(done.file, 10)
+        assert found is not None
+        [row] = found.exceptions
+        assert (row.status, row.reason, row.payment_id) == ("mismatched", "amount", made["id"])
+        assert row.compared["amount"] == [9_900, 1_000], "both values are kept"
         after = await runtime.pool.fetchval("SELECT count(*) FROM transition WHERE merchant_id = $1", OPERATORS)
         assert after == steps
     for source in ("record", "answer", "webhook", "look_up", "settlement_row", "bank_entry", "ledger_balance"):

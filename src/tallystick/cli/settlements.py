@@ -19,6 +19,8 @@ from tallystick.cli.context import AsJson, DataDir, console, print_json, setting
 from tallystick.cli.reading import NotFound, OpenRecord, id_of, lines, print_rows, shown_time, state_option, with_record
 from tallystick.cli.tables import facts_of, literal, table_of
 from tallystick.domain.money import exponent
+from tallystick.domain.report_evidence import ComparedReport
+from tallystick.domain.settlement_evidence import OPEN_STATUSES
 from tallystick.domain.settlement_file import FILE_STATES, SettlementBatch, SettlementFile
 from tallystick.domain.settlement_report import SettlementReport
 from tallystick.domain.settlement_views import (
@@ -30,7 +32,15 @@ from tallystick.domain.settlement_views import (
     row_schema,
 )
 from tallystick.flows.reconciliation.fetching import Wanted, fetch_now
-from tallystick.flows.reconciliation.files import BeingImported, ImportAsked, Imported, import_file, shown, withdraw
+from tallystick.flows.reconciliation.files import (
+    SHOWN,
+    BeingImported,
+    ImportAsked,
+    Imported,
+    import_file,
+    shown,
+    withdraw,
+)
 from tallystick.flows.reconciliation.formats.base import FileRefused
 from tallystick.flows.reconciliation.registry import AUTO, FORMAT_NAMES
 from tallystick.flows.runtime import Runtime
@@ -182,28 +192,31 @@ def list_files(
 
 @app.command()
 def show(file: FileId, as_json: AsJson = False, data_dir: DataDir = None) -> None:
-    """Print one file with its batches, whether their payouts arrived at our banks, and the rows that could not be
-    read."""
+    """Print one file with its batches, whether their payouts arrived at our banks, the rows that could not be read,
+    and, of a report that is only compared, what its rows came to."""
     settings = settings_from(data_dir)
 
-    async def found(record: OpenRecord) -> tuple[Imported, AtBank] | None:
+    async def found(record: OpenRecord) -> tuple[Imported, AtBank, ComparedReport | None] | None:
         files = record.stores.settlement_files
         stored = await files.find(file)
         if stored is None:
             return None
         at_bank = await batches_at_bank(record.stores.bank, settings, stored, record.clock.now())
-        return await shown(files, stored, already=False), at_bank
+        report = await record.stores.report_evidence.of_file(stored, SHOWN)
+        return await shown(files, stored, already=False), at_bank, report
 
     read = with_record(settings, found)
     if read is None:
         raise NotFound(f"there is no settlement file {file}")
-    done, at_bank = read
+    done, at_bank, report = read
     if as_json:
-        print_json(_detail(done, at_bank))
+        print_json(_detail(done, at_bank, report))
         return
     console.print(facts_of(_facts(done.file)))
     _print_batches(done.batches, at_bank)
     _print_bad_rows(done)
+    if report is not None:
+        _print_report(report)
 
 
 @app.command("withdraw")
@@ -230,8 +243,10 @@ def _is_well(done: Imported) -> bool:
     return done.file.state in ("imported", "withdrawn") and balanced and not done.bad_rows
 
 
-def _detail(done: Imported, at_bank: AtBank | None = None) -> SettlementFileDetail:
-    return file_detail(done.file, done.batches, done.bad_rows, already=done.already, at_bank=at_bank)
+def _detail(
+    done: Imported, at_bank: AtBank | None = None, report: ComparedReport | None = None
+) -> SettlementFileDetail:
+    return file_detail(done.file, done.batches, done.bad_rows, already=done.already, at_bank=at_bank, report=report)
 
 
 def _document(path: Path, done: Imported | Exception) -> object:
@@ -297,6 +312,19 @@ def _print_bad_rows(done: Imported) -> None:
         console.print(literal(f"line {each.line}: {each.reason}: {each.detail}"), style="red")
     if done.file.bad_rows > _PRINTED:
         console.print(literal(f"and {done.file.bad_rows - _PRINTED} rows more that cannot be read"), style="red")
+
+
+def _print_report(report: ComparedReport) -> None:
+    counted = [(f"{each.status}: {each.reason}", f"{each.rows}") for each in report.counts]
+    console.print(table_of(("compared with the record", "rows"), counted, title="Compared, never posted"))
+    for each in report.exceptions[:_PRINTED]:
+        amount = f"{_money(each.gross, each.currency)} {each.currency}"
+        about = each.payment_id or each.row_reference or each.payment_reference or "which names nothing"
+        console.print(
+            literal(f"line {each.line}: {each.status}: {each.reason}: {each.kind} {amount}, {about}"), style="red"
+        )
+    if (more := sum(each.rows for each in report.counts if each.status in OPEN_STATUSES) - _PRINTED) > 0:
+        console.print(literal(f"and {more} rows more that do not agree"), style="red")
 
 
 def _counts(file: SettlementFile) -> str:

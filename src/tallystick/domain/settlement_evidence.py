@@ -24,6 +24,9 @@ from tallystick.domain.settlement_row import RowKind
 Status = Literal["matched", "mismatched", "unexplained", "explained"]
 STATUSES: Final[tuple[Status, ...]] = get_args(Status)
 
+#: With these somebody has to look at it.
+OPEN_STATUSES: Final[frozenset[Status]] = frozenset({"mismatched", "unexplained"})
+
 #: Why. Stored evidence has these names for ever.
 Reason = Literal[
     "same",

@@ -20,6 +20,8 @@ from tallystick.domain.json_types import (
     example_id,
     id_pattern,
 )
+from tallystick.domain.report_evidence import ComparedReport
+from tallystick.domain.report_views import ComparedReportView, report_view
 from tallystick.domain.settlement_evidence import Evidence
 from tallystick.domain.settlement_file import BATCH_STATES, FILE_STATES, BadRow, SettlementBatch, SettlementFile
 from tallystick.domain.settlement_row import KIND_MEANINGS, ROW_KINDS, SettlementRow
@@ -159,6 +161,14 @@ class SettlementFileDetail(Struct, frozen=True, kw_only=True):
     already_imported: Annotated[bool, described("Whether the same bytes were imported before.", False)]
     batches: Annotated[list[SettlementBatchView], described("Its batches by name, at most 1,000.")]
     bad_rows: Annotated[list[BadRowView], described("The first rows that could not be read, at most 1,000.")]
+    report: Annotated[
+        ComparedReportView | None,
+        described(
+            "What its rows came to where they are only compared; null where they are posted or not compared yet, and in"
+            " the answer to an import.",
+            None,
+        ),
+    ] = None
 
 
 class SettlementRowView(Struct, frozen=True, kw_only=True):
@@ -209,8 +219,9 @@ def file_detail(
     *,
     already: bool,
     at_bank: Mapping[tuple[str, str], AtBankView] | None = None,
+    report: ComparedReport | None = None,
 ) -> SettlementFileDetail:
-    """A file with what is in it. ``at_bank``: by batch and currency."""
+    """A file with what is in it. ``at_bank``: by batch and currency. ``report``: what its rows came to."""
     names, at_bank = SettlementBatch.__struct_fields__, at_bank or {}
     shown = [name for name in SettlementBatchView.__struct_fields__ if name in names]
     return SettlementFileDetail(
@@ -223,6 +234,7 @@ def file_detail(
             for each in batches
         ],
         bad_rows=[BadRowView(**asdict(each)) for each in bad_rows],
+        report=None if report is None else report_view(report),
     )
 
 

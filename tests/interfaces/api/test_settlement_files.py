@@ -16,10 +16,11 @@ import pytest
 from tallystick.access.key_store import OPERATORS, create_key
 from tallystick.domain.api_keys import declaration
 from tallystick.domain.settlement_views import row_schema
+from tallystick.flows.reconciliation.reports import compare_report
 from tallystick.kit.ids import new_id
 from tests.support.api import Inside, inside
 from tests.support.database import Database, NewDatabase
-from tests.support.runtime import BookedProvider
+from tests.support.runtime import BookedProvider, runtime_of
 from tests.support.settlement_files import golden_file
 from tests.support.settlement_imports import stripe_rows
 
@@ -64,6 +65,7 @@ async def test_a_file_is_imported_shown_and_withdrawn(database: Database) -> Non
         assert listed == shown["settlement_file"]
         payout = {"state": "expected", "sent": 965, "arrived": 0, "entries": 0, "due": None}
         assert [each["at_bank"] for each in shown["batches"]] == [payout]
+        assert shown["report"] is None, "its rows are posted"
         assert (await api.client.get(PATH, params={"state": "conflict"})).json()["data"] == []
         headers = {"Idempotency-Key": new_id("req")}
         act = await api.client.post(
@@ -87,6 +89,18 @@ async def test_rows_are_in_the_published_form_and_come_in_pages(database: Databa
             after = rows[-1]["position"]
         assert [each["position"] for each in rows] == [1, 2, 3, 4, 5, 6]
         assert all(validator.is_valid(each) for each in rows)
+
+
+async def test_a_report_says_what_its_rows_came_to(database: Database) -> None:
+    """Its payments are not in this record."""
+    async with for_an_operator(database) as api, runtime_of(database.app_url, BookedProvider()) as runtime:
+        content = golden_file("adyen_accounting").read_bytes()
+        file = (await sent(api, content, zone="Europe/Amsterdam")).json()["settlement_file"]
+        await compare_report(runtime, file["id"], "service:reconciliation")
+        report = (await api.client.get(f"{PATH}/{file['id']}")).json()["report"]
+        assert report["counts"] == [{"status": "unexplained", "reason": "not_in_record", "rows": 2}]
+        [first, _] = report["exceptions"]
+        assert (first["row_reference"], first["payment_id"], first["compared"]["fee"]) == ("MOD1", None, [12, None])
 
 
 async def test_what_cannot_be_imported_is_a_problem(database: Database) -> None:

@@ -9,10 +9,12 @@ import asyncpg
 
 from tallystick.domain.operator_act import OperatorAct
 from tallystick.flows.operations.acts import asked_act
+from tallystick.flows.reconciliation.reports import compare_report
 from tallystick.kit.clock import utc_now
 from tallystick.kit.ids import new_id
 from tests.support.console_record import Here, filled
 from tests.support.database import NewDatabase
+from tests.support.settlement_files import golden_file
 from tests.support.settlement_imports import imported, stripe_rows
 
 #: A trace as a merchant's request has it.
@@ -28,6 +30,9 @@ async def _named(here: Here, folder: Path) -> dict[str, tuple[str, str]]:
     act: OperatorAct = asked_act("operator:kim", None, "annotate", "dep_1", "a mark").done({}, utc_now())
     await runtime.stores.acts.record(act)
     file = (await imported(runtime, stripe_rows(3, "po_7"), folder)).file.file_id
+    content = golden_file("adyen_accounting").read_bytes()
+    report = (await imported(runtime, content, folder, zone="Europe/Amsterdam")).file.file_id
+    await compare_report(runtime, report, "service:reconciliation")
     request = new_id("apr")
     owner = await asyncpg.connect(here.database.owner_url)
     try:
@@ -71,6 +76,7 @@ async def _named(here: Here, folder: Path) -> dict[str, tuple[str, str]]:
         "approval": (request, f"/console/approvals/{request}"),
         "settlement file": (file, f"/console/settlement-files/{file}"),
         "a row of it": (f"{file}/2", f"/console/settlement-files/{file}?after=1"),
+        "report": (report, f"/console/settlement-files/{report}"),
         "batch": ("po_7", f"/console/settlement-files/{file}"),
     }
 
@@ -93,6 +99,8 @@ async def test_every_name_leads_to_what_it_names(new_database: NewDatabase, tmp_
         assert "a mark" in (await person.see(named["act"][1])).text
         row = (await person.see(named["a row of it"][1])).text
         assert "ch_1<" in row and "ch_0<" not in row
+        report = (await person.see(named["report"][1])).text
+        assert "Compared with the record, never posted" in report and "unexplained: not in record" in report
         assert "Nothing has the name" in (await person.see("/console/find", q=ODD)).text
         assert (await person.see(f"/console/settlement-files/{quote(ODD, safe='')}")).status_code == 404
 

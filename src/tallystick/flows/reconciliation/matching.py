@@ -19,7 +19,7 @@ from tallystick.domain.bank_statement import STATEMENT_FORMATS
 from tallystick.domain.errors import TallystickError
 from tallystick.domain.fee_schedule import FeeSchedule
 from tallystick.domain.settlement import PART_OF_KIND, Part
-from tallystick.domain.settlement_evidence import Evidence
+from tallystick.domain.settlement_evidence import OPEN_STATUSES, Evidence
 from tallystick.domain.settlement_file import SettlementFile
 from tallystick.domain.settlement_row import SettlementRow
 from tallystick.flows.reconciliation.races import looked_again
@@ -56,7 +56,7 @@ class Compared(Struct, frozen=True, kw_only=True):
     @property
     def open_rows(self) -> int:
         """How many do not agree."""
-        return sum(rows for (status, _), rows in self.by_reason.items() if status in ("mismatched", "unexplained"))
+        return sum(rows for (status, _), rows in self.by_reason.items() if status in OPEN_STATUSES)
 
 
 async def compare_file(runtime: Runtime, file_id: str, actor: str) -> Compared:

@@ -170,6 +170,7 @@ NOT_PROMISED: Final[Mapping[str, str]] = {
     "settlement_bad_row": "may be withdrawn",
     "settlement_evidence": "the digest of all of a batch is in its set, which is sealed",
     "settlement_evidence_sum": "the sums of the evidence",
+    "report_evidence": "nothing is posted of it; made from rows and the record, as they were",
 }
 
 #: Tables that are not sealed. Every other table of the schema has a leaf.

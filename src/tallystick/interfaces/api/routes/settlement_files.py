@@ -25,6 +25,7 @@ from tallystick.domain.settlement_views import (
     row_view,
 )
 from tallystick.flows.reconciliation.files import (
+    SHOWN,
     BeingImported,
     CannotWithdraw,
     ImportAsked,
@@ -130,11 +131,13 @@ async def list_files(runtime: Runtime, request: ApiRequest, _: Caller) -> object
 
 
 async def get_file(runtime: Runtime, request: ApiRequest, _: Caller) -> object:
-    """One file with its batches, what became of their payouts at our banks, and rows that could not be read."""
+    """One file with its batches, what became of their payouts at our banks, rows that could not be read, and what those
+    of a report came to."""
     file = await _file(runtime, request)
     found = await shown(runtime.stores.settlement_files, file, already=False)
     at_bank = await batches_at_bank(runtime.stores.bank, runtime.settings, file, runtime.clock.now())
-    return file_detail(found.file, found.batches, found.bad_rows, already=False, at_bank=at_bank)
+    report = await runtime.stores.report_evidence.of_file(file, SHOWN)
+    return file_detail(found.file, found.batches, found.bad_rows, already=False, at_bank=at_bank, report=report)
 
 
 async def list_rows(runtime: Runtime, request: ApiRequest, _: Caller) -> object:
@@ -219,7 +222,10 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path=f"{PATH}/{{id}}",
         name="getSettlementFile",
         summary="One settlement file, with its batches and the rows that could not be read",
-        description="A batch that does not add up says by how much; one with payouts, whether they arrived.",
+        description=(
+            "A batch that does not add up says by how much; one with payouts, whether they arrived. A report that is"
+            " only compared says what its rows came to, and which do not agree."
+        ),
         handle=read(get_file),
         scope="settlements:read",
         responses={200: SettlementFileDetail},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urlencode
 
+from tallystick.domain.report_evidence import ComparedReport
 from tallystick.domain.settlement_file import FILE_STATES, SettlementBatch, SettlementFile
 from tallystick.flows.reconciliation.files import SHOWN, shown
 from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Refused, View
@@ -57,9 +58,11 @@ async def settlement_file(request: PageRequest) -> Answer:
     place = int(after[:9]) if after.isdecimal() else 0
     read = await shown(files, found, already=True)
     rows = await files.rows(found.file_id, place, _ROWS + 1)
+    report = await request.runtime.stores.report_evidence.of_file(found, _ROWS)
     sections = [
         _facts(found),
         _batches(read.batches),
+        *([] if report is None else _compared(report)),
         Section(
             title="Rows" if not place else f"Rows after {number(place)}",
             header=("Position", "What", "Batch", "Gross", "Fee", "Net", "Reference", "Booked (UTC)"),
@@ -122,6 +125,33 @@ def _batches(batches: list[SettlementBatch]) -> Section:
         empty="No batch of it is compared yet.",
         says="A batch proves itself by its own total before any row of it is matched.",
     )
+
+
+def _compared(report: ComparedReport) -> list[Section]:
+    return [
+        Section(
+            title="Compared with the record, never posted",
+            header=("Came to", "Why", "Rows"),
+            rows=[row(spoken(each.status), spoken(each.reason), number(each.rows)) for each in report.counts],
+            empty="",
+        ),
+        Section(
+            title="Rows that do not agree",
+            header=("Position", "What", "Why", "Gross", "Reference"),
+            rows=[
+                (
+                    Cell(number(each.position), kind="number"),
+                    Cell(spoken(each.kind)),
+                    Cell(f"{spoken(each.status)}: {spoken(each.reason)}", kind="bad"),
+                    Cell(money(each.gross, each.currency), kind="number"),
+                    _reference(each.payment_id or each.payment_reference or each.row_reference),
+                )
+                for each in report.exceptions
+            ],
+            empty="All agree.",
+            says=f"The first {_ROWS}." if len(report.exceptions) == _ROWS else "",
+        ),
+    ]
 
 
 def _reference(reference: str | None) -> Cell:

@@ -26,6 +26,6 @@ ORDER BY status, reason;
 SELECT file_id, position, line, parser_version, gross, fee, net, compared_at, currency, kind, row_key, status, reason, stage,
        merchant_id, payment_id, subject_id, row_reference, payment_reference, parser, actor, compared
 FROM report_evidence
-WHERE file_id = $1 AND status NOT IN ('matched', 'explained')
+WHERE file_id = $1 AND status IN ('mismatched', 'unexplained')
 ORDER BY position
 LIMIT $2;

@@ -30,9 +30,10 @@ from tallystick.domain.settlement_views import (
     row_schema,
 )
 from tallystick.flows.reconciliation.fetching import Wanted, fetch_now
-from tallystick.flows.reconciliation.files import BeingImported, ImportAsked, Imported, import_file, shown, withdraw
+from tallystick.flows.reconciliation.files import BeingImported, ImportAsked, Imported, import_file, shown
 from tallystick.flows.reconciliation.formats.base import FileRefused
 from tallystick.flows.reconciliation.registry import AUTO, FORMAT_NAMES
+from tallystick.flows.reconciliation.withdrawing import withdraw
 from tallystick.flows.runtime import Runtime
 from tallystick.oversight.payouts_at_bank import batches_at_bank
 from tallystick.providers.reports import ReportRefused

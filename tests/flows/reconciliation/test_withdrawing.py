@@ -83,7 +83,7 @@ async def rounds(runtime: Runtime) -> None:
 
 
 async def test_a_compared_file_is_dropped_before_it_is_posted(new_database: NewDatabase, tmp_path: Path) -> None:
-    """A capture of 1,000 with a fee of 30, and 77 that nobody knows; then a file without the 77 and with a fee of 20."""
+    """A capture of 1,000 with a fee of 30, and 77 that nobody knows; then a file with a fee of 20 and no 77."""
     database = new_database()
     async with runtime_of(database.app_url, BookedProvider()) as runtime:
         payment, file = await paid(runtime, "shop"), Acquirer()

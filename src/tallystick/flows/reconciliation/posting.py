@@ -1,8 +1,8 @@
 """What evidence comes to is posted through the journal: the platform's side of a batch, then each merchant's part.
 
 Every step is found again from what is stored: a process that dies anywhere leaves a batch that the next one goes on
-with. Two at once are no harm either: a version is taken once. What is counted is posted whole before more is counted, and
-a part is posted only while its batch is as it was when its sums were read: so nobody who is late posts old sums.
+with. Two at once are no harm either: a version is taken once. What is counted is posted whole before more is counted,
+and a part is posted only while its batch is as it was when its sums were read: so nobody who is late posts old sums.
 """
 
 from __future__ import annotations

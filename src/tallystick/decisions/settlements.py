@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.domain.change import Change
-from tallystick.domain.settlement import MERCHANTS_PARTS, WITHDRAWAL_PREFIX, Part, SettledBatch, Settlement
+from tallystick.domain.settlement import MERCHANTS_PARTS, Part, SettledBatch, Settlement
 from tallystick.kit.ids import is_id
 
 #: What a batch's net consists of, besides costs.
@@ -80,7 +80,7 @@ def counted(
 
 def completed(stored: SettledBatch, cause: Cause) -> Change:
     """Every merchant's part is there, or taken back with the last file that had rows of the batch."""
-    withdrawn = stored.rows == 0 and any(is_id(WITHDRAWAL_PREFIX, each) for each in stored.files)
+    withdrawn = stored.rows == 0 and any(is_id("wdr", each) for each in stored.files)
     builder = ChangeBuilder(stored.merchant_id, stored.batch_id, cause)
     builder.move(stored, "withdrawn" if withdrawn else "completed")
     return builder.change(must_not_be_shed=True)

@@ -51,9 +51,6 @@ PAYABLE: Final[tuple[Part, ...]] = tuple(PART_OF_KIND.values())
 #: Parts that are merchants': in sums, those of the platform have no merchant.
 MERCHANTS_PARTS: Final[tuple[Part, ...]] = (*PAYABLE, "late")
 
-#: How the id of a set begins whose evidence takes a file's back.
-WITHDRAWAL_PREFIX: Final = "wdr"
-
 
 class SettledBatch(Struct, frozen=True, kw_only=True):
     """The platform's side of one batch in one currency. ``merchant_id`` is the operators'.

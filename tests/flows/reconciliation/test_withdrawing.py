@@ -145,7 +145,7 @@ async def test_each_row_of_a_withdrawn_file_has_evidence_that_names_the_withdraw
             "SELECT rows, net, root FROM settlement_evidence_set WHERE file_id = $1", set_id
         )
         digests = b"".join(hashlib.sha256(digest_input(each)).digest() for each in after)
-        assert tuple(row) == (2, 0, hashlib.sha256(digests).hexdigest())
+        assert row is not None and tuple(row) == (2, 0, hashlib.sha256(digests).hexdigest())
         batch = await batch_now(runtime, file)
         assert batch is not None and batch.files == (file_id, set_id)
 

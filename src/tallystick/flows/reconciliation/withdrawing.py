@@ -18,7 +18,6 @@ from msgspec import Struct
 from tallystick.domain.bank_statement import STATEMENT_FORMATS
 from tallystick.domain.errors import Overloaded, TallystickError
 from tallystick.domain.operator_act import AskedAct, OperatorAct
-from tallystick.domain.settlement import WITHDRAWAL_PREFIX
 from tallystick.domain.settlement_file import SettlementFile
 from tallystick.flows.compliance.amounts import require_second_person_for
 from tallystick.flows.reconciliation.files import NoSuchFile
@@ -131,7 +130,7 @@ async def _taken_back(runtime: Runtime, withdrawal: Withdrawing, found: _Found, 
 
 
 def _set_id(asked: AskedAct, file: SettlementFile) -> str:
-    return derived_id(WITHDRAWAL_PREFIX, asked.act_id, file.file_id)
+    return derived_id("wdr", asked.act_id, file.file_id)
 
 
 async def _posted_back(runtime: Runtime, found: _Found, asked: AskedAct) -> None:

@@ -128,7 +128,7 @@ async def test_each_row_of_a_withdrawn_file_has_evidence_that_names_the_withdraw
         file.row("riddle", 77)
         file_id, _, _ = await settled(runtime, file.text(), tmp_path)
         before = await evidence_of(runtime, file_id)
-        await withdrawn(runtime, file_id)
+        act = await withdrawn(runtime, file_id)
         found = await evidence_of(runtime, file_id)
         assert [each for each in found if each.version == 1] == list(before), "what was compared stays as it was"
         after = [each for each in found if each.version == 2]
@@ -141,6 +141,7 @@ async def test_each_row_of_a_withdrawn_file_has_evidence_that_names_the_withdraw
         ]
         assert [each.payment_id for each in after] == [payment["id"], None], "the payment's trace has it"
         [set_id] = {each.counted_in for each in after}
+        assert act.result["counted_in"] == [set_id]
         row = await runtime.pool.fetchrow(
             "SELECT rows, net, root FROM settlement_evidence_set WHERE file_id = $1", set_id
         )

@@ -124,6 +124,7 @@ async def _taken_back(runtime: Runtime, withdrawal: Withdrawing, found: _Found, 
     if found.amounts:
         result["rows"] = sum(each.rows for each in found.amounts)
         result["amounts"] = found.by_currency
+        result["counted_in"] = [_set_id(asked, each) for each in found.files]
     act = asked.done(result, at)
     await withdrawal.write_act(act)
     return act

@@ -29,7 +29,7 @@ SELECT e.currency, count(*) AS rows, count(*) FILTER (WHERE e.stage = 'person') 
 FROM settlement_evidence e
 WHERE e.file_id = ANY ($1::text[]) AND NOT EXISTS (
     SELECT 1 FROM settlement_evidence l
-    WHERE l.file_id = e.file_id AND l.position = e.position AND l.version > e.version
+    WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
 )
 GROUP BY e.currency
 ORDER BY e.currency;
@@ -58,7 +58,7 @@ SELECT e.batch, e.currency, CASE WHEN e.part = ANY ($2::text[]) THEN coalesce(e.
 FROM settlement_evidence e
 WHERE e.file_id = $1 AND NOT EXISTS (
     SELECT 1 FROM settlement_evidence l
-    WHERE l.file_id = e.file_id AND l.position = e.position AND l.version > e.version
+    WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
 )
 GROUP BY 1, 2, 3, 4
 ORDER BY 1, 2, 3, 4;
@@ -76,7 +76,7 @@ SELECT e.file_id, e.position, e.version + 1, e.line, e.batch, e.currency, e.kind
 FROM settlement_evidence e
 WHERE e.file_id = $1 AND NOT EXISTS (
     SELECT 1 FROM settlement_evidence l
-    WHERE l.file_id = e.file_id AND l.position = e.position AND l.version > e.version
+    WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
 );
 
 -- withdrawn_roots: of each batch, how many rows of the file $1 were withdrawn with the set $2, and the digest of their

@@ -28,6 +28,7 @@ from tallystick.flows.reconciliation.withdrawing import CannotWithdraw, withdraw
 from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.oversight.differences import differences
+from tallystick.oversight.layers import layers_of
 from tallystick.record.postgres.bank_book import ArrivalRow, PayoutWithdrawn
 from tallystick.record.postgres.settlement_evidence import EvidenceBook, digest_input, evidence_in
 from tests.flows.reconciliation.test_bank import paid_out
@@ -234,6 +235,31 @@ async def test_a_supplement_is_withdrawn_before_the_file_that_it_supplements(
         assert batch is not None and (batch.state, batch.rows, batch.net) == ("withdrawn", 0, 0)
         assert await balances(runtime, fresh_merchant) == waits(1_500)
     await books_hold(database, fresh_merchant)
+
+
+def stating(file: Acquirer, closing: int) -> str:
+    """The file, which says that its balance opens with nothing and closes with this."""
+    header, *lines, total = file.text().splitlines()
+    return "\n".join([f"{header},opening,closing", *(f"{line},," for line in lines), f"{total},0,{closing}", ""])
+
+
+async def test_the_balance_is_what_the_files_that_are_left_state(new_database: NewDatabase, tmp_path: Path) -> None:
+    async with runtime_of(new_database().app_url, BookedProvider()) as runtime:
+        file = Acquirer()
+        file.of(await paid(runtime, "shop"), "charge", 1_000, 30)
+        await settled(runtime, stating(file, 970), tmp_path)
+        file.of(await paid(runtime, "shop", 500), "charge", 500)
+        newer, _, _ = await settled(runtime, stating(file, 1_470), tmp_path, name="again.csv")
+
+        async def stated() -> list[tuple[int, int, int]]:
+            layers = await layers_of(runtime.stores.balances, "simulator")
+            assert all(each.unexplained_remainder == 0 for each in layers)
+            found = [each for each in layers if each.layer == "stated_balance"]
+            return [(each.theirs, each.ours, each.difference) for each in found]
+
+        assert await stated() == [(1_470, 1_470, 0)]
+        await withdrawn(runtime, newer)
+        assert await stated() == [(970, 970, 0)]
 
 
 async def test_a_file_whose_rows_only_the_withdrawn_one_proves_goes_with_it(

@@ -31,8 +31,10 @@ from tallystick.oversight.differences import differences
 from tallystick.oversight.layers import layers_of
 from tallystick.record.postgres.bank_book import ArrivalRow, PayoutWithdrawn
 from tallystick.record.postgres.settlement_evidence import EvidenceBook, digest_input, evidence_in
+from tallystick.record.postgres.settlement_withdrawals import Withdrawing
 from tests.flows.reconciliation.test_bank import paid_out
 from tests.flows.reconciliation.test_by_hand import books_hold, done
+from tests.flows.reconciliation.test_in_turns import until_beside
 from tests.flows.reconciliation.test_of_payment import shown
 from tests.support.acts import asked
 from tests.support.bank_statements import camt053
@@ -234,6 +236,32 @@ async def test_a_supplement_is_withdrawn_before_the_file_that_it_supplements(
         batch = await batch_now(runtime, file)
         assert batch is not None and (batch.state, batch.rows, batch.net) == ("withdrawn", 0, 0)
         assert await balances(runtime, fresh_merchant) == waits(1_500)
+    await books_hold(database, fresh_merchant)
+
+
+async def test_a_supplement_that_is_imported_meanwhile_is_compared_with_what_is_left(
+    database: Database, fresh_merchant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the second file only the new row would be kept, and the first file's row would be in no file that counts."""
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        file = Acquirer()
+        file.of(await paid(runtime, fresh_merchant), "charge", 1_000, 30)
+        one, _, _ = await settled(runtime, file.text(), tmp_path)
+        file.of(await paid(runtime, fresh_merchant, 500), "charge", 500)
+        second: list[asyncio.Task[Any]] = []
+        really = Withdrawing.supersede
+
+        async def while_it_is_imported(*given: Any) -> bool:
+            second.append(asyncio.create_task(imported(runtime, file.text(), tmp_path, name="again.csv")))
+            await until_beside(runtime, second[0])
+            return await really(*given)
+
+        monkeypatch.setattr(Withdrawing, "supersede", while_it_is_imported)
+        await withdrawn(runtime, one)
+        again = (await second[0]).file
+        assert (again.state, again.rows, again.known_rows) == ("imported", 2, 0)
+        await rounds(runtime)
+        assert await balances(runtime, fresh_merchant) == available(1_500)
     await books_hold(database, fresh_merchant)
 
 

@@ -78,7 +78,7 @@ async def withdraw(runtime: Runtime, asked: AskedAct, /) -> OperatorAct:
         try:
             async with withdrawing(runtime.pool) as withdrawal:
                 await withdrawal.take_turn(shown["provider"])
-                found = await _found(withdrawal, asked.target)
+                found = await _found(withdrawal, asked.target, holds=True)
                 if found.by_currency != shown["amounts"]:
                     continue  # it was compared meanwhile
                 act = await _taken_back(runtime, withdrawal, found, asked)
@@ -89,13 +89,16 @@ async def withdraw(runtime: Runtime, asked: AskedAct, /) -> OperatorAct:
     raise Overloaded("others work on the file all the time")
 
 
-async def _found(withdrawal: Withdrawing, file_id: str) -> _Found:
+async def _found(withdrawal: Withdrawing, file_id: str, *, holds: bool = False) -> _Found:
+    """``holds``: it stays so until the transaction ends."""
     file = await withdrawal.file(file_id)
     if file is None:
         raise NoSuchFile(f"there is no settlement file {file_id}")
     if file.state in ("withdrawn", "refused"):
         raise CannotWithdraw(f"the file is {file.state}")
     every = await withdrawal.proved_by(file_id)
+    if holds:
+        await withdrawal.hold(every)
     if newer := await withdrawal.newer(every):
         named = ", ".join(newer[:_NAMED])
         raise CannotWithdraw(f"a newer file was compared with this one: withdraw that one first ({named})")

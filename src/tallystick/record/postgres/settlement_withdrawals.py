@@ -69,6 +69,11 @@ class Withdrawing:
             found += more
         return found
 
+    async def hold(self, file_ids: Sequence[str]) -> None:
+        """The files stay as they are until this transaction ends, and so does what is looked for of them from now on:
+        nobody adds to their batches, or lets their payouts arrive."""
+        await self._connection.fetch(_STATEMENTS["hold_withdrawn"], sorted(file_ids))
+
     async def newer(self, file_ids: Sequence[str]) -> Sequence[str]:
         """Other files that were compared with these: they have newer parts of their batches."""
         return await self._ids("newer_files", file_ids)

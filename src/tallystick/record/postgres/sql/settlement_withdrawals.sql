@@ -1,3 +1,7 @@
+-- hold_withdrawn: these files stay as they are until this transaction ends: nobody adds to their batches, or lets their
+-- payouts arrive
+UPDATE settlement_file SET state = state WHERE file_id = ANY ($1::text[]) RETURNING file_id;
+
 -- newer_files: imported files, besides those of $1, with newer parts of their batches
 SELECT DISTINCT l.file_id
 FROM settlement_batch b

@@ -27,12 +27,13 @@ from tallystick.flows.reconciliation.posting import batch_id_of, post_batch, set
 from tallystick.flows.reconciliation.withdrawing import CannotWithdraw, withdraw
 from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
+from tallystick.kit.ids import new_id
 from tallystick.oversight.differences import differences
 from tallystick.oversight.layers import layers_of
 from tallystick.record.postgres.bank_book import ArrivalRow, PayoutWithdrawn
 from tallystick.record.postgres.settlement_evidence import EvidenceBook, digest_input, evidence_in
 from tallystick.record.postgres.settlement_withdrawals import Withdrawing
-from tests.flows.reconciliation.test_bank import paid_out
+from tests.flows.reconciliation.test_bank import at_bank, paid_out
 from tests.flows.reconciliation.test_by_hand import books_hold, done
 from tests.flows.reconciliation.test_in_turns import until_beside
 from tests.flows.reconciliation.test_of_payment import shown
@@ -308,16 +309,61 @@ async def test_a_file_whose_rows_only_the_withdrawn_one_proves_goes_with_it(
         assert await runtime.stores.evidence.files_to_compare() == [], "no file that counts proves it"
 
 
-async def test_a_payout_that_arrived_stands_in_the_way(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
+async def test_an_entry_of_a_bank_waits_for_its_payout_again(
+    database: Database, fresh_merchant: str, tmp_path: Path
+) -> None:
+    """900 arrived at a bank, and 77 of a stranger; the file of the payout is withdrawn, and comes again."""
+    account = new_id("req")
     async with runtime_of(database.app_url, BookedProvider()) as runtime:
         [payout] = await paid_out(runtime, fresh_merchant, tmp_path, 900)
         [file_id] = await files_named(runtime, f"{payout}.csv")
-        statement = await imported(runtime, camt053([(900, payout)], 0), tmp_path, name="bank", account="arrived")
-        await rounds(runtime)
-        with pytest.raises(CannotWithdraw, match=f"{file_id}/2 with {statement.file.file_id}/1"):
-            await withdrawn(runtime, file_id)
+        entries = camt053([(900, payout), (77, "a stranger")], 0)
+        statement = (await imported(runtime, entries, tmp_path, name="bank", account=account)).file.file_id
+        worker = ReconciliationWorker(runtime, ACTOR)
+        while await worker.round():
+            pass
+        arrived = {f"bank:{account}": 977, "bank_in_transit:simulator": -900, f"unexplained:bank:{account}": -77}
+        assert await at_bank(runtime, account) == arrived
+        act = await withdrawn(runtime, file_id)
+        assert act.result["entries"] == [f"{statement}/1"]
+        waiting = {f"bank:{account}": 977, f"unexplained:bank:{account}": -977}
+        assert await at_bank(runtime, account) == waiting
+        assert await balances(runtime, fresh_merchant) == waits(900)
+        while await worker.round():
+            pass
+        assert await at_bank(runtime, account) == waiting
+        await books_hold(database, fresh_merchant)
+
+        again = await imported(runtime, (tmp_path / f"{payout}.csv").read_bytes(), tmp_path, name="again.csv")
+        assert not again.already
+        while await worker.round():
+            pass
+        assert await at_bank(runtime, account) == arrived
+        assert await balances(runtime, fresh_merchant) == available(900)
+        found = [(each.version, each.status, each.reason) for each in await evidence_of(runtime, statement)]
+        assert found == [
+            (1, "matched", "same"),
+            (2, "unexplained", "not_settled"),
+            (3, "unexplained", "not_in_record"),
+            (4, "matched", "same"),
+            (1, "unexplained", "not_in_record"),
+        ]
         with pytest.raises(CannotWithdraw, match="its entries are compared"):
-            await withdrawn(runtime, statement.file.file_id)
+            await withdrawn(runtime, statement)
+    await books_hold(database, fresh_merchant)
+
+
+async def test_an_entry_that_a_person_resolved_stands_in_the_way(
+    database: Database, fresh_merchant: str, tmp_path: Path
+) -> None:
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        [payout] = await paid_out(runtime, fresh_merchant, tmp_path, 900)
+        [file_id] = await files_named(runtime, f"{payout}.csv")
+        bank = await imported(runtime, camt053([(895, "no name")], 0), tmp_path, name="bank", account=new_id("req"))
+        await rounds(runtime)
+        await done(runtime, bank.file.file_id, 1, subject=f"{file_id}/2", writes_off_difference=True)
+        with pytest.raises(CannotWithdraw, match=f"a person resolved.*{bank.file.file_id}/1"):
+            await withdrawn(runtime, file_id)
         assert await balances(runtime, fresh_merchant) == available(900)
 
 

@@ -20,11 +20,14 @@ from tallystick.domain.errors import Overloaded, TallystickError
 from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.domain.settlement_file import SettlementFile
 from tallystick.flows.compliance.amounts import require_second_person_for
+from tallystick.flows.reconciliation.bank import post_statement
+from tallystick.flows.reconciliation.entries_by_hand import statement_of
+from tallystick.flows.reconciliation.entries_taken_back import stands_in_the_way, take_back
 from tallystick.flows.reconciliation.files import NoSuchFile
 from tallystick.flows.reconciliation.posting import post_batch
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import derived_id
-from tallystick.record.postgres.settlement_withdrawals import ComparedAmount, Withdrawing, withdrawing
+from tallystick.record.postgres.settlement_withdrawals import ArrivedEntry, ComparedAmount, Withdrawing, withdrawing
 
 #: An act that loses so many races in a row is about a file that others work on: nothing was written.
 _RACES: Final = 20
@@ -39,10 +42,11 @@ class CannotWithdraw(TallystickError):
 
 class _Found(Struct, frozen=True, kw_only=True):
     """What a withdrawal is about. ``files``: the one that was named, and then earlier ones whose rows only its total
-    proves. ``amounts``: what is compared of them."""
+    proves. ``amounts``: what is compared of them. ``entries``: of banks, with which payouts of them arrived."""
 
     files: Sequence[SettlementFile]
     amounts: Sequence[ComparedAmount]
+    entries: Sequence[ArrivedEntry]
 
     @property
     def by_currency(self) -> dict[str, int]:
@@ -65,6 +69,7 @@ async def look(runtime: Runtime, target: str, _: Mapping[str, Any]) -> dict[str,
         "with it": [each.file_id for each in others],
         "compared rows": {each.currency: each.rows for each in found.amounts},
         "of them by hand": {each.currency: each.by_hand for each in found.amounts},
+        "entries of banks": [each.name for each in found.entries],
         "amounts": found.by_currency,
     }
 
@@ -105,17 +110,20 @@ async def _found(withdrawal: Withdrawing, file_id: str, *, holds: bool = False) 
     amounts = await withdrawal.amounts(every)
     if amounts and file.format in STATEMENT_FORMATS:
         raise CannotWithdraw("its entries are compared with payouts, and what they moved is posted")
-    if arrived := await withdrawal.arrived(every):
-        named = ", ".join(
-            f"{each.payout_file_id}/{each.payout_position} with {each.file_id}/{each.position}" for each in arrived
+    entries = await withdrawal.arrived(every)
+    if fixed := [each.name for each in entries if stands_in_the_way(each, every)]:
+        named = ", ".join(fixed[:_NAMED])
+        raise CannotWithdraw(
+            "payouts of it arrived with entries of a bank statement that a person resolved, or that are payouts of"
+            f" other files too: {named}"
         )
-        raise CannotWithdraw(f"payouts of it arrived with entries of a bank statement: {named}")
     others = [found for each in every[1:] if (found := await withdrawal.file(each)) is not None]
-    return _Found(files=[file, *others], amounts=amounts)
+    return _Found(files=[file, *others], amounts=amounts, entries=entries)
 
 
 async def _taken_back(runtime: Runtime, withdrawal: Withdrawing, found: _Found, asked: AskedAct) -> OperatorAct:
     at = runtime.clock.now()
+    await take_back(withdrawal.entries(), found.entries, asked.operator, at)  # before the payouts' files are withdrawn
     for file in found.files:
         dropped = await withdrawal.drop(file.file_id, asked.reason)
         if not dropped and not await withdrawal.supersede(file, asked.reason, _set_id(asked, file), asked.operator, at):
@@ -127,6 +135,8 @@ async def _taken_back(runtime: Runtime, withdrawal: Withdrawing, found: _Found, 
     if found.amounts:
         result["rows"] = sum(each.rows for each in found.amounts)
         result["amounts"] = found.by_currency
+        if found.entries:
+            result["entries"] = [each.name for each in found.entries]
         result["counted_in"] = [_set_id(asked, each) for each in found.files]
     act = asked.done(result, at)
     await withdrawal.write_act(act)
@@ -143,3 +153,6 @@ async def _posted_back(runtime: Runtime, found: _Found, asked: AskedAct) -> None
         for name in await runtime.stores.evidence.batches_of(_set_id(asked, file)):
             with suppress(Overloaded):
                 await post_batch(runtime, name, asked.operator)
+    for statement in {statement_of(each.row) for each in found.entries}:
+        with suppress(Overloaded):
+            await post_statement(runtime, statement, asked.operator)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from itertools import groupby
 from typing import Any, Final
 
 import asyncpg
@@ -17,9 +18,11 @@ from tallystick.domain.settlement import MERCHANTS_PARTS
 from tallystick.domain.settlement_file import SettlementFile
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.acts import insert_act
+from tallystick.record.postgres.bank_book import ComparingEntries
 from tallystick.record.postgres.settlement_evidence import FOR_LISTS, Comparing, EvidenceSet
 from tallystick.record.postgres.settlement_files import STATEMENTS as OF_FILES
 from tallystick.record.postgres.settlement_files import delete_rows
+from tallystick.record.postgres.settlement_rows_by_hand import RowByHand, RowsByHand
 from tallystick.record.postgres.structs import structs_of
 
 _STATEMENTS: Final = sql.load("settlement_withdrawals.sql")
@@ -38,13 +41,30 @@ class ComparedAmount(Struct, frozen=True, kw_only=True):
     amount: int
 
 
-class ArrivedRow(Struct, frozen=True, kw_only=True):
-    """A payout's row, and the entry of a bank statement with which it arrived."""
+class ArrivedPart(Struct, frozen=True, kw_only=True):
+    """What of an entry is one payout. ``ordinal``: the payout's last one."""
 
-    payout_file_id: str
-    payout_position: int
     file_id: str
     position: int
+    payout_file_id: str
+    payout_position: int
+    provider: str
+    batch: str
+    currency: str
+    amount: int
+    ordinal: int
+
+
+class ArrivedEntry(Struct, frozen=True, kw_only=True):
+    """An entry of a bank statement by its newest evidence, and the payouts that arrived with it."""
+
+    row: RowByHand
+    parts: Sequence[ArrivedPart]
+
+    @property
+    def name(self) -> str:
+        """File and place."""
+        return f"{self.row.evidence.file_id}/{self.row.evidence.position}"
 
 
 class Withdrawing:
@@ -78,9 +98,19 @@ class Withdrawing:
         """Other files that were compared with these: they have newer parts of their batches."""
         return await self._ids("newer_files", file_ids)
 
-    async def arrived(self, file_ids: Sequence[str]) -> Sequence[ArrivedRow]:
-        """Payouts of these files that arrived at a bank, the first ones."""
-        return structs_of(await self._connection.fetch(_STATEMENTS["arrived_rows"], list(file_ids)), ArrivedRow)
+    async def arrived(self, file_ids: Sequence[str]) -> Sequence[ArrivedEntry]:
+        """Entries of banks with which payouts of these files arrived."""
+        parts = structs_of(await self._connection.fetch(_STATEMENTS["arrivals_of"], list(file_ids)), ArrivedPart)
+        rows, found = RowsByHand(self._connection), []
+        for (file_id, position), group in groupby(parts, key=lambda each: (each.file_id, each.position)):
+            row = await rows.newest(file_id, position)
+            assert row is not None, "it arrived with its evidence"
+            found.append(ArrivedEntry(row=row, parts=list(group)))
+        return found
+
+    def entries(self) -> ComparingEntries:
+        """Entries of bank statements, in this transaction."""
+        return ComparingEntries(self._connection)
 
     async def amounts(self, file_ids: Sequence[str]) -> Sequence[ComparedAmount]:
         """What is compared of these files."""

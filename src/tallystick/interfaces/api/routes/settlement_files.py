@@ -244,8 +244,8 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         summary="Take a settlement file back",
         description=(
             "Its bytes can be imported again, under another id. The newest file of a batch goes first. What was"
-            " compared of it is superseded, what was posted is posted back, and its payments are expected again. It is"
-            " refused while a payout of it is matched with an entry of a bank statement."
+            " compared of it is superseded, what was posted is posted back, and its payments are expected again. So"
+            " do entries of banks wait for its payouts again; it is refused where a person resolved one of them."
         ),
         handle=withdraw_file,
         scope="settlements:write",

@@ -90,10 +90,10 @@ RETURNING file_id;
 INSERT INTO bank_arrival (payout_file_id, payout_position, ordinal, file_id, position, version, batch, currency, provider, amount)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
--- payout_of_entry: the payout of which the entry at the position $2 of the file $1 has a part
+-- payout_of_entry: the payout of which the entry at the position $2 of the file $1 has a part, by its newest evidence
 SELECT payout_file_id, payout_position FROM bank_arrival
 WHERE file_id = $1 AND position = $2
-ORDER BY version
+ORDER BY version DESC
 LIMIT 1;
 
 -- newest_comparison: the newest one of a statement

@@ -38,12 +38,21 @@ WHERE e.file_id = ANY ($1::text[]) AND NOT EXISTS (
 GROUP BY e.currency
 ORDER BY e.currency;
 
--- arrived_rows: payouts of the files $1 that arrived, or a part of them, with an entry of a bank statement, the first ones
-SELECT DISTINCT a.payout_file_id, a.payout_position, a.file_id, a.position
+-- arrivals_of: what arrived with entries of bank statements that have a part of a payout of the files $1: of each entry and
+-- payout what was not taken back, and the payout's last ordinal
+SELECT a.file_id, a.position, a.payout_file_id, a.payout_position, a.provider, a.batch, a.currency,
+       sum(a.amount)::bigint AS amount, (
+    SELECT max(n.ordinal) FROM bank_arrival n
+    WHERE n.payout_file_id = a.payout_file_id AND n.payout_position = a.payout_position
+) AS ordinal
 FROM bank_arrival a
-WHERE a.payout_file_id = ANY ($1::text[])
-ORDER BY a.payout_file_id, a.payout_position, a.file_id, a.position
-LIMIT 10;
+WHERE EXISTS (
+    SELECT 1 FROM bank_arrival m
+    WHERE m.file_id = a.file_id AND m.position = a.position AND m.payout_file_id = ANY ($1::text[])
+)
+GROUP BY a.file_id, a.position, a.payout_file_id, a.payout_position, a.provider, a.batch, a.currency
+HAVING sum(a.amount) <> 0
+ORDER BY a.file_id, a.position, a.payout_file_id, a.payout_position;
 
 -- withdraw_compared: a file that is compared is taken back; its rows stay, for its evidence is about them
 WITH k AS MATERIALIZED (SELECT $1::text AS file_id, now() AS at)

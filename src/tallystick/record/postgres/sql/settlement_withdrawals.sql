@@ -40,19 +40,24 @@ ORDER BY e.currency;
 
 -- arrivals_of: what arrived with entries of bank statements that have a part of a payout of the files $1: of each entry and
 -- payout what was not taken back, and the payout's last ordinal
-SELECT a.file_id, a.position, a.payout_file_id, a.payout_position, a.provider, a.batch, a.currency,
-       sum(a.amount)::bigint AS amount, (
-    SELECT max(n.ordinal) FROM bank_arrival n
-    WHERE n.payout_file_id = a.payout_file_id AND n.payout_position = a.payout_position
-) AS ordinal
-FROM bank_arrival a
-WHERE EXISTS (
-    SELECT 1 FROM bank_arrival m
-    WHERE m.file_id = a.file_id AND m.position = a.position AND m.payout_file_id = ANY ($1::text[])
+WITH came AS (
+    SELECT a.file_id, a.position, a.payout_file_id, a.payout_position, a.provider, a.batch, a.currency,
+           sum(a.amount)::bigint AS amount
+    FROM bank_arrival a
+    WHERE EXISTS (
+        SELECT 1 FROM bank_arrival m
+        WHERE m.file_id = a.file_id AND m.position = a.position AND m.payout_file_id = ANY ($1::text[])
+    )
+    GROUP BY a.file_id, a.position, a.payout_file_id, a.payout_position, a.provider, a.batch, a.currency
+    HAVING sum(a.amount) <> 0
+), newest AS (
+    SELECT payout_file_id, payout_position, max(ordinal) AS ordinal FROM bank_arrival
+    GROUP BY payout_file_id, payout_position
 )
-GROUP BY a.file_id, a.position, a.payout_file_id, a.payout_position, a.provider, a.batch, a.currency
-HAVING sum(a.amount) <> 0
-ORDER BY a.file_id, a.position, a.payout_file_id, a.payout_position;
+SELECT c.file_id, c.position, c.payout_file_id, c.payout_position, c.provider, c.batch, c.currency, c.amount, n.ordinal
+FROM came c
+JOIN newest n ON n.payout_file_id = c.payout_file_id AND n.payout_position = c.payout_position
+ORDER BY c.file_id, c.position, c.payout_file_id, c.payout_position;
 
 -- withdraw_compared: a file that is compared is taken back; its rows stay, for its evidence is about them
 WITH k AS MATERIALIZED (SELECT $1::text AS file_id, now() AS at)

@@ -101,7 +101,8 @@ async def test_a_compared_file_is_dropped_before_it_is_posted(new_database: NewD
         assert batch is not None and (batch.state, batch.rows, batch.net, batch.version) == ("withdrawn", 0, 0, 2)
         assert await posted_of(runtime, batch) == {}
         assert await balances(runtime, "shop") == waits(1_000)
-        assert (await shown(runtime, "shop", payment["id"])).state == "expected"
+        found = await shown(runtime, "shop", payment["id"])
+        assert (found.state, found.batch, found.fee, found.net) == ("expected", None, None, None)
         assert await causes(runtime) == (0, 1_000, [("no_row", "capture", 1, -1_000)])
         stored = await runtime.stores.settlement_files.find(file_id)
         assert stored is not None and (stored.state, stored.detail) == ("withdrawn", "ticket 7")
@@ -289,6 +290,16 @@ async def test_the_balance_is_what_the_files_that_are_left_state(new_database: N
         assert await stated() == [(1_470, 1_470, 0)]
         await withdrawn(runtime, newer)
         assert await stated() == [(970, 970, 0)]
+
+
+async def test_a_total_that_was_withdrawn_proves_nothing(new_database: NewDatabase, tmp_path: Path) -> None:
+    async with runtime_of(new_database().app_url, BookedProvider()) as runtime:
+        rows = (await imported(runtime, stripe_rows(3), tmp_path)).file.file_id
+        payout = (await imported(runtime, stripe_payout("30.00"), tmp_path, name="payouts.csv")).file.file_id
+        assert await runtime.stores.evidence.files_to_compare() == [rows, payout]
+        await withdrawn(runtime, payout)
+        assert await runtime.stores.evidence.files_to_compare() == []
+        assert (await compare_file(runtime, rows, ACTOR)).rows == 0
 
 
 async def test_a_file_whose_rows_only_the_withdrawn_one_proves_goes_with_it(

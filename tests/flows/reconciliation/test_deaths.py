@@ -34,7 +34,7 @@ POINTS: Final = 20
 
 #: The same of a withdrawal, and how many of them are left out without depth.
 WITHDRAWAL_POINTS: Final = 44
-WITHDRAWAL_STRIDE: Final = 11
+WITHDRAWAL_STRIDE: Final = 23
 
 
 def dying(runtime: Runtime, at: int, *, after: bool) -> tuple[Runtime, DyingPool]:

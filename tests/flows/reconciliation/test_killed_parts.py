@@ -35,7 +35,7 @@ POINTS: Final = {
     "import": ((8, True),),
     "post": ((10, True), (19, False)),
     "say": ((6, False), (12, True)),
-    "withdraw": ((26, True), (40, False)),
+    "withdraw": ((40, False),),
     "tell": ((6, False),),
     "fetch": ((11, True),),
 }

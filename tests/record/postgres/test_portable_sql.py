@@ -46,6 +46,7 @@ ON_ONE_SERVER: Final = frozenset(
         "reconciliation_told.sql",
         "reconciliation_waiting.sql",
         "bank.sql",
+        "settlement_withdrawals.sql",
         "few_rows.sql",
         "plain_rows.sql",
         "balances.sql",

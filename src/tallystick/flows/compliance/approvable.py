@@ -16,7 +16,7 @@ from tallystick.flows.compliance import erasure, four_eyes
 from tallystick.flows.compliance.four_eyes import Approvable, Approval, ApprovalRequest
 from tallystick.flows.operations import disputed_money, late_money, operators, restores
 from tallystick.flows.operations.acts import once, recorded
-from tallystick.flows.reconciliation import by_hand
+from tallystick.flows.reconciliation import by_hand, withdrawing
 from tallystick.flows.recovery import in_doubt
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import derived_id, new_id
@@ -134,6 +134,10 @@ async def _resolve_row(runtime: Runtime, asked: AskedAct) -> None:
     await by_hand.resolve(runtime, asked)
 
 
+async def _withdraw(runtime: Runtime, asked: AskedAct) -> None:
+    await withdrawing.withdraw(runtime, asked)
+
+
 async def _state(runtime: Runtime, asked: AskedAct) -> None:
     said = asked.arguments
     await disputed_money.state(
@@ -157,6 +161,11 @@ APPROVABLE: Final[Mapping[str, Approvable]] = {
     "late_money.return": _of_money("late_money.return", _late_money, _give_back),
     "attempt.resolve": _of_money("attempt.resolve", _in_doubt, _resolve),
     "dispute.state_amount": _of_money("dispute.state_amount", _disputed, _state),
+    "settlement_file.withdraw": Approvable(
+        act="settlement_file.withdraw",
+        look=withdrawing.look,
+        perform=_as_asked("settlement_file.withdraw", _withdraw),
+    ),
     "settlement_row.match": _of_money("settlement_row.match", by_hand.look, _resolve_row),
     "settlement_row.write_off": _of_money("settlement_row.write_off", by_hand.look, _resolve_row),
 }

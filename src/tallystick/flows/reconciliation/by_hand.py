@@ -32,6 +32,7 @@ from tallystick.flows.reconciliation.posting import post_batch
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import derived_id
 from tallystick.kit.logs import get_logger
+from tallystick.record.postgres.bank_book import PayoutWithdrawn
 from tallystick.record.postgres.settlement_evidence import EvidenceSet, digest_input
 from tallystick.record.postgres.settlement_rows_by_hand import RowByHand, RowsByHand, rows_by_hand
 
@@ -86,7 +87,7 @@ async def resolve(runtime: Runtime, asked: AskedAct, /) -> OperatorAct:
                 if said.row.evidence.version != shown["comparison"]:
                     raise NotResolvable("somebody else has resolved the row meanwhile")
                 act = await _written(runtime, rows, said, asked)
-        except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
+        except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, PayoutWithdrawn):
             continue
         except asyncpg.UniqueViolationError:
             raise NotResolvable("somebody else has resolved the row meanwhile") from None

@@ -18,7 +18,7 @@ from tallystick.decisions.settlements import PLATFORM, EvidenceSum
 from tallystick.domain.bank_statement import STATEMENT_FORMATS
 from tallystick.domain.errors import TallystickError
 from tallystick.domain.fee_schedule import FeeSchedule
-from tallystick.domain.settlement import PART_OF_KIND, Part
+from tallystick.domain.settlement import MERCHANTS_PARTS, Part
 from tallystick.domain.settlement_evidence import Evidence
 from tallystick.domain.settlement_file import SettlementFile
 from tallystick.domain.settlement_row import SettlementRow
@@ -37,8 +37,6 @@ _PLAIN: Final = ("matched", "same")
 
 #: The digest of no evidence.
 _NO_ROWS: Final = hashlib.sha256(b"").hexdigest()
-
-_OF_MERCHANTS: Final = frozenset({*PART_OF_KIND.values(), "late"})
 
 _Sums = dict[tuple[str, Part], list[int]]
 
@@ -68,9 +66,9 @@ async def compare_file(runtime: Runtime, file_id: str, actor: str) -> Compared:
 async def _compared(runtime: Runtime, file: SettlementFile, actor: str) -> Compared:
     schedules = await runtime.stores.fee_schedules.of_account(file.provider, file.account)
     async with runtime.stores.evidence.comparing(file.file_id) as comparing:
+        await comparing.take_turn(file.provider)  # before any file is held, as everybody does who takes turns
         if not await comparing.is_held():
             raise NotComparable(f"the rows of {file.file_id} are not posted: it is {file.state}, to {file.purpose}")
-        await comparing.take_turn(file.provider)
         if file.rows > _FEW_ROWS:
             await comparing.expect_many_rows()
         writer = Writer(comparing, file, actor, runtime.clock.now())
@@ -126,7 +124,7 @@ class Writer:
         evidence = evidence_of(match, *self._source, self._actor, self._at)
         name = (evidence.batch, evidence.currency)
         self._nets[name] = self._nets.get(name, 0) + evidence.net
-        merchant = evidence.merchant_id if evidence.part in _OF_MERCHANTS else None
+        merchant = evidence.merchant_id if evidence.part in MERCHANTS_PARTS else None
         sums = self._sums.setdefault(name, {}).setdefault((merchant or PLATFORM, match.part), [0, 0, 0, 0, 0, 0])
         sums[0] += 1
         sums[1] += evidence.gross - evidence.rounding - evidence.written_off

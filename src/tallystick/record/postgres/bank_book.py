@@ -33,6 +33,10 @@ _ROW: Final = frozenset(SettlementRow.__struct_fields__)
 _LONG_S: Final = 600.0
 
 
+class PayoutWithdrawn(Exception):
+    """The file of a payout was taken back meanwhile: look again."""
+
+
 class StatementFile(Struct, frozen=True, kw_only=True):
     """A file with statements that were not compared."""
 
@@ -136,7 +140,12 @@ class ComparingEntries:
         return payouts_of(await self._connection.fetch(STATEMENTS["payouts"], _FORMATS, None, None, timeout=_LONG_S))
 
     async def add(self, evidence: Sequence[Evidence], arrivals: Sequence[ArrivalRow]) -> None:
-        """Write them. UniqueViolationError where another process has the entry, or the payout, at once."""
+        """Write them. UniqueViolationError where another process has the entry, or the payout, at once; PayoutWithdrawn
+        where a payout's file was taken back since it was read."""
+        if files := sorted({each.payout_file_id for each in arrivals}):
+            held = await self._connection.fetch(STATEMENTS["hold_payouts"], files)
+            if len(held) != len(files):
+                raise PayoutWithdrawn
         await write_evidence(self._connection, evidence)
         await self._connection.executemany(
             STATEMENTS["insert_arrival"],

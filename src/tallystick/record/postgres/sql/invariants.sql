@@ -422,18 +422,19 @@ FROM kept
 WHERE EXISTS (SELECT 1 FROM known)
   AND (substr(head, 1, 1) <> '\x01'::bytea OR substr(head, 2, 4) NOT IN (SELECT key_id FROM known));
 
--- settled_without_evidence: posted batches and merchants' parts that are not what the evidence of their files comes to,
+-- settled_without_evidence: posted and withdrawn batches and merchants' parts that are not what the evidence of their files comes to,
 -- row by row; ledger: what the transfers of a stream move through the account between books. A batch that is posting is
 -- not looked at. $1: parts that are merchants'; $2: how that account's name begins
 WITH posted AS MATERIALIZED (
     SELECT b.batch_id, b.merchant_id, b.rows, b.net, b.merchants, b.fees + b.tax AS costs, b.files FROM settled_batch b
-    WHERE b.state = 'posted'
+    WHERE b.state <> 'posting'
 ), counted AS MATERIALIZED (
     SELECT b.batch_id, b.batch, b.currency, json_array_elements_text(b.files) AS file_id FROM settled_batch b
-    WHERE b.state = 'posted'
+    WHERE b.state <> 'posting'
 ), evidence AS MATERIALIZED (
     SELECT coalesce(e.counted_in, e.file_id) AS file_id, e.batch, e.currency,
-           CASE WHEN e.part = ANY ($1::text[]) THEN e.merchant_id END AS merchant_id, e.kind, 1 AS rows,
+           CASE WHEN e.part = ANY ($1::text[]) THEN e.merchant_id END AS merchant_id, e.kind,
+           CASE WHEN e.reason = 'withdrawn' THEN 0 ELSE 1 END AS rows,
            e.gross - e.rounding - e.written_off AS gross, e.fee, e.net
     FROM settlement_evidence e
     UNION ALL

@@ -13,8 +13,9 @@ SELECT b.batch, b.currency
 FROM settlement_batch b
 WHERE b.file_id = $1 AND EXISTS (
     SELECT 1 FROM settlement_batch p
+    JOIN settlement_file o ON o.file_id = p.file_id
     WHERE p.provider = b.provider AND p.account = b.account AND p.batch = b.batch AND p.currency = b.currency
-      AND p.part >= b.part AND p.state = 'balanced'
+      AND p.part >= b.part AND p.state = 'balanced' AND o.state = 'imported'
 ) AND NOT EXISTS (
     SELECT 1 FROM settlement_evidence_set s WHERE s.file_id = b.file_id AND s.batch = b.batch AND s.currency = b.currency
 )
@@ -26,8 +27,9 @@ FROM settlement_file f
 JOIN settlement_batch b ON b.file_id = f.file_id
 WHERE f.state = 'imported' AND f.purpose = 'post' AND f.format <> ALL ($1::text[]) AND EXISTS (
     SELECT 1 FROM settlement_batch p
+    JOIN settlement_file o ON o.file_id = p.file_id
     WHERE p.provider = b.provider AND p.account = b.account AND p.batch = b.batch AND p.currency = b.currency
-      AND p.part >= b.part AND p.state = 'balanced'
+      AND p.part >= b.part AND p.state = 'balanced' AND o.state = 'imported'
 ) AND NOT EXISTS (
     SELECT 1 FROM settlement_evidence_set s WHERE s.file_id = b.file_id AND s.batch = b.batch AND s.currency = b.currency
 )
@@ -41,7 +43,7 @@ LEFT JOIN settlement_file f ON f.file_id = s.file_id
 LEFT JOIN settled_batch b ON b.merchant_id = $1 AND b.provider = s.provider AND b.account = s.account
   AND b.batch = s.batch AND b.currency = s.currency
 WHERE (f.format IS NULL OR f.format <> ALL ($2::text[]))
-  AND (b.state IS NULL OR b.state <> 'posted' OR position(s.file_id IN b.files::text) = 0)
+  AND (b.state IS NULL OR b.state = 'posting' OR position(s.file_id IN b.files::text) = 0)
 ORDER BY s.provider, s.account, s.batch, s.currency;
 
 -- compared_rows: the rows of the file $1 in these batches that have no evidence yet, in the file's order
@@ -174,19 +176,20 @@ SELECT e.currency, e.status, e.reason, count(*) AS rows, sum(e.difference + e.fe
        count(*) FILTER (WHERE e.fee_expected IS NULL AND e.fee <> 0) AS fees_unchecked
 FROM settlement_evidence e
 JOIN settlement_evidence_set s ON s.file_id = e.file_id AND s.batch = e.batch AND s.currency = e.currency
-WHERE s.provider = $1 AND e.kind <> ALL ($2::text[]) AND NOT EXISTS (
+WHERE s.provider = $1 AND e.kind <> ALL ($2::text[]) AND e.reason <> 'withdrawn' AND NOT EXISTS (
     SELECT 1 FROM settlement_evidence l
     WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
 )
 GROUP BY e.currency, e.status, e.reason
 ORDER BY e.currency, e.status, e.reason;
 
--- file_totals: what the files of the provider $1 say that the balance moved by, besides what left it; from the rows
+-- file_totals: what the files of the provider $1 that were not withdrawn say that the balance moved by, besides what left it; from the rows
 -- themselves
 SELECT r.currency, sum(r.net)::bigint AS net
 FROM settlement_row r
 JOIN settlement_evidence_set s ON s.file_id = r.file_id AND s.batch = r.batch AND s.currency = r.currency
-WHERE s.provider = $1 AND r.kind <> ALL ($2::text[])
+JOIN settlement_file f ON f.file_id = r.file_id
+WHERE s.provider = $1 AND r.kind <> ALL ($2::text[]) AND f.state <> 'withdrawn'
 GROUP BY r.currency
 ORDER BY r.currency;
 
@@ -262,7 +265,7 @@ WHERE t.merchant_id = $1 AND t.stream_id = $2 AND (t.debit = $3 OR t.credit = $3
 UNION ALL
 SELECT 'row', e.subject_id, e.subject_version, e.leg, e.compared_at, e.currency, e.status, e.batch, e.fee, e.net, e.covers
 FROM settlement_evidence e
-WHERE e.merchant_id = $1 AND e.payment_id = $2 AND NOT EXISTS (
+WHERE e.merchant_id = $1 AND e.payment_id = $2 AND e.reason <> 'withdrawn' AND NOT EXISTS (
     SELECT 1 FROM settlement_evidence l
     WHERE l.file_id = e.file_id AND l.position = e.position AND l.version > e.version
 )
@@ -307,7 +310,7 @@ SELECT s.account, e.status AS state, e.currency, count(*) AS count, sum(e.net)::
        min(e.compared_at) AS oldest_at
 FROM settlement_evidence e
 JOIN settlement_evidence_set s ON s.file_id = e.file_id AND s.batch = e.batch AND s.currency = e.currency
-WHERE s.provider = $1 AND NOT EXISTS (
+WHERE s.provider = $1 AND e.reason <> 'withdrawn' AND NOT EXISTS (
     SELECT 1 FROM settlement_evidence l
     WHERE l.file_id = e.file_id AND l.position = e.position AND l.version > e.version
 )

@@ -53,22 +53,23 @@ class NotMasked(ValueError):
 class Places(NamedTuple):
     """Where personal fields stand in bodies: members, each with its hole. ``stands``: an expression for a value that is
     no hole, the same for Python and for PostgreSQL. Quotes in a text are escaped, so that it cannot be part of one.
-    ``openings``: how a member with a value begins, and what it is where that is a hole or empty."""
+    ``openings``: how a member with a value begins, and how it does where that is a hole or empty."""
 
     descriptions: Mapping[bytes, bytes]
     metadata: Mapping[bytes, bytes]
     names: Mapping[str, str]
     stands: str
     standing: re.Pattern[bytes]
-    openings: Sequence[tuple[bytes, bytes, bytes]]
+    openings: Sequence[tuple[bytes, tuple[bytes, bytes]]]
 
     def is_clean(self, body: bytes) -> bool:
-        """Whether no value that is not a hole stands in JSON. Counting takes a fraction of what the expression takes,
-        which is asked where counts differ."""
-        for opening, hole, empty in self.openings:
-            said = body.count(opening)
-            if said and said != body.count(hole) + body.count(empty):
-                return self.standing.search(body) is None
+        """What ``standing`` says where it finds nothing, in a third of its time: looked at is what follows a name."""
+        for opening, nothing in self.openings:
+            at = body.find(opening)
+            while at >= 0:
+                if not body.startswith(nothing, at):
+                    return False
+                at = body.find(opening, at + 1)
         return True
 
 
@@ -115,8 +116,8 @@ def _places(_: object) -> Places:
         stands=stands,
         standing=re.compile(stands.encode()),
         openings=[
-            *((member + b'"', hole, member + b'""') for member, hole in descriptions.items()),
-            *((member + b"{", hole, member + b"{}") for member, hole in metadata.items()),
+            *((member + b'"', (hole, member + b'""')) for member, hole in descriptions.items()),
+            *((member + b"{", (hole, member + b"{}")) for member, hole in metadata.items()),
         ],
     )
 

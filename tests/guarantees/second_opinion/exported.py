@@ -60,7 +60,7 @@ def _opened(row: dict[str, Any], key: bytes | None) -> dict[str, Any]:
     if sealed is not None and key is not None:
         about = f"personal/{row['merchant_id']}/{row['stream_id']}".encode()
         opened = json.loads(AESGCM(key).decrypt(bytes(12), base64.b64decode(sealed), about))
-        row["change"] |= opened if isinstance(opened, dict) else dict(zip(("description", "metadata"), opened))
+        row["change"] |= opened if isinstance(opened, dict) else {"description": opened[0], "metadata": opened[1]}
     elif sealed is not None and not {"description", "metadata"} & row["change"].keys():
         row["change"] |= {"description": "[erased]", "metadata": {"[erased]": "[erased]"}}
     return row

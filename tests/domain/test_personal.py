@@ -79,7 +79,12 @@ def test_a_repeated_request_is_masked_as_the_stored_one(values: PersonalValues) 
 
 @pytest.mark.parametrize(
     "body",
-    [b'{"description":"of another"}', b'{"metadata":{"a":"b"}}', b'{"data":{"metadata":{"[erased]":"not so"}}}'],
+    [
+        b'{"description":"of another"}',
+        b'{"metadata":{"a":"b"}}',
+        b'{"data":{"metadata":{"[erased]":"not so"}}}',
+        b'{"description":"[erased]","data":{"description":"of another"}}',
+    ],
 )
 def test_another_value_is_not_stored(body: bytes) -> None:
     values = PersonalValues(description="mine", metadata={"b": "c"})

@@ -137,7 +137,7 @@ async def _at_once(
         try:
             result = await _transaction(connection, _Batch(entries, clock, asks=asks), _write_at_once)
         except _KeyTaken:
-            repeated.were_met()
+            continue
         except (_NotAtOnce, asyncpg.UniqueViolationError):
             # The latter most often says that another transaction took a key or a version while this one ran.
             return None

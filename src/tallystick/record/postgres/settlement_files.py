@@ -246,7 +246,8 @@ class FileEnding:
             row["file_id"]: row["state"] for row in await self._connection.fetch(_STATEMENTS["states"], list(ids))
         }
         valid = {each for each in ids if states.get(each) == "imported"}
-        held = {row["file_id"] for row in await self._connection.fetch(_STATEMENTS["hold_files"], sorted(valid))}
+        rows = await self._connection.fetch(_STATEMENTS["hold_files"], sorted(valid), timeout=_LONG_S)
+        held = {row["file_id"] for row in rows}
         if held != valid:
             raise PartTaken
         self.last_parts = {(each.batch, each.currency): each.part for each in found}

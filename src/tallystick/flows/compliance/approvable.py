@@ -149,16 +149,21 @@ def _of_money(
     return Approvable(act=act, look=look, perform=_as_asked(act, do), of_merchant=True)
 
 
-APPROVABLE: Final[Mapping[str, Approvable]] = {
-    **operators.APPROVABLE,
-    **restores.APPROVABLE,
-    **erasure.APPROVABLE,
+#: Acts that need a second person above an amount: one of them, or many in one.
+OF_MONEY: Final[Mapping[str, Approvable]] = {
     "late_money.accept": _of_money("late_money.accept", _late_money, _accept),
     "late_money.return": _of_money("late_money.return", _late_money, _give_back),
     "attempt.resolve": _of_money("attempt.resolve", _in_doubt, _resolve),
     "dispute.state_amount": _of_money("dispute.state_amount", _disputed, _state),
     "settlement_row.match": _of_money("settlement_row.match", by_hand.look, _resolve_row),
     "settlement_row.write_off": _of_money("settlement_row.write_off", by_hand.look, _resolve_row),
+}
+
+APPROVABLE: Final[Mapping[str, Approvable]] = {
+    **operators.APPROVABLE,
+    **restores.APPROVABLE,
+    **erasure.APPROVABLE,
+    **OF_MONEY,
 }
 
 

@@ -11,7 +11,7 @@ process died in between.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -121,9 +121,11 @@ async def read(runtime: Runtime, request_id: str) -> Approval | None:
     return Approval(request=request, decisions=await book.decisions(request_id), outcome=await book.outcome(request_id))
 
 
-async def waiting(runtime: Runtime, before: str | None = None, limit: int = 100) -> list[Approval]:
-    """A page of requests, the newest first, as they stand."""
-    rows = await runtime.stores.approvals.page(before, limit)
+async def waiting(
+    runtime: Runtime, before: str | None = None, limit: int = 100, merchants: Collection[str] | None = None
+) -> list[Approval]:
+    """A page of requests, the newest first, as they stand; ``merchants``: about these alone."""
+    rows = await runtime.stores.approvals.page(before, limit, merchants)
     return [found for row in rows if (found := await read(runtime, row.request_id)) is not None]
 
 

@@ -83,12 +83,14 @@ async def test_pages_are_full_of_what_the_viewer_sees(new_database: NewDatabase)
         for merchant, number, hours in (("other", 1_000, 0), ("shop", 51, 1), ("late", 50, 2)):
             await console.process.runtime.pool.execute(_ASKED, merchant, number, hours)
         for path, row in (("approvals", "/console/approvals/apr_"), ("erasures", "<td>operator:grace: they")):
-            for merchants, pages in ((["shop"], [50, 1]), (["late"], [50]), (["shop", "late"], [50, 50, 1])):
-                viewer = console.person("operator", operator_id=f"of_{'_'.join(merchants)}", merchants=merchants)
-                shown, seen = f"/console/{path}", []
-                while shown:
-                    text = (await viewer.see(shown)).text.partition("<main")[2]
+            for merchant, pages in (("shop", [50, 1]), ("late", [50])):
+                viewer = console.person("operator", operator_id=f"of_{merchant}", merchants=[merchant])
+                before, seen = "", []
+                for _ in range(len(pages) + 1):
+                    text = (await viewer.see(f"/console/{path}{before}")).text.partition("<main")[2]
                     seen.append(text.count(row))
-                    shown = unescape(text.partition(f'href="/console/{path}?before=')[2].partition('"')[0])
-                    shown = shown and f"/console/{path}?before={shown}"
-                assert seen == pages, (path, merchants)
+                    place = text.partition(f'href="/console/{path}?before=')[2].partition('"')[0]
+                    before = f"?before={unescape(place)}"
+                    if not place:
+                        break
+                assert seen == pages, (path, merchant)

@@ -125,8 +125,14 @@ async def waiting(
     runtime: Runtime, before: str | None = None, limit: int = 100, merchants: Collection[str] | None = None
 ) -> list[Approval]:
     """A page of requests, the newest first, as they stand; ``merchants``: about these alone."""
-    rows = await runtime.stores.approvals.page(before, limit, merchants)
-    return [found for row in rows if (found := await read(runtime, row.request_id)) is not None]
+    book = runtime.stores.approvals
+    rows = await book.page(before, limit, merchants)
+    ids = [row.request_id for row in rows]
+    decisions, outcomes = await book.decisions_of(ids), await book.outcomes_of(ids)
+    return [
+        Approval(request=row, decisions=decisions.get(row.request_id, ()), outcome=outcomes.get(row.request_id))
+        for row in rows
+    ]
 
 
 async def decide(

@@ -195,7 +195,8 @@ def _without_named(text: str) -> str:
     for found in _NAMING_MEMBER.finditer(text):
         if _is_withheld(found[1]):
             spans.update(_values_beside(text, *found.span()))
-    parts, at = [], 0
+    parts: list[str] = []
+    at = 0
     for start, end in sorted(spans.items()):
         if start < at:
             continue

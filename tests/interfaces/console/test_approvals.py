@@ -82,7 +82,7 @@ async def test_pages_are_full_of_what_the_viewer_sees(new_database: NewDatabase)
     async with inside_console(new_database(), BookedProvider()) as console:
         for merchant, number, hours in (("other", 1_000, 0), ("shop", 51, 1), ("late", 50, 2)):
             await console.process.runtime.pool.execute(_ASKED, merchant, number, hours)
-        for path, row in (("approvals", "/console/approvals/apr_"), ("erasures", "<td>operator:grace: they")):
+        for path, row in (("approvals", "/console/approvals/apr_"), ("erasures", "operator:grace: they asked")):
             for merchant, pages in (("shop", [50, 1]), ("late", [50])):
                 viewer = console.person("operator", operator_id=f"of_{merchant}", merchants=[merchant])
                 before, seen = "", []

@@ -141,6 +141,7 @@ def _handle(
     what: ActTarget, name: ActName, do: Callable[[Runtime, AskedAct], Awaitable[OperatorAct]], body: type[Any]
 ) -> Handle:
     refused = {**OWNER_REFUSED, **what.refused}
+    missing: tuple[type[TallystickError], ...] = (_NothingThere, *what.missing)
 
     async def handle(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
         target, said = request.id_in_path(), asdict(await read_typed(request, body))
@@ -153,7 +154,7 @@ def _handle(
         wanted = Asked(act=name, target=target, reason=said.pop("reason"), arguments=said)
         try:
             return json_response(request, act_view(await act_once(runtime, request, caller, wanted, done)))
-        except (_NothingThere, *what.missing):
+        except missing:
             raise not_found(request.request_id, what.one) from None
         except tuple(refused) as error:
             code = next(code for kind, code in refused.items() if isinstance(error, kind))

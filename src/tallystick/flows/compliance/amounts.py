@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tallystick.domain.errors import TallystickError
@@ -24,6 +24,15 @@ def is_above(settings: Settings, currency: str, amount: int) -> bool:
     if settings.second_person_above is None:
         return False
     return amount > amounts_by_currency(settings.second_person_above).get(currency, 0)
+
+
+def currencies_above(settings: Settings, moved: Iterable[tuple[int, str]]) -> dict[str, int]:
+    """What one act on many comes to in each currency of which that needs a second person. ``moved``: what it moves of
+    each, in minor units with their currency. What goes out and what comes in are moved alike."""
+    sums: dict[str, int] = {}
+    for amount, currency in moved:
+        sums[currency] = sums.get(currency, 0) + abs(amount)
+    return {currency: total for currency, total in sums.items() if is_above(settings, currency, total)}
 
 
 async def require_second_person(

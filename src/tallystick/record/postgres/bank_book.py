@@ -95,11 +95,11 @@ class ComparingEntries:
 
     async def is_held(self, file_id: str) -> bool:
         """Whether the file is one that is posted; it stays so until this transaction ends."""
-        return await self._connection.fetchval(STATEMENTS["hold_statements"], file_id) is not None
+        return await self._connection.fetchval(STATEMENTS["hold_statements"], file_id, timeout=_LONG_S) is not None
 
     async def statements(self, file_id: str) -> Sequence[NewStatement]:
         """Those that add up and have no evidence yet."""
-        found = await self._connection.fetch(STATEMENTS["heads_of_file"], file_id)
+        found = await self._connection.fetch(STATEMENTS["heads_of_file"], file_id, timeout=_LONG_S)
         return [
             NewStatement(**{**row, "opening": int(row["opening"] or 0), "closing": int(row["closing"] or 0)})
             for row in found
@@ -150,6 +150,7 @@ class ComparingEntries:
         await self._connection.executemany(
             STATEMENTS["insert_arrival"],
             [tuple(getattr(each, name) for name in ArrivalRow.__struct_fields__) for each in arrivals],
+            timeout=_LONG_S,
         )
 
     async def payout_of_entry(self, file_id: str, position: int) -> tuple[str, int]:

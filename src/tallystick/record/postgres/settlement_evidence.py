@@ -160,8 +160,10 @@ class Comparing:
         self._has_many_rows = False
 
     async def is_held(self) -> bool:
-        """Whether the file is one whose rows are posted; it stays so until this transaction ends."""
-        return await self._connection.fetchval(STATEMENTS["hold_file"], self._file_id) is not None
+        """Whether the file is one whose rows are posted; it stays so until this transaction ends. It waits for whoever
+        compares the file."""
+        held = await self._connection.fetchval(STATEMENTS["hold_file"], self._file_id, timeout=_LONG_S)
+        return held is not None
 
     async def expect_many_rows(self) -> None:
         """Lists of a new file have no statistics, and the planner takes them for short: nothing is joined row by
@@ -177,7 +179,7 @@ class Comparing:
 
     async def batches(self) -> Sequence[tuple[str, str]]:
         """The batches that add up and have no evidence yet, each with its currency."""
-        found = await self._connection.fetch(STATEMENTS["balanced_batches"], self._file_id)
+        found = await self._connection.fetch(STATEMENTS["balanced_batches"], self._file_id, timeout=_LONG_S)
         return [(row["batch"], row["currency"]) for row in found]
 
     async def rows(
@@ -326,7 +328,7 @@ class EvidenceBook:
 
     async def open_rows(self, provider: str, limit: int) -> Sequence[OpenRow]:
         """Rows that somebody has to look at."""
-        return structs_of(await self._pool.fetch(STATEMENTS["open_rows"], provider, limit), OpenRow)
+        return structs_of(await self._pool.fetch(STATEMENTS["open_rows"], provider, limit, timeout=_LONG_S), OpenRow)
 
     async def states(self, provider: str, late: Mapping[str, datetime]) -> Sequence[StateSum]:
         """Everything of a provider by account, state and currency, in one snapshot. ``late``: account -> what was

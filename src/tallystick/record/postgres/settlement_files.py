@@ -227,7 +227,8 @@ class FileEnding:
         ids = {each.file_id for each in found}
         states = {row["file_id"]: row["state"] for row in await self._connection.fetch(STATEMENTS["states"], list(ids))}
         valid = {each for each in ids if states.get(each) == "imported"}
-        held = {row["file_id"] for row in await self._connection.fetch(STATEMENTS["hold_files"], sorted(valid))}
+        rows = await self._connection.fetch(STATEMENTS["hold_files"], sorted(valid), timeout=_LONG_S)
+        held = {row["file_id"] for row in rows}
         if held != valid:
             raise PartTaken
         self.last_parts = {(each.batch, each.currency): each.part for each in found}

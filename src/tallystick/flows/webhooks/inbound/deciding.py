@@ -60,17 +60,17 @@ class Deciding:
         )
         step = replace(by, evidence={**evidence_of_event(event), **(by.evidence or {})})
         unsettled_ms = await self.unsettled_ms(event, notice)
-        decided = self.decided(event, notice, stored, step, None, unsettled_ms)
+        decided = await self.decided(event, notice, stored, step, None, unsettled_ms)
         if isinstance(decided, Ask):
             if not self.can_ask(stored, decided):
                 return NotYet("its provider's account is not configured here")
             if self._runtime.pauses.left_ms(stored.attempt(decided.attempt_id).provider):
                 return NotYet(self.why_paused(stored, decided))
             newest = await self.newest(stored, decided, notice)
-            decided = self.decided(event, notice, stored, step, newest, unsettled_ms)
+            decided = await self.decided(event, notice, stored, step, newest, unsettled_ms)
         return NotYet(f"still contradicted: {decided.reason}") if isinstance(decided, Ask) else decided
 
-    def decided(
+    async def decided(
         self,
         event: LeasedEvent,
         notice: Notice,
@@ -93,7 +93,7 @@ class Deciding:
         )
         if newest is None or newest.kept is None or not isinstance(found, Decided) or found.change is None:
             return found
-        return replace(found, change=newest.kept.beside(found.change, newest.verdict, step.at))
+        return replace(found, change=await newest.kept.beside(found.change, newest.verdict, step.at))
 
     async def unsettled_ms(self, event: LeasedEvent, notice: Notice) -> int:
         """Until the settling time since the event's first arrival has passed, on the database's clock. It is asked for

@@ -143,7 +143,7 @@ class Handler:
         newest: Newest | None = None
         unsettled_ms = await self._deciding.unsettled_ms(event, notice)
         for _ in range(RACES_IN_ONE_TRY):
-            decided = self._decide(event, notice, stored, change_id, newest, unsettled_ms)
+            decided = await self._decide(event, notice, stored, change_id, newest, unsettled_ms)
             if not isinstance(decided, Decided) and (current := await self._loaded(stored)).versions != stored.versions:
                 # It was read while a change was written. No guard would refuse this decision: it writes nothing.
                 stored = current
@@ -155,7 +155,7 @@ class Handler:
                 return await self._tries.put_off(event, self._deciding.why_paused(stored, decided))
             if isinstance(decided, Ask):
                 newest = await self._deciding.newest(stored, decided, notice)
-                decided = self._decide(event, notice, stored, change_id, newest, unsettled_ms)
+                decided = await self._decide(event, notice, stored, change_id, newest, unsettled_ms)
             if isinstance(decided, Ask):
                 still = NotYet(f"still contradicted: {decided.reason}")
                 return await self._tries.not_yet(event, still, stored, started_at)
@@ -203,7 +203,7 @@ class Handler:
         self._foreign.count(event)
         return "foreign"
 
-    def _decide(
+    async def _decide(
         self,
         event: LeasedEvent,
         notice: Notice,
@@ -219,7 +219,7 @@ class Handler:
             actor=f"provider:{event.provider}",
             evidence=evidence_of_event(event),
         )
-        return self._deciding.decided(event, notice, stored, step, newest, unsettled_ms)
+        return await self._deciding.decided(event, notice, stored, step, newest, unsettled_ms)
 
     async def _commit(
         self, event: LeasedEvent, notice: Notice, decided: Decided, stored: PaymentSnapshot, started_at: datetime

@@ -197,12 +197,20 @@ WHERE i.merchant_id = $1
       SELECT 1 FROM rejection j
       WHERE j.merchant_id = i.merchant_id AND j.stream_id = i.payment_id AND j.idempotency_key = i.idempotency_key);
 
--- shared_charges: provider references of more than one payment
-SELECT min(payment_id) AS subject_id,
-       format('%s payments hold reference %s at %s', count(*), provider_reference, provider) AS detail
-FROM payment
-WHERE merchant_id = $1 AND provider_reference IS NOT NULL
-GROUP BY provider, provider_reference HAVING count(*) > 1;
+-- shared_charges: provider references of more than one payment that was sent through one account. The names that several
+-- payments have are few
+WITH shared AS MATERIALIZED (
+    SELECT provider, provider_reference
+    FROM payment
+    WHERE merchant_id = $1 AND provider_reference IS NOT NULL
+    GROUP BY provider, provider_reference HAVING count(*) > 1
+)
+SELECT min(p.payment_id) AS subject_id,
+       format('%s payments hold reference %s at %s', count(DISTINCT p.payment_id), p.provider_reference, p.provider) AS detail
+FROM shared s
+JOIN payment p ON p.merchant_id = $1 AND p.provider = s.provider AND p.provider_reference = s.provider_reference
+LEFT JOIN attempt a ON a.merchant_id = $1 AND a.payment_id = p.payment_id AND a.operation = 'authorize'
+GROUP BY p.provider, a.account, p.provider_reference HAVING count(DISTINCT p.payment_id) > 1;
 
 -- alerts_without_case: rejections that alert and have no case, and cases without their rejection. Those of before cases
 -- were made have no category: a worker opens theirs

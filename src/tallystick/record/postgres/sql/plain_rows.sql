@@ -15,7 +15,7 @@ WITH asked AS MATERIALIZED (
         SELECT 1 FROM (SELECT unnest($7::text[]) AS batch, unnest($8::text[]) AS currency) b
         WHERE b.batch = r.batch AND b.currency = r.currency
     )
-), named AS MATERIALIZED (
+), by_name AS MATERIALIZED (
     SELECT r.position, 1 AS stage, a.merchant_id, a.payment_id, coalesce(a.refund_id, a.payment_id) AS subject_id, a.state,
            a.attempt_id, a.idempotency_key, a.provider_reference
     FROM asked r
@@ -42,6 +42,13 @@ WITH asked AS MATERIALIZED (
     FROM asked r
     JOIN payment p ON p.provider_reference = r.payment_reference
     WHERE p.provider = $2
+), named AS MATERIALIZED (
+    SELECT b.* FROM by_name b
+    WHERE EXISTS (
+        SELECT 1 FROM attempt s
+        WHERE s.merchant_id = b.merchant_id AND s.payment_id = b.payment_id AND s.operation = 'authorize'
+          AND s.provider = $2 AND s.account = $3
+    )
 ), of_one_payment AS MATERIALIZED (
     SELECT n.position, min(n.stage) AS stage
     FROM named n

@@ -65,7 +65,7 @@ WITH asked AS MATERIALIZED (
     FROM settlement_row r
     WHERE r.file_id = $1 AND r.kind = ANY ($5::text[])
       AND NOT EXISTS (SELECT 1 FROM settlement_evidence e WHERE e.file_id = r.file_id AND e.position = r.position)
-), named AS (
+), by_name AS (
     SELECT r.position, 'provider_reference' AS found_by, a.merchant_id, a.payment_id,
            coalesce(a.refund_id, a.payment_id) AS subject_id, a.state, a.attempt_id, a.idempotency_key, a.provider_reference
     FROM asked r
@@ -94,6 +94,13 @@ WITH asked AS MATERIALIZED (
     FROM asked r
     JOIN payment p ON p.provider_reference = r.payment_reference
     WHERE p.provider = $2
+), named AS (
+    SELECT b.* FROM by_name b
+    WHERE EXISTS (
+        SELECT 1 FROM attempt s
+        WHERE s.merchant_id = b.merchant_id AND s.payment_id = b.payment_id AND s.operation = 'authorize'
+          AND s.provider = $2 AND s.account = $3
+    )
 ), taken AS (
     SELECT DISTINCT c.merchant_id, c.subject_id, c.subject_version, c.leg
     FROM covered_posting c
@@ -331,7 +338,8 @@ ORDER BY e.version DESC
 LIMIT 1;
 
 -- postings_of_subject: the postings of the payment, refund or dispute $1 to the account $2; $3: reasons with which a row
--- takes a posting; the row at position $5 of the file $4 does not count
+-- takes a posting; the row at position $5 of the file $4 does not count. None where its payment was not sent through the
+-- account $8 of the provider $7
 SELECT t.merchant_id, t.stream_id AS payment_id, t.subject_id, t.kind AS posted_as, t.version, t.leg, t.currency,
        CASE WHEN t.debit = $2 THEN t.amount ELSE -t.amount END AS amount, EXISTS (
     SELECT 1 FROM covered_posting c
@@ -340,5 +348,9 @@ SELECT t.merchant_id, t.stream_id AS payment_id, t.subject_id, t.kind AS posted_
       AND NOT (c.file_id = $4 AND c.position = $5)
 ) AS taken
 FROM transfer t
-WHERE t.subject_id = $1 AND (t.debit = $2 OR t.credit = $2) AND t.kind <> ALL ($6::text[])
+WHERE t.subject_id = $1 AND (t.debit = $2 OR t.credit = $2) AND t.kind <> ALL ($6::text[]) AND EXISTS (
+    SELECT 1 FROM attempt s
+    WHERE s.merchant_id = t.merchant_id AND s.payment_id = t.stream_id AND s.operation = 'authorize'
+      AND s.provider = $7 AND s.account = $8
+)
 ORDER BY t.version, t.leg;

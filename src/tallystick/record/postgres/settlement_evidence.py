@@ -42,6 +42,7 @@ _FOR_LONG_LISTS: Final = (
     "SET LOCAL enable_nestloop = off",
     "SET LOCAL jit = off",
     "SET LOCAL plan_cache_mode = force_custom_plan",  # a plan that was made for small tables reads large ones again
+    "SET LOCAL work_mem = '128MB'",  # lists of a third of a million rows are larger than 64 MB
 )
 
 #: What a statement over a whole file may take.

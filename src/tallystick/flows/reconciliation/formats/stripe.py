@@ -201,7 +201,8 @@ class _Rows:
         amount, currency = cells[self._payer].strip(), cells[self._payer_currency].strip()
         if amount and currency:
             row.payer_currency = currency_of(currency)
-            row.payer_amount = minor_units(amount, EXPONENTS[row.payer_currency])
+            is_gross = row.payer_currency == row.currency and amount == cells[self._gross]  # nearly always
+            row.payer_amount = row.gross if is_gross else minor_units(amount, EXPONENTS[row.payer_currency])
 
 
 def _first(columns: Columns, zone: tzinfo, *names: str) -> tuple[int, tzinfo]:

@@ -15,7 +15,9 @@ from tallystick.decisions.settlements import BatchName
 from tallystick.domain.operator_act import ActKeyReused, OperatorAct
 from tallystick.domain.settlement import SettledBatch
 from tallystick.flows.operations.acts import once
+from tallystick.flows.reconciliation import posting
 from tallystick.flows.reconciliation.by_hand import NoSuchRow, resolve, target_of
+from tallystick.flows.reconciliation.matching import compare_file
 from tallystick.flows.reconciliation.posting import batch_id_of, post_batch
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
@@ -26,7 +28,8 @@ from tests.support.acts import INES, KIM, asked, colleague_in
 from tests.support.database import Database
 from tests.support.inbox import assert_invariants
 from tests.support.runtime import BookedProvider, runtime_of
-from tests.support.settlement_days import Acquirer, balances, paid, posted_of, refunded, settled
+from tests.support.settlement_days import ACTOR, Acquirer, balances, paid, posted_of, refunded, settled
+from tests.support.settlement_imports import imported
 
 
 async def done(runtime: Runtime, file_id: str, position: int, key: str | None = None, **said: Any) -> OperatorAct:
@@ -215,4 +218,24 @@ async def test_what_a_dead_process_left_is_posted_once(database: Database, fresh
         assert repeated and act.result["written_off"] == 77
     async with runtime_of(database.app_url, BookedProvider()) as runtime:
         assert (await post_batch(runtime, name, "service:reconciliation")).written_off == 77
+    await books_hold(database, fresh_merchant)
+
+
+async def test_older_sums_move_no_part_back(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
+    """One process has counted a file; a person's word is posted whole beside it; then the first one goes on with the
+    merchants' parts, and dies."""
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        payment, other = await paid(runtime, fresh_merchant), await paid(runtime, fresh_merchant, 400)
+        file = Acquirer()
+        file.of(payment, "charge", 1_000)
+        file.row("riddle", 400)
+        file_id = (await imported(runtime, file.text(), tmp_path)).file.file_id
+        await compare_file(runtime, file_id, ACTOR)
+        [name] = await runtime.stores.evidence.batches_of(file_id)
+        counted = await posting._counted(runtime, name, ACTOR)
+        assert counted is not None
+        await done(runtime, file_id, 2, subject=other["id"])
+        await posting._parts(runtime, name, counted, ACTOR)
+        assert await runtime.stores.evidence.batches_to_post() == [], "nobody would look again"
+        assert await balances(runtime, fresh_merchant) == {"merchant_available": -1_400, "settled:simulator": 1_400}
     await books_hold(database, fresh_merchant)

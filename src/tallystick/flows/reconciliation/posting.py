@@ -97,6 +97,11 @@ async def _part(
     settlement_id = settlement_id_of(name, merchant_id)
     for _ in range(RACES):
         stored = await runtime.stores.evidence.settlement(merchant_id, settlement_id)
+        # Read after the part: whoever counted more may have posted it, and these older sums would move it back. What
+        # is counted after this is posted on the part as it is left here, or takes its version first.
+        newest = await runtime.stores.evidence.batch(batch.batch_id)
+        if newest is None or newest.files != batch.files:
+            return
         change = settlements.part_posted(stored, batch, merchant_id, settlement_id, sums, _cause(runtime, actor))
         if change is None or isinstance(await runtime.journal.commit(change), Fresh):
             return

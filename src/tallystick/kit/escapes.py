@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-#: An escape of JSON, of a URL or of HTML, written once or several times over. One of JSON begins at the first of a row of
-#: backslashes, and at no other: a row that is no escape is looked at once.
+#: An escape of JSON, of a URL or of HTML, written once or several times over. One of JSON begins at the first of a row
+#: of backslashes, and at no other: a row that is no escape is looked at once.
 _ESCAPE: Final = re.compile(
     r"(?P<url>(?:%(?:25)*[0-9A-Fa-f]{2})+)"
     r"|(?<!\\)\\++(?:"

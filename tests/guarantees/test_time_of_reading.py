@@ -35,7 +35,6 @@ WORST: Final[Mapping[str, Callable[[], object]]] = {
     "dashes in the name of something": lambda: names_a_card("4111111111111-" + "-" * _CHARS),
     "many beginnings of one token": lambda: has_secret("eyJ-" * (_CHARS // 4)),
     "many beginnings of a token's middle": lambda: has_secret("eyJaaaaaaaa." + "eyJaaaaaaaa-" * (_CHARS // 12)),
-    "a string that never ends": lambda: _parts(elements, b'["' + b'\\"' * (_CHARS // 2)),
     "a string that never ends, in many elements": lambda: _parts(elements, b'[{"\\"},' + b'{\\"},' * (_CHARS // 5)),
     "a string that never ends, in a member": lambda: _parts(members, b'{"a":{"' + b'\\"' * (_CHARS // 2)),
 }

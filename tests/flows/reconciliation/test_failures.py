@@ -23,6 +23,7 @@ from tallystick.flows.reconciliation.telling import SettlementTeller
 from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.record.postgres.reconciliation_told import ToldBook
+from tallystick.record.postgres.settlement_waiting import WaitingBook
 from tests.flows.reconciliation.test_telling import types
 from tests.support.database import Database
 from tests.support.letters import new_letters
@@ -158,3 +159,29 @@ async def test_what_is_too_large_keeps_nothing_newer_from_its_turn(error: Except
         with failures.apart("newer"):
             pass
     assert [line["about"] for line in logged] == ["the largest"] and failures.about == {"the largest"}
+
+
+async def test_a_round_that_was_ended_looks_again_at_what_waits(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+
+    async def compare_waiting(runtime: Runtime, provider: str, actor: str) -> int:
+        looked.append(provider)
+        if len(looked) == 1:
+            raise ConnectionError("away")
+        return 0
+
+    class Two(WaitingBook):
+        async def providers(self) -> Sequence[str]:
+            return ["one", "two"]
+
+    monkeypatch.setattr(worker, "compare_waiting", compare_waiting)
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        stores = replace(runtime.stores, waiting=Two(runtime.pool))
+        rounds = ReconciliationWorker(replace(runtime, stores=stores))
+        with pytest.raises(ConnectionError):
+            await rounds.round()
+        await rounds._waiting()
+        await rounds._waiting()
+        assert looked == ["one", "one", "two"]

@@ -68,9 +68,9 @@ async def compare_file(runtime: Runtime, file_id: str, actor: str) -> Compared:
 async def _compared(runtime: Runtime, file: SettlementFile, actor: str) -> Compared:
     schedules = await runtime.stores.fee_schedules.of_account(file.provider, file.account)
     async with runtime.stores.evidence.comparing(file.file_id) as comparing:
+        await comparing.take_turn(file.provider)  # before any file is held, as everybody does who takes turns
         if not await comparing.is_held():
             raise NotComparable(f"the rows of {file.file_id} are not posted: it is {file.state}, to {file.purpose}")
-        await comparing.take_turn(file.provider)
         if file.rows > _FEW_ROWS:
             await comparing.expect_many_rows()
         writer = Writer(comparing, file, actor, runtime.clock.now())

@@ -288,7 +288,8 @@ async def test_what_was_judged_is_what_is_written(
         file = Acquirer()
         file.row("riddle", 400)
         file_id, _, _ = await settled(runtime, file.text(), tmp_path)
-        decided, looks = by_hand._decided, []
+        decided = by_hand._decided
+        looks: list[Any] = []
 
         async def later(*given: Any) -> Any:
             said = await decided(*given)

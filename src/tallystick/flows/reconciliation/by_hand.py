@@ -83,7 +83,8 @@ def _shown(target: str, arguments: Mapping[str, Any], said: _Said) -> dict[str, 
 def _moves(before: Evidence, after: Evidence) -> int:
     """The largest amount that the word moves. A small row may be matched with a large posting, and the difference is
     written off; and a word of before may have moved more than the row has."""
-    return max(map(abs, (before.gross, before.covers, before.written_off, after.covers, after.written_off)))
+    moved = (before.gross, before.covers, before.written_off, after.covers, after.written_off)
+    return max(abs(each) for each in moved)
 
 
 async def resolve(runtime: Runtime, asked: AskedAct, /) -> OperatorAct:

@@ -59,11 +59,11 @@ class ReconciliationWorker:
         of files that this round compares."""
         if self._waiting_at_ms is not None and monotonic_ms() < self._waiting_at_ms:
             return 0
-        self._waiting_at_ms = monotonic_ms() + WAITING_EVERY_MS
         done = 0
         for provider in await self._runtime.stores.waiting.providers():
             with self._failures.apart(f"rows of {provider} that wait"):
                 done += await compare_waiting(self._runtime, provider, self._actor)
+        self._waiting_at_ms = monotonic_ms() + WAITING_EVERY_MS  # a round that was ended did not look at all of them
         if done:
             log.info("settlement rows found what they had waited for", rows=done)
         return done

@@ -24,6 +24,7 @@ from tallystick.record.postgres.settlement_evidence import (
     candidate_of,
     evidence_in,
 )
+from tallystick.record.postgres.settlement_news import NewsRows
 
 _STATEMENTS: Final = sql.load("reconciliation_waiting.sql")
 
@@ -55,6 +56,7 @@ class WaitingRows:
 
     def __init__(self, connection: Any, provider: str) -> None:
         self._connection, self._provider = connection, provider
+        self.news = NewsRows(connection)
 
     async def take_turn(self) -> None:
         """Wait until nobody else says which row has which posting of the provider."""

@@ -1,7 +1,7 @@
 """Rows of a settlement file that tell of what the record does not have, as a provider's notices. Pure.
 
-Each format that makes news has one table here: from its rows to the names that the provider's webhooks have for the same
-movement. What a format does not name exactly is no news.
+Each format that makes news has one table here: from its rows to the names that the provider's webhooks have for the
+same movement. What a format does not name exactly is no news.
 """
 
 from __future__ import annotations
@@ -28,9 +28,15 @@ _STAGE_OF: Final[Mapping[FoundBy, Stage]] = {
     "payment_reference": "reference_amount_currency",
 }
 
-#: What a row came to that the record may lack: nothing has its name, no money moved for it, money moved for its name and not in
-#: this way, or what moved has its row already. Not: another amount or currency, and what fits several things.
-_MAY_BE_NEWS: Final[frozenset[Reason]] = frozenset({"not_in_record", "state", "reference", "duplicate"})
+#: What a row came to that the record may lack: nothing has its name, or no money moved for it. Not: another amount or
+#: currency, and what fits several things.
+_UNKNOWN: Final[frozenset[Reason]] = frozenset({"not_in_record", "state"})
+
+#: These are known by the name of what they reverse: that moved, and not in this way.
+_REVERSALS: Final[frozenset[RowKind]] = frozenset({"refund_reversal", "dispute", "dispute_reversal"})
+
+#: Several movements of one dispute have its name: that one of them has its row says nothing of the next.
+_OF_DISPUTES: Final[frozenset[RowKind]] = frozenset({"dispute", "dispute_reversal"})
 
 #: Whether money of a kind of row comes to us (1) or leaves (-1).
 _DIRECTION: Final[Mapping[RowKind, int]] = {
@@ -69,15 +75,18 @@ _Read = Callable[[Sequence[_Row]], _Told | None]
 
 
 class _Table(Struct, frozen=True):
-    """One format. ``provider``: whose names it has. ``folds``: types of rows that take back a part of their charge at once."""
+    """One format. ``provider``: whose names it has. ``named``: kinds of rows with a name of their own, so that one of
+    another name is another movement, whatever its amount. ``folds``: types of rows that take back a part of their
+    charge at once."""
 
     provider: str
     reads: Mapping[RowKind, _Read]
+    named: Collection[RowKind]
     folds: Collection[str] = ()
 
 
 class NewsIn:
-    """Gathers the news of one file, or of waiting rows of one format. ``told``: positions of rows that were told of before."""
+    """Gathers the news of one file. ``told``: positions of rows that were told of before."""
 
     def __init__(self, table: _Table, told: Collection[int] = ()) -> None:
         self._table, self._told = table, told
@@ -91,7 +100,7 @@ class NewsIn:
         folded = row.raw_type in self._table.folds
         if (row.kind not in self._table.reads and not folded) or row.position in self._told:
             return False
-        if match.reason not in _MAY_BE_NEWS or paid(row)[0] * _DIRECTION[row.kind] <= 0:
+        if not self._may_be_unknown(row, match.reason, found) or paid(row)[0] * _DIRECTION[row.kind] <= 0:
             return False
         named = _named(row, found)
         if named is None:
@@ -100,6 +109,12 @@ class NewsIn:
         key = charge if self._table.folds and row.kind in ("charge", "charge_reversal") else (row.position,)
         self._rows.setdefault(key, []).append(named)
         return True
+
+    def _may_be_unknown(self, row: SettlementRow, reason: Reason, found: Sequence[Candidate]) -> bool:
+        if reason == "duplicate":
+            another = row.kind in self._table.named and all(each.found_by == "payment_reference" for each in found)
+            return another or row.kind in _OF_DISPUTES
+        return reason in _UNKNOWN or (reason == "reference" and row.kind in _REVERSALS)
 
     def news(self) -> list[News]:
         """Each movement once, in the order of its first rows."""
@@ -238,8 +253,8 @@ _ADYEN_DISPUTES: Final[Mapping[str, tuple[str, Funds, DisputeState]]] = {
     "secondchargeback": ("SECOND_CHARGEBACK", "withdrawn", "lost"),
 }
 
-#: Format -> its table. Not here, so that they make no news: bank statements and the generic format, which name nothing exactly;
-#: the test acquirer's own; a report that is only compared; and providers to which there is no connector.
+#: Format -> its table. Not here, so that they make no news: bank statements and the generic format, which name nothing
+#: exactly; the test acquirer's own; a report that is only compared; and providers to which there is no connector.
 _TABLES: Final[Mapping[str, _Table]] = {
     "stripe": _Table(
         "stripe",
@@ -250,6 +265,7 @@ _TABLES: Final[Mapping[str, _Table]] = {
             "dispute": _stripe_dispute,
             "dispute_reversal": _stripe_dispute,
         },
+        ("refund",),
         ("partial_capture_reversal",),
     ),
     "adyen_settlement_details": _Table(
@@ -261,6 +277,7 @@ _TABLES: Final[Mapping[str, _Table]] = {
             "dispute": _adyen_dispute,
             "dispute_reversal": _adyen_dispute,
         },
+        ("charge", "refund"),
     ),
 }
 

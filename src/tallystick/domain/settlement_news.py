@@ -1,7 +1,7 @@
 """News: a row of a settlement file tells of a movement that the record does not have. Plain data.
 
-It goes to the inbox, as a provider's notice does, under a name that is made from the movement. So what a webhook, another
-file or the same file again tells of that movement is one movement there.
+It goes to the inbox, as a provider's notice does, under a name that is made from the movement. So what a webhook,
+another file or the same file again tells of that movement is one movement there.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _DIGEST_BYTES: Final = 20
 
 
 class News(Struct, frozen=True, kw_only=True):
-    """One movement. ``positions``: its rows, the first one first; ``line``: of that one. ``movement``: the provider's names of it.
-    ``charge``: the provider's name for the charge that it belongs to."""
+    """One movement. ``positions``: its rows, the first one first; ``line``: of that one. ``movement``: the provider's
+    names of it. ``charge``: the provider's name for the charge that it belongs to."""
 
     positions: tuple[int, ...]
     line: int

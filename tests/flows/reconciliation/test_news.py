@@ -1,5 +1,5 @@
-"""Movements that a settlement file tells of go to the inbox first: told by a webhook, by a file, by both in either order
-and by both twice, each is posted once. The tables were written by hand."""
+"""Movements that a settlement file tells of go to the inbox first: told by a webhook, by a file, by both in either
+order and by both twice, each is posted once. The tables were written by hand."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from typing import Final
 import pytest
 from msgspec import Struct
 
-from tallystick.access.key_store import OPERATORS
 from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.ledger.accounts import provider_account
 from tallystick.domain.notices import AttemptNotice, CaptureNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.domain.settlement_news import RECONCILIATION
 from tallystick.domain.subjects import Payment
 from tallystick.domain.verdicts import Approved, Reversed
-from tallystick.flows.reconciliation.waiting import compare_waiting
-from tallystick.flows.reconciliation.worker import NEWS_TRIES, ReconciliationWorker
+from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tests.support.database import DEEP, Database
 from tests.support.inbox import accept, assert_invariants, drain, envelope

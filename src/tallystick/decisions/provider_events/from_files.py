@@ -1,7 +1,7 @@
-"""What a settlement file tells is asked about first, where its provider can be asked, and the provider's word decides. Pure.
+"""What a settlement file tells is asked about first, where its provider can be: the provider's word decides. Pure.
 
-A row does not say which call of ours it is about, as a webhook does. So while a refund of ours has no outcome, a refund that only
-a file knows may be that one: its outcome comes first.
+A row does not say which call of ours it is about, as a webhook does. So while a refund of ours has no outcome, a refund
+that only a file knows may be that one: its outcome comes first.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ _NO_WORD: Final = "the provider cannot report its outcome now"
 def as_told(
     stored: PaymentSnapshot, notice: Notice, account: str, newest: Verdict | None, *, can_look_up: bool
 ) -> Notice | Ask | NotYet:
-    """The notice as it is decided; or what has to be asked first, or has to come first. ``newest``: what the provider answered."""
+    """The notice as it is decided; or what has to be asked first, or has to come first. ``newest``: what the provider
+    answered."""
     match notice:
         case ChargeNotice() if can_look_up:
             return _by_look_up(notice, _authorize(stored), newest)
@@ -89,8 +90,8 @@ def _outcome(notice: RefundNotice, attempt: Attempt) -> AttemptNotice:
 
 
 def _dispute(stored: PaymentSnapshot, notice: DisputeNotice, account: str) -> Notice:
-    """Of the movements of a dispute the first one alone belongs to its course, where their names do not say it of each: such a
-    notice says nothing of ``funds``."""
+    """Of the movements of a dispute the first one alone belongs to its course, where their names do not say it of each:
+    such a notice says nothing of ``funds``."""
     dispute_id = derived_id("dp", stored.payment.provider, account, notice.reference)
     known = next((each for each in stored.disputes if each.dispute_id == dispute_id), None)
     if known is None or not known.movements or notice.funds is not None:

@@ -108,6 +108,7 @@ class Writer:
     ) -> None:
         self._comparing, self._file, self._actor, self._at = comparing, file, actor, at
         self._news = news
+        self._nameless: list[Match] = []  # charges that name a payment, and none that the record has by that name
         self._open: dict[int, Sequence[Candidate]] = {}  # what rows that wait for others may be about
         self._source = (file.file_id, file.format, file.parser_version)
         self._piece: list[Evidence] = []
@@ -131,6 +132,7 @@ class Writer:
                 self._open[row.position] = found
         for match in matcher.rest(await self._comparing.with_named_captures(matcher.payments_in_question())):
             await self._add(match, self._open.pop(match.row.position, ()))
+        await self._look_at_open_charges()
         if self._news is not None and self._news.news():
             raise _NewsFirst
         await self._comparing.add(self._piece)
@@ -149,9 +151,13 @@ class Writer:
             self._by_reason[_PLAIN] = self._by_reason.get(_PLAIN, 0) + each.rows
 
     async def _add(self, match: Match, found: Sequence[Candidate]) -> None:
-        if self._news is not None and self._news.add(match.row, match, found):
-            if len(self._news) % NEWS_AT_ONCE == 0 and self._news.news():
-                raise _NewsFirst
+        news = self._news
+        if news is not None and news.add(match.row, match, found) and len(news) % NEWS_AT_ONCE == 0 and news.news():
+            raise _NewsFirst
+        if news is not None and not found and match.row.kind == "charge" and match.row.payment_reference:
+            self._nameless.append(match)
+            if len(self._nameless) >= _PIECE:
+                await self._look_at_open_charges()
         evidence = evidence_of(match, *self._source, self._actor, self._at)
         name = (evidence.batch, evidence.currency)
         self._nets[name] = self._nets.get(name, 0) + evidence.net
@@ -168,6 +174,17 @@ class Writer:
         if len(self._piece) >= _PIECE:
             await self._comparing.add(self._piece)
             self._piece = []
+
+    async def _look_at_open_charges(self) -> None:
+        """A payment has its charge's name with its outcome: until then its attempt has it."""
+        if self._news is None or not self._nameless:
+            return
+        names = [match.row.payment_reference or "" for match in self._nameless]
+        held = await self._comparing.news.open_charges(self._file.provider, self._file.account, names)
+        for name, match in zip(names, self._nameless, strict=True):
+            if name in held:
+                self._news.add(match.row, match, [held[name]])
+        self._nameless.clear()
 
     def _set(self, name: tuple[str, str], rows: int, root: str) -> EvidenceSet:
         return EvidenceSet(

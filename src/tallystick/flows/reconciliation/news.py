@@ -1,5 +1,5 @@
-"""News of settlement files goes to the inbox first, as a provider's notices do: there it is decided by the same rules as a
-webhook, and what comes of it is what the rows are compared with."""
+"""News of settlement files goes to the inbox first, as a provider's notices do: there it is decided by the same rules
+as a webhook, and what comes of it is what the rows are compared with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Final
 
 import msgspec
 
-from tallystick.domain.settlement_file import SettlementFile
 from tallystick.domain.settlement_news import News
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.envelope import enveloped, sealed_part
@@ -20,7 +19,8 @@ from tallystick.record.postgres.arrivals import ArrivalRow
 from tallystick.record.postgres.settlement_news import NewsRows
 from tallystick.record.sealing import delivery_row
 
-#: Rows that one comparison gathers, and one transaction tells of: some megabytes. What is beyond is told of by the next one.
+#: Movements that one comparison gathers, and one transaction tells of: some megabytes. What is beyond is told of by the
+#: next one.
 NEWS_AT_ONCE: Final = 10_000
 
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
@@ -29,8 +29,8 @@ _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 async def tell(
     runtime: Runtime, rows: NewsRows, provider: str, account: str, file_id: str, news: Sequence[News]
 ) -> int:
-    """Tell the inbox of them, in the transaction of ``rows``. Returns how many movements it had not heard of. Raises what
-    sealing raises."""
+    """Tell the inbox of them, in the transaction of ``rows``. Returns how many movements it had not heard of. Raises
+    what sealing raises."""
     arrivals = _arrivals(runtime, (provider, account), file_id, news)
     told = [((file_id, at), (provider, account, each.name)) for each in news for at in each.positions]
     return await rows.tell(told, arrivals, runtime.clock.now(), runtime.clock.shift_ms)

@@ -84,8 +84,8 @@ async def _compared(runtime: Runtime, provider: str, rows: WaitingRows, actor: s
 async def _tell_news(
     runtime: Runtime, provider: str, rows: WaitingRows, waiting: Sequence[tuple[WaitingRow, Match, Sequence[Candidate]]]
 ) -> None:
-    """What names a payment by now, and the inbox was not told of: its file was compared before the payment was known, or
-    by an earlier release."""
+    """What names a payment by now, and the inbox was not told of: its file was compared before the payment was known,
+    or by an earlier release."""
     may_be = [each for each in waiting if each[0].format in NEWS_FORMATS]
     if not may_be:
         return

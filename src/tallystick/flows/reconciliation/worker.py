@@ -22,8 +22,8 @@ from tallystick.kit.logs import get_logger
 #: Who compares and posts, in evidence and history.
 ACTOR: Final = RECONCILIATION
 
-#: Rounds in which a file waits for the inbox to decide on its news: two minutes of one worker, in which an event has had its
-#: first tries. Then it is compared, and what is not decided posts apart, until it is.
+#: Rounds in which a file waits for the inbox to decide on its news: two minutes of one worker, in which an event has
+#: had its first tries. Then it is compared, and what is not decided posts apart, until it is.
 NEWS_TRIES: Final = 24
 
 #: Files come once a day, and nobody waits for a second.

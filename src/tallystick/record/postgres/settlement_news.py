@@ -1,12 +1,13 @@
-"""Rows of settlement files that the inbox is told of, with the events that tell of them: in the transaction that has found
-them."""
+"""Rows of settlement files that the inbox is told of, with the events that tell of them: in the transaction that has
+found them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from tallystick.domain.settlement_evidence import Candidate
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.arrival_keys import new_key, wrapped
 from tallystick.record.postgres.arrivals import ArrivalRow
@@ -38,6 +39,21 @@ class NewsRows:
         names = ([file_id for file_id, _ in rows], [position for _, position in rows])
         found = await self._connection.fetch(NEWS_STATEMENTS["told_of_these"], *names, timeout=_LONG_S)
         return frozenset([(row["file_id"], row["position"]) for row in found])
+
+    async def open_charges(self, provider: str, account: str, charges: Sequence[str]) -> Mapping[str, Candidate]:
+        """Of these names of charges, those of authorizations of ours that have no outcome."""
+        given = (provider, account, list(charges))
+        found = await self._connection.fetch(NEWS_STATEMENTS["open_charges"], *given, timeout=_LONG_S)
+        return {
+            row["provider_reference"]: Candidate(
+                found_by="payment_reference",
+                merchant_id=row["merchant_id"],
+                payment_id=row["payment_id"],
+                subject_id=row["payment_id"],
+                state=row["state"],
+            )
+            for row in found
+        }
 
     async def tell(
         self, rows: Sequence[tuple[RowName, EventName]], arrivals: Sequence[ArrivalRow], at: datetime, shift_ms: int

@@ -26,3 +26,15 @@ WHERE n.file_id = $1 AND n.tries < $2 AND EXISTS (
       AND i.next_try_at IS NOT NULL
 )
 RETURNING n.position;
+
+-- open_charges: of the charges $3 at the account $2 of the provider $1, those of authorizations without an outcome, which their
+-- payments do not name yet
+SELECT a.provider_reference, a.merchant_id, a.payment_id, a.state
+FROM attempt a
+WHERE a.next_check_at IS NOT NULL AND a.provider = $1 AND a.account = $2 AND a.operation = 'authorize'
+  AND a.provider_reference = ANY ($3::text[])
+UNION ALL
+SELECT a.provider_reference, a.merchant_id, a.payment_id, a.state
+FROM attempt a
+WHERE a.parked_at IS NOT NULL AND a.next_check_at IS NULL AND a.provider = $1 AND a.account = $2
+  AND a.operation = 'authorize' AND a.provider_reference = ANY ($3::text[]);

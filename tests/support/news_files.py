@@ -109,7 +109,7 @@ class Double(BookedProvider):
     def __init__(self, name: str, *, can_fetch: bool) -> None:
         super().__init__()
         self.name = name
-        self.traits = with_fields(self.traits, can_fetch=can_fetch)
+        self.traits = with_fields(self.traits, can_fetch=can_fetch, keeps_references=can_fetch)
         self.says: dict[str, Verdict] = {}
         self.asked: list[str] = []
 

@@ -33,7 +33,7 @@ def as_told(
         case ChargeNotice() if can_look_up:
             return _by_look_up(notice, _authorize(stored), newest)
         case CaptureNotice() if (sale := _authorize(stored)).capture:  # it is captured once, and by itself
-            verdict = replace(notice.as_verdict(), reference=stored.payment.provider_reference)
+            verdict = replace(notice.as_verdict(), reference=sale.provider_reference)
             return as_told(stored, ChargeNotice(verdict=verdict), sale.account, newest, can_look_up=can_look_up)
         case RefundNotice():
             return _refund(stored, notice, newest, can_look_up=can_look_up)

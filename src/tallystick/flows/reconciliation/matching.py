@@ -132,7 +132,7 @@ class Writer:
                 self._open[row.position] = found
         for match in matcher.rest(await self._comparing.with_named_captures(matcher.payments_in_question())):
             await self._add(match, self._open.pop(match.row.position, ()))
-        await self._look_at_open_charges()
+        await self._look_at_nameless()
         if self._news is not None and self._news.news():
             raise _NewsFirst
         await self._comparing.add(self._piece)
@@ -157,7 +157,7 @@ class Writer:
         if news is not None and not found and match.row.kind == "charge" and match.row.payment_reference:
             self._nameless.append(match)
             if len(self._nameless) >= _PIECE:
-                await self._look_at_open_charges()
+                await self._look_at_nameless()
         evidence = evidence_of(match, *self._source, self._actor, self._at)
         name = (evidence.batch, evidence.currency)
         self._nets[name] = self._nets.get(name, 0) + evidence.net
@@ -175,12 +175,12 @@ class Writer:
             await self._comparing.add(self._piece)
             self._piece = []
 
-    async def _look_at_open_charges(self) -> None:
-        """A payment has its charge's name with its outcome: until then its attempt has it."""
+    async def _look_at_nameless(self) -> None:
+        """A payment has its charge's name once it was authorized; until then its attempt has it."""
         if self._news is None or not self._nameless:
             return
         names = [match.row.payment_reference or "" for match in self._nameless]
-        held = await self._comparing.news.open_charges(self._file.provider, self._file.account, names)
+        held = await self._comparing.news.known_charges(self._file.provider, self._file.account, names)
         for name, match in zip(names, self._nameless, strict=True):
             if name in held:
                 self._news.add(match.row, match, [held[name]])

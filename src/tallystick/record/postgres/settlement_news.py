@@ -40,17 +40,18 @@ class NewsRows:
         found = await self._connection.fetch(NEWS_STATEMENTS["told_of_these"], *names, timeout=_LONG_S)
         return frozenset([(row["file_id"], row["position"]) for row in found])
 
-    async def open_charges(self, provider: str, account: str, charges: Sequence[str]) -> Mapping[str, Candidate]:
-        """Of these names of charges, those of authorizations of ours that have no outcome."""
+    async def known_charges(self, provider: str, account: str, charges: Sequence[str]) -> Mapping[str, Candidate]:
+        """Of these names of charges, those that an attempt of ours has, and its payment has not: it has no outcome, or
+        none that took money."""
         given = (provider, account, list(charges))
-        found = await self._connection.fetch(NEWS_STATEMENTS["open_charges"], *given, timeout=_LONG_S)
+        found = await self._connection.fetch(NEWS_STATEMENTS["known_charges"], *given, timeout=_LONG_S)
         return {
-            row["provider_reference"]: Candidate(
+            row["charge"]: Candidate(
                 found_by="payment_reference",
                 merchant_id=row["merchant_id"],
                 payment_id=row["payment_id"],
                 subject_id=row["payment_id"],
-                state=row["state"],
+                state="unknown",
             )
             for row in found
         }

@@ -27,14 +27,18 @@ WHERE n.file_id = $1 AND n.tries < $2 AND EXISTS (
 )
 RETURNING n.position;
 
--- open_charges: of the charges $3 at the account $2 of the provider $1, those of authorizations without an outcome, which their
--- payments do not name yet
-SELECT a.provider_reference, a.merchant_id, a.payment_id, a.state
+-- known_charges: of the charges $3 at the account $2 of the provider $1, those that webhooks are routed by, and those of
+-- authorizations without an outcome: their payments do not name them yet, or never will
+SELECT r.reference AS charge, r.merchant_id, r.payment_id
+FROM (SELECT unnest($3::text[]) AS reference) k
+JOIN provider_reference r ON r.provider = $1 AND r.account = $2 AND r.reference = k.reference
+UNION
+SELECT a.provider_reference, a.merchant_id, a.payment_id
 FROM attempt a
 WHERE a.next_check_at IS NOT NULL AND a.provider = $1 AND a.account = $2 AND a.operation = 'authorize'
   AND a.provider_reference = ANY ($3::text[])
-UNION ALL
-SELECT a.provider_reference, a.merchant_id, a.payment_id, a.state
+UNION
+SELECT a.provider_reference, a.merchant_id, a.payment_id
 FROM attempt a
-WHERE a.parked_at IS NOT NULL AND a.next_check_at IS NULL AND a.provider = $1 AND a.account = $2
-  AND a.operation = 'authorize' AND a.provider_reference = ANY ($3::text[]);
+WHERE a.parked_at IS NOT NULL AND a.provider = $1 AND a.account = $2 AND a.operation = 'authorize'
+  AND a.provider_reference = ANY ($3::text[]);

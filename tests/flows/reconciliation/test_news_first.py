@@ -120,10 +120,12 @@ async def test_a_file_waits_so_many_rounds_and_no_longer(
     database: Database, fresh_merchant: str, tmp_path: Path
 ) -> None:
     """Nobody processes the inbox. The file is looked at again, and then posts what is not decided apart; once it is
-    decided, it moves to the merchant."""
+    decided, it moves to the merchant. Until then nothing of the file is evidence, nor what agrees by itself."""
     async with at_providers(database) as (runtime, _):
         made = await paid(runtime, fresh_merchant, provider="adyen")
+        other = await paid(runtime, fresh_merchant, provider="adyen")
         file = Adyen(f"b{new_letters()}")
+        file.row("charge", 1_000, charge=other["charge"], effect=other["charge"], movement="")
         file.row("charge", 1_000, charge=made["charge"], effect=made["charge"], movement="")
         file.row("refund", -400, charge=made["charge"], effect=f"mod{new_letters()}", movement="")
         await tell_file(runtime, file, tmp_path)
@@ -138,10 +140,10 @@ async def test_a_file_waits_so_many_rounds_and_no_longer(
             pass
         assert await newest(runtime, file.name) == {"charge": "matched: same", "refund": "unexplained: not_in_record"}
         assert (await balances(runtime, OPERATORS)).get("unexplained:adyen", 0) - before == 400
-        assert (await balances(runtime, fresh_merchant))["merchant_available"] == -1_000
+        assert (await balances(runtime, fresh_merchant))["merchant_available"] == -2_000
         await work(runtime, fresh_merchant)
         assert await newest(runtime, file.name) == {"charge": "matched: same", "refund": "matched: same"}
-        assert (await balances(runtime, fresh_merchant))["merchant_available"] == -600
+        assert (await balances(runtime, fresh_merchant))["merchant_available"] == -1_600
     await assert_invariants(database, fresh_merchant)
 
 

@@ -9,11 +9,12 @@ import pytest
 from tallystick.decisions.provider_fees import FeeCheck
 from tallystick.decisions.settlement_match import Match
 from tallystick.decisions.settlement_news import NEWS_FORMATS, news_in
-from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.dispute_movement import Funds, Movement
 from tallystick.domain.notices import AttemptNotice, CaptureNotice, ChargeNotice, DisputeNotice, RefundNotice
 from tallystick.domain.settlement_evidence import Candidate, Reason
 from tallystick.domain.settlement_news import News, is_news
 from tallystick.domain.settlement_row import RowKind, SettlementRow
+from tallystick.domain.subjects import DisputeState
 from tallystick.domain.verdicts import Approved, Reversed
 from tallystick.flows.reconciliation.registry import FORMAT_NAMES
 
@@ -80,6 +81,24 @@ def test_two_formats_make_news_of_their_own_providers() -> None:
     assert {name for name, _ in made} == set(NEWS_FORMATS)
 
 
+def adyens(
+    raw_type: str, code: str, state: DisputeState, funds: Funds, *, early: bool
+) -> tuple[str, SettlementRow, tuple[str, ...], Any]:
+    """A row of a dispute at Adyen, and what the webhook of this code says."""
+    is_out = funds == "withdrawn"
+    kind: RowKind = "dispute" if is_out else "dispute_reversal"
+    notice = DisputeNotice(
+        reference="dp_a",
+        state=state,
+        amount=1_000,
+        currency="EUR",
+        funds=funds,
+        movements=(Movement(reference=code, funds=funds, amount=1_000, before_verdict=early),),
+    )
+    one = row(kind, -1_000 if is_out else 1_000, raw_type=raw_type, reference="dp_a")
+    return "adyen_settlement_details", one, ("dp_a", code), notice
+
+
 #: Format, row, and what a provider's notice says of it, with the movement's names.
 SAID: list[tuple[str, SettlementRow, tuple[str, ...], Any]] = [
     (
@@ -138,26 +157,9 @@ SAID: list[tuple[str, SettlementRow, tuple[str, ...], Any]] = [
         ("mod_a",),
         CaptureNotice(reference="mod_a", amount=1_000, currency="EUR"),
     ),
-    *(
-        (
-            "adyen_settlement_details",
-            row(kind, amount, raw_type=raw_type, reference="dp_a"),
-            ("dp_a", code),
-            DisputeNotice(
-                reference="dp_a",
-                state=state,
-                amount=1_000,
-                currency="EUR",
-                funds=funds,
-                movements=(Movement(reference=code, funds=funds, amount=1_000, before_verdict=early),),
-            ),
-        )
-        for kind, amount, raw_type, code, state, funds, early in (
-            ("dispute", -1_000, "Chargeback", "CHARGEBACK", "opened", "withdrawn", True),
-            ("dispute_reversal", 1_000, "ChargebackReversed", "CHARGEBACK_REVERSED", "under_review", "returned", True),
-            ("dispute", -1_000, "SecondChargeback", "SECOND_CHARGEBACK", "lost", "withdrawn", False),
-        )
-    ),
+    adyens("Chargeback", "CHARGEBACK", "opened", "withdrawn", early=True),
+    adyens("ChargebackReversed", "CHARGEBACK_REVERSED", "under_review", "returned", early=True),
+    adyens("SecondChargeback", "SECOND_CHARGEBACK", "lost", "withdrawn", early=False),
 ]
 
 
@@ -172,6 +174,15 @@ def test_a_row_says_what_its_webhook_says(
     assert is_news(found[0].type, found[0].name)
 
 
+#: No kind of row.
+NONE: dict[RowKind, bool] = {
+    "charge": False,
+    "refund": False,
+    "refund_reversal": False,
+    "dispute": False,
+    "dispute_reversal": False,
+}
+
 #: Of a row that came to ``reason`` by what it names: whether it may be news, by kind of row in Stripe's files.
 REASONS: list[tuple[Reason, dict[RowKind, bool], tuple[Candidate, ...]]] = [
     ("not_in_record", {"charge": True, "refund": True, "refund_reversal": True, "dispute": True}, (candidate(),)),
@@ -183,19 +194,14 @@ REASONS: list[tuple[Reason, dict[RowKind, bool], tuple[Candidate, ...]]] = [
     ),
     ("duplicate", {"charge": False, "refund": True, "refund_reversal": False, "dispute": True}, (candidate(),)),
     ("duplicate", {"refund": False, "dispute": True}, (candidate(found_by="provider_reference"),)),
-    *(
-        (reason, dict.fromkeys(("charge", "refund", "refund_reversal", "dispute", "dispute_reversal"), False), found)
-        for reason, found in (
-            ("same", (candidate(),)),
-            ("amount", (candidate(),)),
-            ("currency", (candidate(),)),
-            ("ambiguous", (candidate(),)),
-            ("no_reference", ()),
-            ("not_in_record", ()),
-            ("not_in_record", (candidate(), candidate(payment_id="pay_b"))),
-            ("not_in_record", (candidate(amount=1_000, currency="USD"),)),
-        )
-    ),
+    ("same", NONE, (candidate(),)),
+    ("amount", NONE, (candidate(),)),
+    ("currency", NONE, (candidate(),)),
+    ("ambiguous", NONE, (candidate(),)),
+    ("no_reference", NONE, ()),
+    ("not_in_record", NONE, ()),
+    ("not_in_record", NONE, (candidate(), candidate(payment_id="pay_b"))),
+    ("not_in_record", NONE, (candidate(amount=1_000, currency="USD"),)),
 ]
 
 

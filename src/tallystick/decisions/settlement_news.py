@@ -32,7 +32,7 @@ _STAGE_OF: Final[Mapping[FoundBy, Stage]] = {
 #: currency, and what fits several things.
 _UNKNOWN: Final[frozenset[Reason]] = frozenset({"not_in_record", "state"})
 
-#: These are known by the name of what they reverse: that moved, and not in this way.
+#: These have the name of what they are about: where that moved in another way, it has not moved in this one.
 _REVERSALS: Final[frozenset[RowKind]] = frozenset({"refund_reversal", "dispute", "dispute_reversal"})
 
 #: Several movements of one dispute have its name: that one of them has its row says nothing of the next.
@@ -81,7 +81,7 @@ class _Table(Struct, frozen=True):
 
     provider: str
     reads: Mapping[RowKind, _Read]
-    named: Collection[RowKind]
+    named: frozenset[RowKind]
     folds: Collection[str] = ()
 
 
@@ -265,7 +265,7 @@ _TABLES: Final[Mapping[str, _Table]] = {
             "dispute": _stripe_dispute,
             "dispute_reversal": _stripe_dispute,
         },
-        ("refund",),
+        frozenset({"refund"}),
         ("partial_capture_reversal",),
     ),
     "adyen_settlement_details": _Table(
@@ -277,7 +277,7 @@ _TABLES: Final[Mapping[str, _Table]] = {
             "dispute": _adyen_dispute,
             "dispute_reversal": _adyen_dispute,
         },
-        ("charge", "refund"),
+        frozenset({"charge", "refund"}),
     ),
 }
 

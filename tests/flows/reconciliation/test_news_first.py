@@ -200,9 +200,9 @@ POINTS = 12
 async def test_whoever_finds_news_dies_anywhere(
     database: Database, fresh_merchant: str, tmp_path: Path, after: bool
 ) -> None:
-    """At each of its statements, without depth at every fourth. Then two go on at once: one event, one posting."""
+    """At each of its statements, without depth at every seventh. Then two go on at once: one event, one posting."""
     async with at_providers(database) as (runtime, _):
-        for at in count(1 if DEEP else 1 + 2 * after, 1 if DEEP else 4):
+        for at in count(1 if DEEP else 1 + 3 * after, 1 if DEEP else 7):
             made = await paid(runtime, fresh_merchant, provider="stripe")
             file = Stripe(f"po{new_letters()}")
             file.row("refund", -300, charge=made["charge"], effect=f"re{new_letters()}", movement=new_letters())

@@ -76,10 +76,10 @@ async def test_a_file_that_cannot_be_compared_keeps_no_other_one_from_it(
             file.of(await paid(runtime, fresh_merchant), "charge", 1_000)
             ids.append((await imported(runtime, file.text(), tmp_path, name=f"{number}.csv")).file.file_id)
 
-        async def compare(runtime: Runtime, file_id: str, actor: str) -> Compared:
+        async def compare(runtime: Runtime, file_id: str, actor: str, *, tells_news: bool) -> Compared:
             if file_id == min(ids):
                 raise LostRaces("it is there already")
-            return await compare_file(runtime, file_id, actor)
+            return await compare_file(runtime, file_id, actor, tells_news=tells_news)
 
         monkeypatch.setattr(worker, "compare_file", compare)
         rounds = ReconciliationWorker(runtime)

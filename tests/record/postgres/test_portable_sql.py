@@ -43,6 +43,7 @@ ON_ONE_SERVER: Final = frozenset(
     if name.split(" ")[0]
     in (
         "reconciliation.sql",
+        "reconciliation_news.sql",
         "reconciliation_told.sql",
         "reconciliation_waiting.sql",
         "bank.sql",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from tallystick.domain.settlement_row import CLOSING, SettlementRow
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.few_rows import Asked, few_rows
 from tallystick.record.postgres.plain_rows import PlainSum, roots, write_plain_rows
+from tallystick.record.postgres.settlement_news import NEWS_STATEMENTS, NewsRows
 from tallystick.record.postgres.structs import structs_of
 from tallystick.record.postgres.subject_reads import reader
 
@@ -159,12 +160,18 @@ class Comparing:
     def __init__(self, connection: Any, file_id: str) -> None:
         self._connection, self._file_id = connection, file_id
         self._has_many_rows = False
+        self.news = NewsRows(connection)
 
     async def is_held(self) -> bool:
         """Whether the file is one whose rows are posted; it stays so until this transaction ends. It waits for whoever
         compares the file."""
         held = await self._connection.fetchval(STATEMENTS["hold_file"], self._file_id, timeout=_LONG_S)
         return held is not None
+
+    def part(self) -> AbstractAsyncContextManager[Any]:
+        """A part of the transaction, of which nothing is left where it raises."""
+        part: AbstractAsyncContextManager[Any] = self._connection.transaction()
+        return part
 
     async def expect_many_rows(self) -> None:
         """Lists of a new file have no statistics, and the planner takes them for short: nothing is joined row by
@@ -274,6 +281,11 @@ class EvidenceBook:
         given = list(STATEMENT_FORMATS)
         found = await self._pool.fetch(STATEMENTS["files_to_compare"], given, timeout=_LONG_S)
         return [row["file_id"] for row in found]
+
+    async def waits_for_news(self, file_id: str, limit: int) -> bool:
+        """Whether the inbox has not decided on news of the file, and it waited for less than ``limit`` rounds: this is
+        one more."""
+        return bool(await self._pool.fetch(NEWS_STATEMENTS["count_tries"], file_id, limit))
 
     async def batches_to_post(self) -> Sequence[BatchName]:
         """Batches with evidence that is not posted, or not wholly."""

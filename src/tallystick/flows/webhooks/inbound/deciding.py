@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.provider_events.dispositions import Ask, Decided, NotYet
+from tallystick.decisions.provider_events.from_files import as_told
 from tallystick.decisions.provider_events.route import decide_notice
 from tallystick.domain.notices import (
     AttemptNotice,
@@ -22,6 +23,7 @@ from tallystick.domain.notices import (
     Unreadable,
 )
 from tallystick.domain.provider_amounts import notice_about
+from tallystick.domain.settlement_news import is_news
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.verdicts import Verdict
 from tallystick.flows.payments.attempts import look_up
@@ -79,6 +81,17 @@ class Deciding:
         newest: Newest | None,
         unsettled_ms: int,
     ) -> Decided | Ask | NotYet:
+        if is_news(event.type, event.provider_event_id):
+            told = as_told(
+                stored,
+                notice,
+                event.account,
+                None if newest is None else newest.verdict,
+                can_look_up=self._can_look_up(event.provider),
+            )
+            if isinstance(told, Ask | NotYet):
+                return told
+            notice = told
         found = decide_notice(
             stored,
             notice,
@@ -102,6 +115,11 @@ class Deciding:
             return 0
         age_ms = await self._runtime.reads.event_age_ms(event.event_id)
         return max(0, self._runtime.settings.settling_time_ms - age_ms)
+
+    def _can_look_up(self, provider: str) -> bool:
+        """Of a provider that is not configured here nobody knows it: the question waits for a process that does."""
+        connector = self._runtime.providers.get(provider)
+        return connector is None or connector.traits.can_fetch
 
     def can_ask(self, stored: PaymentSnapshot, ask: Ask) -> bool:
         attempt = stored.attempt(ask.attempt_id)

@@ -27,6 +27,7 @@ from tallystick.domain.notices import (
     Unreadable,
 )
 from tallystick.domain.provider_amounts import notice_about
+from tallystick.domain.settlement_news import RECONCILIATION, is_news
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.flows.event_results import EventResults
 from tallystick.flows.payments.attempts import report_rejections
@@ -212,11 +213,12 @@ class Handler:
         newest: Newest | None,
         unsettled_ms: int,
     ) -> Decided | Ask | NotYet:
+        is_of_file = is_news(event.type, event.provider_event_id)
         step = Cause(
             change_id=change_id,
             at=self._runtime.clock.now(),
-            trigger="webhook",
-            actor=f"provider:{event.provider}",
+            trigger="settlement" if is_of_file else "webhook",
+            actor=RECONCILIATION if is_of_file else f"provider:{event.provider}",
             evidence=evidence_of_event(event),
         )
         return await self._deciding.decided(event, notice, stored, step, newest, unsettled_ms)

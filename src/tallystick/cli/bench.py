@@ -36,6 +36,7 @@ from tallystick.lab.bench.providers import CONNECTORS, ProvidersPlan, measure_pr
 from tallystick.lab.bench.reconciliation import Load, measure_reconciliation
 from tallystick.lab.bench.report import BenchReport, print_report
 from tallystick.lab.bench.sealing import measure_sealing, require_own_record
+from tallystick.lab.bench.sealing_beside import BesidePlan, measure_beside
 from tallystick.lab.bench.soak import SoakPlan, measure_soak
 from tallystick.lab.bench.stage import Database, open_database
 from tallystick.lab.bench.targets import Judged, judge
@@ -82,6 +83,9 @@ GROWTH_SIZES: Final = [0, 1_000_000, 5_000_000]
 
 #: As many as a large provider keeps to one endpoint.
 WEBHOOK_CONNECTIONS: Final = 64
+
+#: Unmeasured seconds before each load beside a sealer.
+WARM_UP_S: Final = 5
 
 #: Fits the widest table.
 TABLE_COLUMNS: Final = 130
@@ -418,11 +422,26 @@ def sealing(
     ] = None,
     payments: Annotated[int, typer.Option(min=1, help="Payments that the record has at least.")] = 1_000_000,
     rounds: Rounds = 3,
+    beside_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--beside-rate",
+            min=1,
+            help="Instead: payments over HTTP at this rate, with sealing and without, in turns.",
+            show_default=False,
+        ),
+    ] = None,
+    duration_s: Annotated[float, typer.Option("--duration", min=1, help="Measured seconds of each such turn.")] = 30,
     as_json: AsJson = False,
 ) -> None:
     """Measure how quickly a record that nobody has sealed is sealed and verified, with CPU, log and memory. What the
-    record lacks is filled in first; what was sealed in it is removed before each round."""
+    record lacks is filled in first; what was sealed in it is removed before each round. With --beside-rate: what
+    sealing costs the payments beside it."""
     settings = _settings(data_dir)
+    if beside_rate is not None:
+        plan = BesidePlan(rounds=rounds, rate_per_s=beside_rate, duration_s=duration_s, warm_up_s=WARM_UP_S)
+        _beside(settings, data_dir, plan, as_json=as_json)
+        return
     with open_database(data_dir) as database, _progress() as progress:
         machine = asyncio.run(describe_machine(database.app_url))
         require_own_record(database.owner_url)
@@ -430,6 +449,18 @@ def sealing(
         figures = measure_sealing(settings, database, rounds, progress)
     report = BenchReport(benchmark="sealing", machine=machine, targets=figures.judged(), figures=figures)
     _print(report, as_json=as_json)
+
+
+def _beside(settings: Settings, data_dir: Path | None, plan: BesidePlan, *, as_json: bool) -> None:
+    raise_descriptor_limit(settings)  # the load inherits it
+    with open_database(data_dir) as database, tempfile.TemporaryDirectory() as logs, _progress() as progress:
+        machine = asyncio.run(describe_machine(database.app_url))
+        require_own_record(database.owner_url)
+        figures = measure_beside(settings, database, Path(logs), plan, progress)
+    report = BenchReport(benchmark="sealing beside", machine=machine, targets=figures.judged(), figures=figures)
+    _print(report, as_json=as_json)
+    if figures.failed():
+        raise typer.Exit(1)
 
 
 @app.command()

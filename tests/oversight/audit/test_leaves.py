@@ -84,6 +84,8 @@ def _step(**columns: str) -> str:
         '{"description" : "a word", "amount": 5}',
         '{"description":"a word","amount":5,"amount":6}',
         '{"description":"a word","description":"another"}',
+        '{"amount":5,"amount":6,"description":"' + 11 * "é" + '"}',  # as long in bytes as its last members need
+        '{"description":"' + 3 * "é" + '","metadata":{"é":"è"}}',
         '{"\\u0064escription":"a word"}',
         '{"é":"è","description":"a word"}',
         '{"evidence":{"a":1}}',

@@ -60,7 +60,7 @@ class _Hashed(Struct, frozen=True):
     salted: bytes
     members: tuple[_Member, ...]
 
-    def in_leaf(self, salt: bytes, value: str) -> bytes | str:
+    def in_leaf(self, salt: bytes, value: str) -> str:
         """What stands for this value in a leaf; the value itself where nothing of it is hashed."""
         return _with_members_hashed(salt, self, value) if self.members else _hashed(salt, self.salted, value.encode())
 
@@ -122,11 +122,11 @@ def salted(salt: bytes, name: str, value: bytes) -> str:
     return hashlib.sha256(salt + _before(name) + value).hexdigest()
 
 
-def _hashed(salt: bytes, before: bytes, value: bytes) -> bytes:
-    return b'{"salted":"%s"}' % hashlib.sha256(salt + before + value).hexdigest().encode()
+def _hashed(salt: bytes, before: bytes, value: bytes) -> str:
+    return f'{{"salted":"{hashlib.sha256(salt + before + value).hexdigest()}"}}'
 
 
-def _with_members_hashed(salt: bytes, column: _Hashed, value: str) -> bytes | str:
+def _with_members_hashed(salt: bytes, column: _Hashed, value: str) -> str:
     """The object with some of its members as hashes; an object that has none of them stays as it is written. One
     that has a member twice is hashed whole: readers differ about what it says."""
     escaped = "\\" in value
@@ -141,19 +141,22 @@ def _with_members_hashed(salt: bytes, column: _Hashed, value: str) -> bytes | st
     if not found:
         return value
     # An object that is as long as its members need is written without blanks, and has none of them twice.
-    plain = sum(map(len, given)) + sum(map(len, given.values())) + 4 * len(given) + 1 == len(value)
+    needed = sum(map(len, given)) + sum(map(len, given.values())) + 4 * len(given) + 1
+    plain = value.isascii() and needed == len(value)
     if not plain and len(json.loads(value, object_pairs_hook=list)) != len(given):
         return _hashed(salt, column.salted, value.encode())
-    hashed = {member.name: _hashed(salt, member.salted, bytes(given[member.name])) for member in found}
+    contents = {member.name: bytes(given[member.name]) for member in found}
+    hashed = {member.name: _hashed(salt, member.salted, contents[member.name]) for member in found}
     if plain and not escaped and all(value.count(member.said) == 1 for member in found):
-        written = value.encode()
         for member in found:  # its name stands in it once: there
-            said = b'"%s":' % member.name.encode()
-            written = written.replace(said + bytes(given[member.name]), said + hashed[member.name], 1)
-        return written
-    return b"{%s}" % b",".join(
-        [_TEXT.encode(name) + b":" + hashed.get(name, bytes(content)) for name, content in given.items()]
-    )
+            said = f"{member.said}:"
+            value = value.replace(said + contents[member.name].decode(), said + hashed[member.name], 1)
+        return value
+    members = [
+        f"{_TEXT.encode(name).decode()}:{hashed[name] if name in hashed else bytes(content).decode()}"
+        for name, content in given.items()
+    ]
+    return f"{{{','.join(members)}}}"
 
 
 def _stored(value: bytes) -> bytes:

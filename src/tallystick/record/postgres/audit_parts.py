@@ -121,7 +121,8 @@ class _Page:
         self.attached: set[tuple[str, _Name, str]] = set()
         for thing in things:
             columns = _lead_of(thing)
-            merchant, subject, version, stream = (columns[each] for each in (_MERCHANT, _SUBJECT, _VERSION, _STREAM))
+            merchant, subject, version = columns[_MERCHANT], columns[_SUBJECT], columns[_VERSION]
+            stream = columns[_STREAM]
             self.subjects[merchant, subject] = None
             if stream is not None and stream != subject:
                 self.apart[merchant, stream] = None

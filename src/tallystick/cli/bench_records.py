@@ -23,21 +23,24 @@ from tallystick.cli.context import Into
 from tallystick.lab.bench.fill import fill as fill_database
 from tallystick.lab.bench.growth import GrowthPlan, measure_growth
 from tallystick.lab.bench.machine import describe_machine
-from tallystick.lab.bench.over_http import (
-    SATURATING_CONNECTIONS,
-)
+from tallystick.lab.bench.over_http import SATURATING_CONNECTIONS
 from tallystick.lab.bench.picture import draw_growth, drawing
 from tallystick.lab.bench.reconciliation import Load, measure_reconciliation
 from tallystick.lab.bench.report import BenchReport
 from tallystick.lab.bench.sealing import measure_sealing, require_own_record
+from tallystick.lab.bench.sealing_beside import BesidePlan, measure_beside
 from tallystick.lab.bench.soak import SoakPlan, measure_soak
 from tallystick.lab.bench.stage import open_database
 from tallystick.lab.bench.trace import measure_trace
 from tallystick.lab.own_database import own_database
 from tallystick.run.doctor.machine import raise_descriptor_limit
+from tallystick.settings.load import Settings
 
 #: Empty, larger than the shared buffers, and larger than the memory of a small machine.
 GROWTH_SIZES: Final = [0, 1_000_000, 5_000_000]
+
+#: Unmeasured seconds before each load beside a sealer.
+WARM_UP_S: Final = 5
 
 
 def soak(
@@ -204,11 +207,26 @@ def sealing(
     ] = None,
     payments: Annotated[int, typer.Option(min=1, help="Payments that the record has at least.")] = 1_000_000,
     rounds: Rounds = 3,
+    beside_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--beside-rate",
+            min=1,
+            help="Instead: payments over HTTP at this rate, with sealing and without, in turns.",
+            show_default=False,
+        ),
+    ] = None,
+    duration_s: Annotated[float, typer.Option("--duration", min=1, help="Measured seconds of each such turn.")] = 30,
     as_json: AsJson = False,
 ) -> None:
     """Measure how quickly a record that nobody has sealed is sealed and verified, with CPU, log and memory. What the
-    record lacks is filled in first; what was sealed in it is removed before each round."""
+    record lacks is filled in first; what was sealed in it is removed before each round. With --beside-rate: what
+    sealing costs the payments beside it."""
     settings = bench_settings(data_dir)
+    if beside_rate is not None:
+        plan = BesidePlan(rounds=rounds, rate_per_s=beside_rate, duration_s=duration_s, warm_up_s=WARM_UP_S)
+        _beside(settings, data_dir, plan, as_json=as_json)
+        return
     with open_database(data_dir) as database, progress_bars() as progress:
         machine = asyncio.run(describe_machine(database.app_url))
         require_own_record(database.owner_url)
@@ -216,6 +234,18 @@ def sealing(
         figures = measure_sealing(settings, database, rounds, progress)
     report = BenchReport(benchmark="sealing", machine=machine, targets=figures.judged(), figures=figures)
     print_figures(report, as_json=as_json)
+
+
+def _beside(settings: Settings, data_dir: Path | None, plan: BesidePlan, *, as_json: bool) -> None:
+    raise_descriptor_limit(settings)  # the load inherits it
+    with open_database(data_dir) as database, tempfile.TemporaryDirectory() as logs, progress_bars() as progress:
+        machine = asyncio.run(describe_machine(database.app_url))
+        require_own_record(database.owner_url)
+        figures = measure_beside(settings, database, Path(logs), plan, progress)
+    report = BenchReport(benchmark="sealing beside", machine=machine, targets=figures.judged(), figures=figures)
+    print_figures(report, as_json=as_json)
+    if figures.failed():
+        raise typer.Exit(1)
 
 
 def fill(

@@ -103,6 +103,7 @@ SELECT create_distributed_table('approval_outcome', 'request_id', colocate_with 
 SELECT create_distributed_table('settlement_file', 'file_id', colocate_with => 'none');
 SELECT create_distributed_table('settlement_row', 'file_id', colocate_with => 'settlement_file');
 SELECT create_distributed_table('settlement_bad_row', 'file_id', colocate_with => 'settlement_file');
+SELECT create_distributed_table('settlement_news', 'file_id', colocate_with => 'settlement_file');
 SELECT create_distributed_table('settlement_batch', 'provider', colocate_with => 'none');
 SELECT create_distributed_table('settlement_digest', 'provider', colocate_with => 'settlement_batch');
 SELECT create_distributed_table('settlement_report', 'provider', colocate_with => 'settlement_batch');

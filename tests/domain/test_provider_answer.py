@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import zlib
 
 import pytest
 
-from tallystick.domain.provider_answer import KEPT_BYTES, WITHHELD, HeardAnswer, body_of, cut, head_of
+from tallystick.domain.provider_answer import KEPT_BYTES, READ_BYTES, WITHHELD, HeardAnswer, body_of, cut, head_of
 from tallystick.kit.card_mask import mask_cards
 
 SECRET = "pi_3Kx9quokka_secret_zyzzyvabrocade"
@@ -47,6 +48,25 @@ KEPT: dict[bytes, str] = {
     f'{{"{SECRET}": 1}}'.encode(): f'{{"{WITHHELD}":"{WITHHELD}"}}',
     b"<a><password>quokka</password></a>": f"<a><password>{WITHHELD}</password></a>",
     "client_secret=quokka".encode("utf-16-le"): f"client_secret={WITHHELD}",
+    # By a name and a value that are members, in either order.
+    b'{"name": "password", "value": "quokka"}': f'{{"name":"password","value":"{WITHHELD}"}}',
+    b'{"f": [{"value": 4711, "key": "client_secret", "n": 1}]}': (
+        f'{{"f":[{{"value":"{WITHHELD}","key":"client_secret","n":1}}]}}'
+    ),
+    b'{"name": "password", "value": {"a": ["quokka"]}}': f'{{"name":"password","value":"{WITHHELD}"}}',
+    b'{"field": "next_action", "value": "quokka"}': f'{{"field":"next_action","value":"{WITHHELD}"}}',
+    b'{"name": "colour", "value": "red"}': '{"name": "colour", "value": "red"}',
+    b'{"name": "password", "value": null}': '{"name": "password", "value": null}',
+    b'{"message": "{\\"name\\":\\"token\\",\\"value\\":\\"quokka\\"}"}': (
+        f'{{"message":"{{\\"name\\":\\"token\\",\\"value\\":\\"{WITHHELD}\\"}}"}}'
+    ),
+    b'{"name": "password", "value": "quokka", "x': f'{{"name": "password", "value": "{WITHHELD}", "x',
+    b'{"value": 4711, "name": "password", "x': f'{{"value": "{WITHHELD}", "name": "password", "x',
+    b'{"name": "password", "value": "quok': f'{{"name": "password", "value": "{WITHHELD}"',
+    b'{"name": "password", "value": {"a": "quo': f'{{"name": "password", "value": {WITHHELD}',
+    b'<input value="quokka" name="client_secret" size="9">': (
+        f'<input value="{WITHHELD}" name="client_secret" size="9">'
+    ),
     # JSON that breaks off, or never was one.
     b'{"id": "pi_1", "client_secret": "quokka", "x': f'{{"id": "pi_1", "client_secret": "{WITHHELD}", "x',
     b'{"id": "pi_1", "client_secret": "quok': f'{{"id": "pi_1", "client_secret": "{WITHHELD}"',
@@ -121,3 +141,28 @@ def test_what_was_not_read_whole_is_text() -> None:
 def test_it_is_cut_between_characters() -> None:
     assert cut("é" * KEPT_BYTES, KEPT_BYTES + 1) == ("é" * (KEPT_BYTES // 2)).encode()
     assert cut("short", KEPT_BYTES) == b"short"
+
+
+#: What nobody says that it is: gzip, zlib, and deflate without either's header.
+WRITTEN = {"gzip": 31, "zlib": 15, "deflate": -15}
+
+
+def compressed(text: bytes, form: str) -> bytes:
+    writer = zlib.compressobj(wbits=WRITTEN[form])
+    return writer.compress(text) + writer.flush()
+
+
+@pytest.mark.parametrize("form", WRITTEN)
+def test_what_is_compressed_is_read(form: str) -> None:
+    came = compressed(b'{"client_secret": "quokka", "code": "declined"}', form)
+    assert body_of(heard(came)) == f'{{"client_secret":"{WITHHELD}","code":"declined"}}'
+    page = compressed(b"<p>" + b"declined " * 400 + b"client_secret=quokka" + b" declined" * 4_000, form)
+    for ended, size_bytes in ((False, len(page)), (True, len(page) + 1)):
+        kept = body_of(heard(page[: len(page) * 3 // 4], ended=ended, size_bytes=size_bytes))
+        assert "declined declined" in kept and "quok" not in kept
+    assert len(body_of(heard(compressed(b"no " * 1_000_000, form)))) <= READ_BYTES, "it is read as far as others are"
+
+
+def test_what_only_looks_compressed_is_as_it_came() -> None:
+    for came in (b"\x1f\x8bcaf\xe9", b"caf\xe9 " * 9, bytes(range(128, 256)), b"x\x9c"):
+        assert body_of(heard(came)) == came.decode("cp1252", "replace")

@@ -13,7 +13,14 @@ import pytest
 
 from tallystick.domain.lifecycles.machines import MACHINES
 from tests.flows.operations import test_alerts
-from tests.flows.reconciliation import test_bank, test_bank_deaths, test_deaths, test_matching, test_telling
+from tests.flows.reconciliation import (
+    test_bank,
+    test_bank_deaths,
+    test_deaths,
+    test_matching,
+    test_telling,
+    test_withdrawing,
+)
 from tests.flows.rejections import test_cases
 from tests.guarantees.crash import (
     test_acts,
@@ -59,6 +66,7 @@ RACES: Final = {
         test_matching,
         test_bank,
         test_telling,
+        test_withdrawing,
     )
     for name in vars(module)
     if name.startswith("test_")
@@ -429,10 +437,14 @@ ALERTS: Final = {
 
 STATEMENTS: Final = "bank_statement: a_process_that_compares_and_posts_a_statement_dies_anywhere"
 PARTS: Final = "settlement: a_process_dies_anywhere"
+WITHDRAWN: Final = "settlement: a_process_that_withdraws_dies_anywhere"
 
 SETTLED_BATCHES: Final = {
     "counted": Row("new", PARTS, "the_same_again_posts_nothing", NO_SETTLEMENT, NO_SETTLEMENT),
-    "supplemented": Row("posting posted", PARTS, "the_same_again_posts_nothing", NO_SETTLEMENT, NO_SETTLEMENT),
+    "supplemented": Row(
+        "posting posted withdrawn", PARTS, "the_same_again_posts_nothing", NO_SETTLEMENT, NO_SETTLEMENT
+    ),
+    "withdrawn": Row("posting", WITHDRAWN, "at_once_with_everything_else", NO_SETTLEMENT, NO_SETTLEMENT),
     "completed": Row("posting", PARTS, "the_same_again_posts_nothing", NO_SETTLEMENT, NO_SETTLEMENT),
 }
 

@@ -19,7 +19,14 @@ from tallystick.kit.clock import Clock
 from tallystick.providers.port import ProviderCall
 from tallystick.record import sealing_keys
 from tallystick.record.postgres.connections import connect, open_pool
-from tallystick.record.postgres.sealed_rows import NewKeyAct, key_acts, record_acts, sealed_by
+from tallystick.record.postgres.sealed_rows import (
+    NewKeyAct,
+    SealedValue,
+    key_acts,
+    record_acts,
+    sample_of_actions,
+    sealed_by,
+)
 from tallystick.record.sealing import (
     KEY_BYTES,
     Sealer,
@@ -398,3 +405,31 @@ def test_processes_of_one_directory_make_one_key(tmp_path: Path) -> None:
     before = (tmp_path / "sealing.key").read_text()
     create_key(settings)
     assert (tmp_path / "sealing.key").read_text() == before
+
+
+async def test_where_no_key_is_registered_payments_are_looked_at_rarely(
+    database: Database, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To find that none of them has a sealed value is to read all of them."""
+    looks = 0
+
+    async def looked(connection: asyncpg.Connection) -> list[SealedValue]:
+        nonlocal looks
+        looks += 1
+        return await sample_of_actions(connection)
+
+    monkeypatch.setattr(sealing_keys, "sample_of_actions", looked)
+    clock = Clock()
+    pool = await open_pool(database.app_url, settings_of("a"))
+    async with pool:
+        keys = SealingKeys(pool, settings_of("a"), sealer := sealer_of(settings_of("a")), clock, registers=False)
+        for _ in range(3):
+            await keys.compare()
+            assert (sealer.refused, looks) == (NOT_REGISTERED, 1)
+        clock.shift_ms = sealing_keys.SAMPLE_EVERY_MS
+        await keys.compare()
+        assert (sealer.refused, looks) == (NOT_REGISTERED, 2)
+        assert await refused(database, settings_of("a")) is None, "another process registers the key"
+        looks = 0
+        await keys.compare()
+        assert (sealer.refused, looks) == (None, 0)

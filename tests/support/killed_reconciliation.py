@@ -32,6 +32,7 @@ from tallystick.flows.reconciliation.files import ImportAsked, import_file
 from tallystick.flows.reconciliation.matching import compare_file
 from tallystick.flows.reconciliation.posting import post_batch
 from tallystick.flows.reconciliation.telling import SettlementTeller
+from tallystick.flows.reconciliation.withdrawing import withdraw
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.stores import stores_on
 from tallystick.providers.assembly import report_sources
@@ -66,6 +67,11 @@ async def _say(runtime: Runtime, given: Mapping[str, str]) -> None:
     await once(runtime.stores.acts, wanted, lambda: resolve(runtime, wanted))
 
 
+async def _withdraw(runtime: Runtime, given: Mapping[str, str]) -> None:
+    wanted = withdrawal_of(given)
+    await once(runtime.stores.acts, wanted, lambda: withdraw(runtime, wanted))
+
+
 async def _tell(runtime: Runtime, _: Mapping[str, str]) -> None:
     await SettlementTeller(runtime).round()
 
@@ -92,10 +98,16 @@ def word_of(given: Mapping[str, str]) -> Any:
     )
 
 
+def withdrawal_of(given: Mapping[str, str]) -> Any:
+    """That a file is withdrawn, always the same act."""
+    return asked("settlement_file.withdraw", given["file_id"], given["key"])
+
+
 _PARTS: Final[Mapping[str, Callable[[Runtime, Mapping[str, str]], Awaitable[None]]]] = {
     "import": _import,
     "post": _post,
     "say": _say,
+    "withdraw": _withdraw,
     "tell": _tell,
     "fetch": _fetch,
     "erase": _erase,

@@ -26,6 +26,7 @@ MONEY_ACTS: Final[frozenset[ActName]] = frozenset(
         "late_money.return",
         "dispute.state_amount",
         "case.reprocess",
+        "settlement_file.withdraw",
         "settlement_row.match",
         "settlement_row.write_off",
     }

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, TypeVar
 import asyncpg
 import msgspec
 import typer
+import uvloop
 from msgspec import Struct
 from rich.console import Console
 
@@ -32,7 +33,7 @@ from tallystick.oversight.audit.heads import (
 )
 from tallystick.oversight.audit.prove import consistency_of, inclusion_proofs
 from tallystick.oversight.audit.report import AuditReport
-from tallystick.oversight.audit.verify import verify_audit
+from tallystick.oversight.audit.verify_alone import verify_alone
 from tallystick.record.postgres.audit_rows import AuditRows
 from tallystick.record.postgres.connections import connect
 from tallystick.settings.audit import sealing_window_ms
@@ -126,12 +127,12 @@ def verify(
         try:
             keys = public_keys(_key_lines(settings, public_key))
             clock, begin = Clock(settings.clock_shift_ms), None if since is None else since.replace(tzinfo=UTC)
-            return await verify_audit(connection, keys, clock, window, anchors, progress, begin)
+            return await verify_alone(connection, keys, clock, window, anchors, progress, begin)
         finally:
             await connection.close()
 
     with existing_database(settings) as database, Bars(Console(stderr=True, quiet=as_json)) as bars:
-        report = asyncio.run(run(database.app_url, bars.named("things compared")))
+        report = uvloop.run(run(database.app_url, bars.named("things compared")))
     if as_json:
         print_json({**msgspec.to_builtins(report), "holds": report.holds})
     else:

@@ -32,17 +32,10 @@ from tallystick.domain.settlement_views import (
     row_schema,
 )
 from tallystick.flows.reconciliation.fetching import Wanted, fetch_now
-from tallystick.flows.reconciliation.files import (
-    SHOWN,
-    BeingImported,
-    ImportAsked,
-    Imported,
-    import_file,
-    shown,
-    withdraw,
-)
+from tallystick.flows.reconciliation.files import SHOWN, BeingImported, ImportAsked, Imported, import_file, shown
 from tallystick.flows.reconciliation.formats.base import FileRefused
 from tallystick.flows.reconciliation.registry import AUTO, FORMAT_NAMES
+from tallystick.flows.reconciliation.withdrawing import withdraw
 from tallystick.flows.runtime import Runtime
 from tallystick.oversight.payouts_at_bank import batches_at_bank
 from tallystick.providers.reports import ReportRefused
@@ -223,8 +216,8 @@ def show(file: FileId, as_json: AsJson = False, data_dir: DataDir = None) -> Non
 def withdraw_file(
     file: FileId, reason: Reason, key: ActKey = None, as_json: AsJson = False, data_dir: DataDir = None
 ) -> None:
-    """Take a file back: its rows go, and the same bytes can be imported again. The newest file of a batch goes
-    first."""
+    """Take a file back: nothing of it counts any more, and what was posted of it is posted back. The same bytes can be
+    imported again. The newest file of a batch goes first."""
     require_words(("--reason", reason))
     asking = Asking(act="settlement_file.withdraw", target=file, reason=reason, key=key, scope="settlements:write")
     print_done(act_on(settings_from(data_dir), asking, withdraw), as_json, "The file is withdrawn.")

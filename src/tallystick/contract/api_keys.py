@@ -32,9 +32,10 @@ _HEAD: Final = """
    the kind of that one, also where an event without an effect, or a dead letter, is about it.
 7. An operator's act has a reason, and an idempotency key in the scope of the operator's API key. It is recorded
    together with its effect, and never changes. Asked for again it is not done again: what it came to is answered
-   again. The same key for another act is 422 `idempotency_key_reused`. Requests about dead letters may leave the key
-   out: each is then an act of its own. A reason that seems to hold a card number or a secret is refused, and not
-   repeated.
+   again, also when what it was about is not kept any more: another act on that is 404 `not_found`. The same key for
+   another act is 422 `idempotency_key_reused`, whether the first one was done or waits for people. Requests about dead
+   letters may leave the key out: each is then an act of its own. A reason that seems to hold a card number or a secret
+   is refused, and not repeated.
 """
 
 

@@ -24,6 +24,8 @@ class NotResolvable(TallystickError):
 
 def require_open(row: Evidence) -> None:
     """The row waits for a person, or a person has spoken of it before. Raises NotResolvable."""
+    if row.reason == "withdrawn":
+        raise NotResolvable("the row's file was withdrawn")
     if row.status not in ("mismatched", "unexplained") and row.stage != "person":
         raise NotResolvable(f"the row is {row.status}: {row.reason}")
 

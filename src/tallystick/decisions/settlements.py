@@ -9,10 +9,8 @@ from msgspec import Struct
 
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.domain.change import Change
-from tallystick.domain.settlement import PART_OF_KIND, Part, SettledBatch, Settlement
-
-#: Parts that are merchants': in sums, those of the platform have no merchant.
-_OF_MERCHANTS: Final[tuple[Part, ...]] = (*PART_OF_KIND.values(), "late")
+from tallystick.domain.settlement import MERCHANTS_PARTS, Part, SettledBatch, Settlement
+from tallystick.kit.ids import is_id
 
 #: What a batch's net consists of, besides costs.
 _NOT_COSTS: Final = ("merchants", "reserve", "paid_out", "carried", "unexplained", "rounding", "written_off")
@@ -81,9 +79,10 @@ def counted(
 
 
 def completed(stored: SettledBatch, cause: Cause) -> Change:
-    """Every merchant's part is there."""
+    """Every merchant's part is there, or taken back with the last file that had rows of the batch."""
+    withdrawn = stored.rows == 0 and any(is_id("wdr", each) for each in stored.files)
     builder = ChangeBuilder(stored.merchant_id, stored.batch_id, cause)
-    builder.move(stored, "completed")
+    builder.move(stored, "withdrawn" if withdrawn else "completed")
     return builder.change(must_not_be_shed=True)
 
 
@@ -133,7 +132,7 @@ def batch_totals(sums: Iterable[EvidenceSum]) -> dict[str, int]:
         found["tax"] += each.tax
         found["rounding"] += each.rounding
         found["written_off"] += each.written_off
-        if each.part in _OF_MERCHANTS:
+        if each.part in MERCHANTS_PARTS:
             found["merchants"] += each.gross
         else:
             found["unexplained" if each.part == "external" else each.part] += each.gross
@@ -143,7 +142,7 @@ def batch_totals(sums: Iterable[EvidenceSum]) -> dict[str, int]:
 
 def part_totals(sums: Iterable[EvidenceSum]) -> dict[str, int]:
     """One merchant's part, by kind of row."""
-    found = dict.fromkeys(("rows", *_OF_MERCHANTS, "fees"), 0)
+    found = dict.fromkeys(("rows", *MERCHANTS_PARTS, "fees"), 0)
     for each in sums:
         found["rows"] += each.rows
         found["fees"] += each.fee

@@ -6,11 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from tallystick.decisions.settlements import PLATFORM, EvidenceSum
-from tallystick.domain.settlement import PART_OF_KIND, Part
+from tallystick.domain.settlement import MERCHANTS_PARTS, Part
 from tallystick.domain.settlement_evidence import Evidence
-
-#: Parts that are merchants'.
-_OF_MERCHANTS: Final = frozenset({*PART_OF_KIND.values(), "late"})
 
 _AMOUNTS: Final = ("rows", "gross", "fee", "tax", "rounding", "written_off")
 
@@ -20,7 +17,7 @@ def difference_of(before: Evidence, after: Evidence) -> list[EvidenceSum]:
     found: dict[tuple[str, Part], list[int]] = {}
     for evidence, sign in ((before, -1), (after, 1)):
         part = _part_of(evidence)
-        key = (evidence.merchant_id or PLATFORM if part in _OF_MERCHANTS else PLATFORM, part)
+        key = (evidence.merchant_id or PLATFORM if part in MERCHANTS_PARTS else PLATFORM, part)
         sums = found.setdefault(key, [0] * 6)
         is_tax = evidence.kind == "tax"
         moved = (

@@ -106,7 +106,8 @@ AUTHORITIES: Final[tuple[Authority, ...]] = (
     ),
     _pair(
         "record", "settlement_row", "settlement_row",
-        "money that was settled has moved; what it is for is settled by its reference alone",
+        "money that was settled has moved; what it is for is settled by its reference alone. What only a row knows"
+        " of a payment is news: an event of the inbox first",
         "evidence", "the comparison with both values; the row's money in `unexplained:<p>`", "finance", _SIGN_OFF,
     ),
     _pair(
@@ -182,7 +183,7 @@ AUTHORITIES: Final[tuple[Authority, ...]] = (
     ),
     _pair(
         "look_up", "settlement_row", "settlement_row",
-        "what was settled was booked, whatever a look-up says now",
+        "what was settled was booked, whatever a look-up says now; to a payment the look-up's word alone is posted",
         "evidence", "the comparison: mismatched in state", "finance", _SIGN_OFF,
     ),
     _pair(

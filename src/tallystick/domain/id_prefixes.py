@@ -21,6 +21,7 @@ ID_PREFIXES: Final[Mapping[str, str]] = {
     "stb": "settled batch of a provider: the platform's side of it",
     "stm": "settlement: a merchant's part of a settled batch",
     "rsl": "what a person said of a settlement row",
+    "wdr": "what the withdrawal of a settlement file took back",
     "rcn": "what a merchant was told of a movement that a settlement file has",
     "rcm": "later comparison of settlement rows that waited",
     "bst": "bank statement: what its entries moved",

@@ -8,7 +8,8 @@ payer has to do next lets whoever has it act as the payer, and is withheld like 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+import zlib
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -61,6 +62,24 @@ _HEADER: Final = re.compile(r"(?<![\w-])([\w-]{1,64}+)([ \t]{0,4}:[ \t]{0,4})[^\
 #: The same in XML.
 _ELEMENT: Final = re.compile(r"<([\w:.-]{1,64}+)(\s[^<>]{0,256})?>[^<]+</", re.ASCII)
 
+#: Members whose value is the name of another one, and what that one is called, as lists of fields have them.
+_NAMING: Final = ("name", "key", "field", "parameter")
+_NAMED: Final = ("value", "values", "val")
+
+#: The same in JSON that is cut off or broken. They stand within so many characters of each other.
+_NAMING_MEMBER: Final = re.compile(rf'"(?:{"|".join(_NAMING)})"\s{{0,8}}:\s{{0,8}}"([^"\\]{{1,64}})"', re.IGNORECASE)
+_NAMED_MEMBER: Final = re.compile(rf'"(?:{"|".join(_NAMED)})"\s{{0,8}}:\s{{0,8}}', re.IGNORECASE)
+_VALUE: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|-?[0-9][^\s,}\]]{0,64}|[\[{]', re.DOTALL)
+_BESIDE_CHARS: Final = 256
+
+#: The same as attributes of an element.
+_TAG: Final = re.compile(r"<[\w:.-]{1,64}\s[^<>]{1,1024}+", re.ASCII)
+_NAMING_ATTRIBUTE: Final = re.compile(rf"""\b(?:{"|".join(_NAMING)})=["']([^"'<>]{{1,64}})["']""", re.IGNORECASE)
+_NAMED_ATTRIBUTE: Final = re.compile(rf"""\b({"|".join(_NAMED)})=(["'])[^"'<>]*+""", re.IGNORECASE)
+
+#: How a body that nobody says is compressed may be: with the header of gzip or zlib, or as deflate without one.
+_WINDOW_BITS: Final = (47, -15)
+
 #: What ends a word of a body; and so many other characters may stand between the digits of one number.
 _ENDS_A_WORD: Final = frozenset(" \t\r\n\"'<>&=,;:{}[]()")
 _BETWEEN_DIGITS: Final = 4
@@ -107,12 +126,13 @@ def body_of(answer: HeardAnswer, secrets: Collection[str] = ()) -> str:
     """Its body without secrets: as it came where there are none, else the same JSON written anew. ``secrets``: those
     that this process has. Bytes that are no UTF-8 are read as Windows-1252, as pages of proxies mostly are. What breaks
     off loses its last word and the digits before it: nobody can tell what they began."""
-    text = _read(answer.body)
-    if not answer.ended or len(answer.body) < answer.size_bytes:
+    body, whole = _inflated(answer.body, whole=answer.ended and len(answer.body) >= answer.size_bytes)
+    text = _read(body)
+    if not whole:
         text = _without_its_end(text)
     else:
         try:
-            said = _DECODER.decode(answer.body)
+            said = _DECODER.decode(body)
             kept = _without_secrets(said, secrets)
             if kept != said:
                 text = msgspec.json.encode(kept).decode()
@@ -125,7 +145,7 @@ def without_secrets(text: str, secrets: Collection[str]) -> str:
     """A text of whatever form, also one that breaks off."""
     for each in secrets:
         text = text.replace(each, WITHHELD)
-    text = _TEXT_MEMBER.sub(_member, text)
+    text = _TEXT_MEMBER.sub(_member, _without_named(text))
     text = _NUMBER_MEMBER.sub(
         lambda found: f'"{found[1]}"{found[2]}"{WITHHELD}"' if _is_secret(found[1]) else found[0], text
     )
@@ -152,6 +172,57 @@ def _read(body: bytes) -> str:
     return text.replace("\0", "")
 
 
+def _inflated(body: bytes, *, whole: bool) -> tuple[bytes, bool]:
+    """The body, read where it is compressed and no header said so; and whether that is all of it. A text of ASCII is
+    none, and what only looks so is as it came."""
+    if body.isascii():
+        return body, whole
+    for bits in _WINDOW_BITS:
+        reader = zlib.decompressobj(bits)
+        try:
+            read = reader.decompress(body, READ_BYTES)
+        except zlib.error:
+            continue
+        cut_off = not whole or bool(reader.unconsumed_tail)
+        if read and not reader.unused_data and (reader.eof or cut_off):
+            return read, reader.eof and not reader.unconsumed_tail
+    return body, whole
+
+
+def _without_named(text: str) -> str:
+    """Without the values of members and attributes that another one beside them calls a secret."""
+    spans: dict[int, int] = {}
+    for found in _NAMING_MEMBER.finditer(text):
+        if _is_withheld(found[1]):
+            spans.update(_values_beside(text, *found.span()))
+    parts: list[str] = []
+    at = 0
+    for start, end in sorted(spans.items()):
+        if start < at:
+            continue
+        if text[start] in "[{":  # nothing says where it ends
+            return "".join((*parts, text[at:start], WITHHELD))
+        parts += (text[at:start], f'"{WITHHELD}"')
+        at = end
+    return _TAG.sub(_tag, "".join((*parts, text[at:])))
+
+
+def _values_beside(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Where the values of members beside the one at these places stand, as (start, end)."""
+    first = max(0, start - _BESIDE_CHARS)
+    first = max(first, text.rfind("{", first, start))
+    last = end + _BESIDE_CHARS if (close := text.find("}", end, end + _BESIDE_CHARS)) < 0 else close
+    for named in _NAMED_MEMBER.finditer(text, first, last):
+        if (value := _VALUE.match(text, named.end())) is not None:
+            yield value.span()
+
+
+def _tag(found: re.Match[str]) -> str:
+    if not any(_is_withheld(name[1]) for name in _NAMING_ATTRIBUTE.finditer(found[0])):
+        return found[0]
+    return _NAMED_ATTRIBUTE.sub(lambda named: f"{named[1]}={named[2]}{WITHHELD}", found[0])
+
+
 def _without_its_end(text: str) -> str:
     end = len(text)
     while end and text[end - 1] not in _ENDS_A_WORD:
@@ -165,24 +236,30 @@ def _without_its_end(text: str) -> str:
 
 
 def _member(found: re.Match[str]) -> str:
-    if not (_is_secret(found[1]) or _is_action(found[1])):
-        return found[0]
-    return f'"{found[1]}"{found[2]}"{WITHHELD}"'
+    return f'"{found[1]}"{found[2]}"{WITHHELD}"' if _is_withheld(found[1]) else found[0]
 
 
 def _first_tree(text: str) -> int | None:
     """Where the first value begins that may not be kept and holds others."""
     for found in _TREE_MEMBER.finditer(text):
-        if _is_secret(found[1]) or _is_action(found[1]):
+        if _is_withheld(found[1]):
             return found.end() - 1
     return None
 
 
 def _without_secrets(said: Any, secrets: Collection[str]) -> Any:
     if isinstance(said, dict):
+        named = any(
+            isinstance(held, str) and name.lower() in _NAMING and _is_withheld(held) for name, held in said.items()
+        )
         return {
             WITHHELD if has_secret(name) else name: WITHHELD
-            if held is not None and (_is_secret(name) or (_is_action(name) and isinstance(held, dict | list | str)))
+            if held is not None
+            and (
+                _is_secret(name)
+                or (_is_action(name) and isinstance(held, dict | list | str))
+                or (named and name.lower() in _NAMED)
+            )
             else _without_secrets(held, secrets)
             for name, held in said.items()
         }
@@ -195,6 +272,11 @@ def _without_secrets(said: Any, secrets: Collection[str]) -> Any:
     kept = without_secrets(said, ())
     plain = unescaped(kept)
     return kept if plain == kept or without_secrets(plain, secrets) == plain else WITHHELD
+
+
+def _is_withheld(name: str) -> bool:
+    """Whether what has this name is not kept."""
+    return _is_secret(name) or _is_action(name)
 
 
 def _is_secret(name: str) -> bool:

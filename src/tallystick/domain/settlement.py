@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from tallystick.domain.settlement_row import RowKind
 
-SettledBatchState = Literal["posting", "posted"]
+#: withdrawn: every file with rows of it was taken back, and nothing of it is posted any more.
+SettledBatchState = Literal["posting", "posted", "withdrawn"]
 SettlementState = Literal["posted"]
 
 #: What a row's gross amount goes to. Stored sums have these names for ever. ``late``: a merchant's, and not payable: a
@@ -47,12 +48,15 @@ PART_OF_KIND: Final[dict[RowKind, Part]] = {
 #: Merchants' parts that become payable.
 PAYABLE: Final[tuple[Part, ...]] = tuple(PART_OF_KIND.values())
 
+#: Parts that are merchants': in sums, those of the platform have no merchant.
+MERCHANTS_PARTS: Final[tuple[Part, ...]] = (*PAYABLE, "late")
+
 
 class SettledBatch(Struct, frozen=True, kw_only=True):
     """The platform's side of one batch in one currency. ``merchant_id`` is the operators'.
 
-    ``files``: those whose evidence counts, in the order in which they were counted; ``roots``: the digest of each one's
-    evidence. ``merchants``: what all merchants' parts come to. ``net`` is
+    ``files``: the files and later sets whose evidence counts, in the order in which they were counted; ``roots``: the
+    digest of each one's evidence. ``merchants``: what all merchants' parts come to. ``net`` is
     ``merchants + reserve + paid_out + carried + unexplained + rounding + written_off - fees - tax``.
     """
 

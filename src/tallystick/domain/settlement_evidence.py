@@ -51,6 +51,7 @@ Reason = Literal[
     "carry",
     "external",
     "person",
+    "withdrawn",
     "not_settled",
     "bank_charge",
 ]
@@ -80,6 +81,7 @@ REASON_MEANINGS: Final[dict[Reason, str]] = {
     "carry": "a balance carried from one batch to the next",
     "external": "settled by another company: no money of this balance",
     "person": "a person said what it is",
+    "withdrawn": "its file was taken back, and it counts for nothing",
     "not_settled": "it names a payout whose batch is not posted: a manual payout, or a batch that does not add up yet",
     "bank_charge": "a charge of the bank with an entry of its own",
 }
@@ -194,7 +196,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
     because of ``fee_unchecked``. ``tolerance``: allowed, in minor units. ``counted_in``: the set that what a person
     said counts in; None: its file's.
 
-    Of a row whose amount has its fee in it, ``gross`` and ``fee`` are taken apart here; ``net`` is the row's.
+    Of a file that was withdrawn each row's last evidence has no amounts, and ``counted_in`` names the withdrawal. Of a
+    row whose amount has its fee in it, ``gross`` and ``fee`` are taken apart here; ``net`` is the row's.
     """
 
     file_id: str

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tallystick.domain.provider_words import OWN_NAMES, own_name, without_cards
-from tallystick.kit.card_mask import mask_cards, mask_cards_within
+from tallystick.kit.card_mask import mask_cards_within
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
 from tallystick.providers.port import ProviderCall
@@ -65,12 +65,9 @@ class ProviderWords:
             self._alert(provider, account, MASKED)
         return clear
 
-    def screened_text(self, said: str, provider: str, account: str) -> str:
-        """A text of whatever form as a provider wrote it, for a person to look at."""
-        clear = mask_cards(said)
-        if clear is not said:
-            self._alert(provider, account, MASKED)
-        return clear
+    def report_masked(self, provider: str, account: str) -> None:
+        """Card numbers were masked in a text of the provider's, elsewhere than here."""
+        self._alert(provider, account, MASKED)
 
     async def screened_charges(
         self, charges: AsyncIterator[Mapping[str, Any]], provider: str

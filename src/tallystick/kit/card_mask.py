@@ -43,10 +43,11 @@ _FLAT: Final = bytes.maketrans(
 _DROPPED: Final = bytes(code for code in range(256) if code > 127 or not (chr(code).isalnum() or chr(code) in "\\%&"))
 
 #: Shapes that are not looked into, in small letters. Each stands alone. Hexadecimal ones have a letter, so that digits
-#: alone never pass for one, and a usual length, so that a number with a few letters after it does not either.
+#: alone never pass for one, and a usual length, so that a number with a few letters after it does not either. A UUID's
+#: letter is looked for within its length: what is beyond is none of it, and a row of dashes is not read from each.
 _SHAPES: Final = re.compile(
     r"(?<![0-9a-z])(?:"
-    r"(?=[0-9-]*[a-f])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    r"(?=[0-9-]{0,35}+[a-f])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
     r"|(?:0x)?(?=[0-9]*[a-f])(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})"
     r"|[a-z]{2,4}_[0-9a-f]{32}"
     r"|[12][0-9]{3}-[01][0-9]-[0-3][0-9][t ][0-2][0-9]:[0-5][0-9]:[0-6][0-9](?:\.[0-9]{1,9})?"

@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-#: An escape of JSON, of a URL or of HTML, written once or several times over.
+#: An escape of JSON, of a URL or of HTML, written once or several times over. One of JSON begins at the first of a row
+#: of backslashes, and at no other: a row that is no escape is looked at once.
 _ESCAPE: Final = re.compile(
     r"(?P<url>(?:%(?:25)*[0-9A-Fa-f]{2})+)"
-    r"|\\+u(?P<high>[dD][89abAB][0-9A-Fa-f]{2})\\+u(?P<low>[dD][c-fC-F][0-9A-Fa-f]{2})"
-    r"|\\+u(?P<json>[0-9A-Fa-f]{4})"
-    r"|\\+(?P<control>[nrtbf\"'/])"
+    r"|(?<!\\)\\++(?:"
+    r"u(?P<high>[dD][89abAB][0-9A-Fa-f]{2})\\++u(?P<low>[dD][c-fC-F][0-9A-Fa-f]{2})"
+    r"|u(?P<json>[0-9A-Fa-f]{4})"
+    r"|(?P<control>[nrtbf\"'/]))"
     r"|&(?:(?P<space>[A-Za-z]{2,20})|\#(?P<html>[0-9]{1,7})|\#[xX](?P<html_hex>[0-9A-Fa-f]{1,6}));",
 )
 _URL_BYTE: Final = re.compile(r"%(?:25)*([0-9A-Fa-f]{2})")

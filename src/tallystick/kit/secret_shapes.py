@@ -13,7 +13,9 @@ SECRETS: Final = re.compile(
     r"\btsk_[a-z0-9-]+_[A-Za-z0-9_-]{8,}|\bwhsec_[A-Za-z0-9+/=_-]{8,}|\b[srp]k_(?:live|test)_[A-Za-z0-9]{8,}"
     r"|\b[a-z]{2,8}_[A-Za-z0-9]{6,}_secret_[A-Za-z0-9]{8,}"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY|\bbearer\s+[A-Za-z0-9._~+/-]{16,}"
-    r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
+    # Whether two long words with points behind them follow is seen at the first one's beginning, and at no other place.
+    r"|(?<![A-Za-z0-9_-])(?=[A-Za-z0-9_-]++\.[A-Za-z0-9_-]{8,}+\.)"
+    r"[A-Za-z0-9_-]*?\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*",
     re.IGNORECASE,
 )
 

@@ -35,6 +35,7 @@ from tallystick.record.postgres.failures import (
     pause_ms,
 )
 from tallystick.record.postgres.outage import Outage
+from tallystick.record.postgres.repeated_keys import RepeatedKeys
 from tallystick.settings.load import Settings
 
 log = get_logger("tallystick.record.journal")
@@ -135,6 +136,7 @@ class Journal:
         self._outcomes: deque[_QueuedChange] = deque()
         self._wake = asyncio.Event()
         self._writers: list[asyncio.Task[None]] = []
+        self.repeated: Final = RepeatedKeys()
         self._closing = False
         self._starts = BatchStarts(
             lambda: bool(self._intents or self._outcomes),
@@ -269,6 +271,7 @@ class _Writer:
                     [waiting.entry for waiting in pending],
                     self._journal.clock,
                     after_loss=after_loss,
+                    repeated=self._journal.repeated,
                 )
             except LostRace as lost:
                 losers = {id(entry) for entry in lost.losers}

@@ -39,6 +39,10 @@ log = get_logger("tallystick.record.sealing_keys")
 #: noticed within it. It costs one small statement.
 COMPARE_EVERY_MS: Final = 2_000
 
+#: Where no key is registered, how often what is sealed is looked at for the same keys: to find that nothing is may take
+#: reading every payment. What a running process seals comes after its key, so only an older release changes the answer.
+SAMPLE_EVERY_MS: Final = 60_000
+
 #: A comparison that waits longer says nothing, and the last one holds.
 _TIMEOUT_S: Final = 2.0
 
@@ -84,6 +88,7 @@ class SealingKeys:
         self._sealer = sealer
         self._clock = clock
         self._registers = registers
+        self._judged: tuple[object, int, Judgement] | None = None
         sealer.refused = NOT_COMPARED
 
     async def compare(self) -> None:
@@ -110,7 +115,7 @@ class SealingKeys:
     async def _admitted(self, connection: Connection) -> str | None:
         """Why the process may not seal. Its key is registered first, where it may be."""
         for _ in range(_TURNS):
-            judged = await judge(connection, self._sealer)
+            judged = await self._judge(connection)
             if judged.unfit is not None or not (judged.makes_key or judged.registers):
                 return judged.unfit
             if not self._registers:
@@ -132,10 +137,23 @@ class SealingKeys:
                 return None
         return NOT_COMPARED
 
+    async def _judge(self, connection: Connection) -> Judgement:
+        """As ``judge``; where no key is registered, of the same keys and acts as before once in ``SAMPLE_EVERY_MS``."""
+        acts = await key_acts(connection)
+        if active_of(acts):
+            return await _judge_by(connection, self._sealer, acts)
+        about, now_ms = (len(acts), _keys_here(self._sealer)), self._clock.monotonic_ms()
+        if self._judged is None or self._judged[0] != about or now_ms - self._judged[1] >= SAMPLE_EVERY_MS:
+            self._judged = (about, now_ms, await _judge_by(connection, self._sealer, acts))
+        return self._judged[2]
+
 
 async def judge(connection: Connection, sealer: Sealer) -> Judgement:
     """Read-only. Raises what asyncpg raises; UndefinedTableError before the migration."""
-    acts = await key_acts(connection)
+    return await _judge_by(connection, sealer, await key_acts(connection))
+
+
+async def _judge_by(connection: Connection, sealer: Sealer, acts: Sequence[KeyAct]) -> Judgement:
     number = len(acts) + 1
     retired, active = retired_of(acts), active_of(acts)
     held: list[KeyName] = []
@@ -186,6 +204,14 @@ async def retire(connection: Connection, key_id: bytes, by: OperatorAct, shift_m
         if await record_acts(connection, len(acts) + 1, [act], shift_ms, by):
             return
     raise Retired("other processes register keys at the same moment; try again")
+
+
+def _keys_here(sealer: Sealer) -> Sequence[KeyName] | str:
+    """The keys of this process, or why they cannot be read."""
+    try:
+        return sealer.names()
+    except KeysUnreadable as error:
+        return str(error)
 
 
 def retired_of(acts: Iterable[KeyAct]) -> set[bytes]:

@@ -56,8 +56,9 @@ class ConsoleSettings(Section):
     second_person_above: Annotated[
         str | None,
         text(
-            "An operator's act that moves more than this needs a second person: minor units by currency, as in"
-            " EUR=100000,JPY=100000. Of currencies that are not named any amount does. Without it none."
+            "An operator's act that moves more than this needs a second person, and so does each row of one act on many"
+            " that moves more in all: minor units by currency, as in EUR=100000,JPY=100000. Of currencies that are not"
+            " named any amount does. Without it none."
         ),
     ] = None
     console_second_factor: Annotated[

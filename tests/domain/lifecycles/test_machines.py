@@ -80,7 +80,12 @@ ALERT_MAY = {
     "acknowledged": "acknowledge hand_on give_back resolve cleared",
     "resolved": "reopen",
 }
-SETTLED_BATCH_MAY = {"new": "counted", "posting": "supplemented completed", "posted": "supplemented"}
+SETTLED_BATCH_MAY = {
+    "new": "counted",
+    "posting": "supplemented completed withdrawn",
+    "posted": "supplemented",
+    "withdrawn": "supplemented",
+}
 BANK_STATEMENT_MAY = {"new": "posted", "posted": "compared_again"}
 RECONCILIATION_MAY = {"new": "settled exception", "settled": "", "exception": ""}
 SETTLEMENT_MAY = {"new": "posted", "posted": "supplemented"}
@@ -198,6 +203,7 @@ LEADS_TO = {
     ("settled_batch", "counted"): {"posting"},
     ("settled_batch", "supplemented"): {"posting"},
     ("settled_batch", "completed"): {"posted"},
+    ("settled_batch", "withdrawn"): {"withdrawn"},
 }
 #: What adds a version and moves nothing.
 IN_PLACE = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from typing import Any, Final
 
 import asyncpg
@@ -82,6 +83,29 @@ async def test_a_refusal_keeps_its_answer(database: Database, fresh_merchant: st
         assert (named["subject_id"], named["digest"]) == (answer.attempt_id, answer.digest)
         read(await Client(runtime, fresh_merchant).create("refused"))
         assert await counted(runtime, fresh_merchant) == (1, 1), "a replay adds none"
+
+
+async def test_a_long_answer_is_screened_beside_the_event_loop(
+    database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sent it chose how long that takes."""
+    screened_by: list[bool] = []
+    screen = kept_answers.kept_bytes
+
+    def screening(*given: Any) -> tuple[bytes, bool]:
+        screened_by.append(threading.current_thread() is threading.main_thread())
+        return screen(*given)
+
+    monkeypatch.setattr(kept_answers, "kept_bytes", screening)
+    provider = BookedProvider()
+    async with runtime_of(database.app_url, provider) as runtime:
+        client = Client(runtime, fresh_merchant)
+        for key, body in (("short", REFUSAL), ("long", REFUSAL + b" " * KEPT_BYTES)):
+            provider.before = refused(body)
+            payment_id = read(await client.create(key))["id"]
+            [answer] = await kept(runtime, fresh_merchant, payment_id)
+            assert answer.size_bytes == len(body)
+    assert screened_by == [True, False]
 
 
 async def test_a_plain_success_keeps_nothing(database: Database, fresh_merchant: str) -> None:

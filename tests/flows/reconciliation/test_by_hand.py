@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from tallystick.access.key_store import OPERATORS
 from tallystick.decisions.rows_by_hand import NotResolvable
 from tallystick.decisions.settlements import BatchName
 from tallystick.domain.operator_act import ActKeyReused, OperatorAct
 from tallystick.domain.settlement import SettledBatch
+from tallystick.flows.compliance.amounts import NeedsSecondPerson
 from tallystick.flows.operations.acts import once
-from tallystick.flows.reconciliation.by_hand import NoSuchRow, resolve, target_of
+from tallystick.flows.reconciliation import by_hand, posting
+from tallystick.flows.reconciliation.by_hand import NoSuchRow, look, resolve, target_of
+from tallystick.flows.reconciliation.matching import compare_file
 from tallystick.flows.reconciliation.posting import batch_id_of, post_batch
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
@@ -25,8 +30,9 @@ from tests.guarantees.second_opinion.interpreter import read as second_opinion
 from tests.support.acts import INES, KIM, asked, colleague_in
 from tests.support.database import Database
 from tests.support.inbox import assert_invariants
-from tests.support.runtime import BookedProvider, runtime_of
-from tests.support.settlement_days import Acquirer, balances, paid, posted_of, refunded, settled
+from tests.support.runtime import SETTINGS, BookedProvider, runtime_of
+from tests.support.settlement_days import ACTOR, Acquirer, balances, paid, posted_of, refunded, settled
+from tests.support.settlement_imports import imported
 
 
 async def done(runtime: Runtime, file_id: str, position: int, key: str | None = None, **said: Any) -> OperatorAct:
@@ -134,6 +140,41 @@ async def test_whoever_is_limited_to_a_merchant_gives_a_row_to_no_other(
         assert act.merchant_id == fresh_merchant
 
 
+async def test_a_small_row_moves_no_large_amount_alone(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
+    """A row of 1 is matched with a payment of 400, and the difference is written off: 400 move, and move again when the
+    row is written off or given to another merchant. That is about both merchants, and neither one's people decide."""
+    alone = dataclasses.replace(SETTINGS, second_person_above="EUR=399")
+    async with (
+        runtime_of(database.app_url, BookedProvider()) as runtime,
+        runtime_of(database.app_url, BookedProvider(), settings=alone) as limited,
+    ):
+        others = f"{fresh_merchant}other"
+        mine, theirs = await paid(runtime, fresh_merchant, 400), await paid(runtime, others, 2)
+        file = Acquirer()
+        file.row("riddle", 1)
+        file_id, _, _ = await settled(runtime, file.text(), tmp_path)
+        row, said = target_of(file_id, 1), {"subject": mine["id"], "writes_off_difference": True}
+        shown = await look(runtime, row, said)
+        assert (shown["amount"], shown["has"], shown["to the merchant"], shown["written off"]) == (400, 1, 400, -399)
+        assert shown["merchant"] == fresh_merchant and "taken from" not in shown
+        with pytest.raises(NeedsSecondPerson):
+            await done(limited, file_id, 1, **said)
+        await done(runtime, file_id, 1, **said)
+        assert (await look(runtime, row, {}))["amount"] == 400
+        with pytest.raises(NeedsSecondPerson):
+            await done(limited, file_id, 1)
+        said |= {"subject": theirs["id"]}
+        shown = await look(runtime, row, said)
+        assert (shown["amount"], shown["covered before"], shown["to the merchant"]) == (400, 400, 2)
+        assert (shown["merchant"], shown["taken from"], shown["given to"]) == (None, fresh_merchant, others)
+        for whose in (fresh_merchant, others):
+            colleague = f"operator:{await colleague_in(runtime.pool, whose)}"
+            with pytest.raises(NotResolvable, match="belongs to a merchant that is not yours"):
+                await done(runtime, file_id, 1, operator=colleague, **said)
+        await done(runtime, file_id, 1, **said)
+        assert (await balances(runtime, others))["settled:simulator"] == 2
+
+
 async def test_only_what_waits_and_fits_is_resolved(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
     async with runtime_of(database.app_url, BookedProvider()) as runtime:
         first, second = await paid(runtime, fresh_merchant), await paid(runtime, fresh_merchant)
@@ -216,3 +257,48 @@ async def test_what_a_dead_process_left_is_posted_once(database: Database, fresh
     async with runtime_of(database.app_url, BookedProvider()) as runtime:
         assert (await post_batch(runtime, name, "service:reconciliation")).written_off == 77
     await books_hold(database, fresh_merchant)
+
+
+async def test_older_sums_move_no_part_back(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
+    """One process has counted a file; a person's word is posted whole beside it; then the first one goes on with the
+    merchants' parts, and dies."""
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        payment, other = await paid(runtime, fresh_merchant), await paid(runtime, fresh_merchant, 400)
+        file = Acquirer()
+        file.of(payment, "charge", 1_000)
+        file.row("riddle", 400)
+        file_id = (await imported(runtime, file.text(), tmp_path)).file.file_id
+        await compare_file(runtime, file_id, ACTOR)
+        [name] = await runtime.stores.evidence.batches_of(file_id)
+        counted = await posting._counted(runtime, name, ACTOR)
+        assert counted is not None
+        await done(runtime, file_id, 2, subject=other["id"])
+        await posting._parts(runtime, name, counted, ACTOR)
+        assert await runtime.stores.evidence.batches_to_post() == [], "nobody would look again"
+        assert await balances(runtime, fresh_merchant) == {"merchant_available": -1_400, "settled:simulator": 1_400}
+    await books_hold(database, fresh_merchant)
+
+
+async def test_what_was_judged_is_what_is_written(
+    database: Database, fresh_merchant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the amount and the writing another posting of the payment is the free one."""
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        payment = await paid(runtime, fresh_merchant, 400)
+        file = Acquirer()
+        file.row("riddle", 400)
+        file_id, _, _ = await settled(runtime, file.text(), tmp_path)
+        decided = by_hand._decided
+        looks: list[Any] = []
+
+        async def later(*given: Any) -> Any:
+            said = await decided(*given)
+            looks.append(said)
+            return (
+                said if len(looks) == 1 else replace(said, after=replace(said.after, covers=9_000, written_off=-8_600))
+            )
+
+        monkeypatch.setattr(by_hand, "_decided", later)
+        with pytest.raises(NotResolvable, match="has changed meanwhile"):
+            await done(runtime, file_id, 1, subject=payment["id"], writes_off_difference=True)
+        assert len(looks) == 2 and (await balances(runtime, fresh_merchant)).get("settled:simulator", 0) == 0

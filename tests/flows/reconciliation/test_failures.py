@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import asyncpg
 import pytest
 from asyncpg import UniqueViolationError
 from msgspec.structs import replace
@@ -21,6 +23,7 @@ from tallystick.flows.reconciliation.telling import SettlementTeller
 from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.record.postgres.reconciliation_told import ToldBook
+from tallystick.record.postgres.settlement_waiting import WaitingBook
 from tests.flows.reconciliation.test_telling import types
 from tests.support.database import Database
 from tests.support.letters import new_letters
@@ -73,10 +76,10 @@ async def test_a_file_that_cannot_be_compared_keeps_no_other_one_from_it(
             file.of(await paid(runtime, fresh_merchant), "charge", 1_000)
             ids.append((await imported(runtime, file.text(), tmp_path, name=f"{number}.csv")).file.file_id)
 
-        async def compare(runtime: Runtime, file_id: str, actor: str) -> Compared:
+        async def compare(runtime: Runtime, file_id: str, actor: str, *, tells_news: bool) -> Compared:
             if file_id == min(ids):
                 raise LostRaces("it is there already")
-            return await compare_file(runtime, file_id, actor)
+            return await compare_file(runtime, file_id, actor, tells_news=tells_news)
 
         monkeypatch.setattr(worker, "compare_file", compare)
         rounds = ReconciliationWorker(runtime)
@@ -112,7 +115,17 @@ async def test_a_lost_race_is_looked_at_again_and_what_stays_lost_is_said() -> N
     assert len(tried) == TRIES
 
 
-@pytest.mark.parametrize("error", [Overloaded("full"), ConnectionError("away")], ids=["full", "away"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        Overloaded("full"),
+        ConnectionError("away"),
+        TimeoutError(errno.ETIMEDOUT, "nobody answers"),
+        asyncpg.TooManyConnectionsError("no place"),
+        asyncpg.AdminShutdownError("it ends"),
+    ],
+    ids=["full", "away", "no answer", "no place", "ends"],
+)
 async def test_what_is_everybodys_failure_ends_the_round(error: Exception) -> None:
     """A full journal and a database that is away are met by every other file too; beside a failure of its own also."""
     failures = Failures("work")
@@ -124,3 +137,51 @@ async def test_what_is_everybodys_failure_ends_the_round(error: Exception) -> No
         with failures.apart("c"):
             raise ExceptionGroup("", [LookupError("its own")])
     assert [line["about"] for line in logged] == ["b", "c"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TimeoutError(),
+        asyncpg.QueryCanceledError("statement timeout"),
+        asyncpg.OutOfMemoryError("too much"),
+        asyncpg.DiskFullError("of what it sorts"),
+        asyncpg.ConfigurationLimitExceededError("temporary files"),
+    ],
+    ids=["no time", "canceled", "memory", "disk", "limit"],
+)
+async def test_what_is_too_large_keeps_nothing_newer_from_its_turn(error: Exception) -> None:
+    """The server is there, and has no room or time for this one: every round would end at it."""
+    failures = Failures("work")
+    with capture_logs() as logged:
+        with failures.apart("the largest"):
+            raise error
+        with failures.apart("newer"):
+            pass
+    assert [line["about"] for line in logged] == ["the largest"] and failures.about == {"the largest"}
+
+
+async def test_a_round_that_was_ended_looks_again_at_what_waits(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+
+    async def compare_waiting(runtime: Runtime, provider: str, actor: str) -> int:
+        looked.append(provider)
+        if len(looked) == 1:
+            raise ConnectionError("away")
+        return 0
+
+    class Two(WaitingBook):
+        async def providers(self) -> Sequence[str]:
+            return ["one", "two"]
+
+    monkeypatch.setattr(worker, "compare_waiting", compare_waiting)
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        stores = replace(runtime.stores, waiting=Two(runtime.pool))
+        rounds = ReconciliationWorker(replace(runtime, stores=stores))
+        with pytest.raises(ConnectionError):
+            await rounds.round()
+        await rounds._waiting()
+        await rounds._waiting()
+        assert looked == ["one", "one", "two"]

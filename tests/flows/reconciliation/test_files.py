@@ -15,8 +15,9 @@ import pytest
 from tallystick.domain.operator_act import AskedAct
 from tallystick.flows.operations.acts import asked_act
 from tallystick.flows.reconciliation import files as room
-from tallystick.flows.reconciliation.files import CannotWithdraw, NoSuchFile, withdraw
+from tallystick.flows.reconciliation.files import NoSuchFile
 from tallystick.flows.reconciliation.formats.base import FileRefused
+from tallystick.flows.reconciliation.withdrawing import CannotWithdraw, withdraw
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.record.postgres.settlement_files import SettlementFiles

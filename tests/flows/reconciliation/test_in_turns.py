@@ -97,3 +97,20 @@ async def test_a_person_while_a_file_is_compared(
         with pytest.raises(NotResolvable, match="no free posting"):
             await said[0]
         assert await results_of(runtime, file_id) == [("matched", "same")]
+
+
+async def test_a_file_is_held_in_its_turn(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
+    """Whoever compares what waits has the turn, and then holds files: a file that were held first would wait for the
+    turn, and the turn for the file."""
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        file = Acquirer()
+        file.of(await paid(runtime, fresh_merchant, 400), "charge", 400)
+        file_id = (await imported(runtime, file.text(), tmp_path)).file.file_id
+        async with runtime.stores.waiting.of_provider("simulator") as rows:
+            await rows.take_turn()
+            beside = asyncio.create_task(compare_file(runtime, file_id, ACTOR))
+            await until_beside(runtime, beside)
+            is_free = "SELECT file_id FROM settlement_file WHERE file_id = $1 FOR UPDATE SKIP LOCKED"
+            assert await runtime.pool.fetchval(is_free, file_id) == file_id
+            assert await rows.held([file_id]) == {file_id}
+        assert (await beside).rows == 1

@@ -1,6 +1,6 @@
-"""SIGKILL ends a process that imports, posts, writes a person's word, tells merchants or fetches, at any of its
-statements and commits. Whoever goes on loses nothing, and does nothing twice. By default at a few points of each; all
-of them at full depth."""
+"""SIGKILL ends a process that imports, posts, writes a person's word, withdraws, tells merchants or fetches, at any of
+its statements and commits. Whoever goes on loses nothing, and does nothing twice. By default at a few points of each;
+all of them at full depth."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ import pytest
 from tallystick.flows.operations.acts import once
 from tallystick.flows.reconciliation.by_hand import resolve, target_of
 from tallystick.flows.reconciliation.telling import SettlementTeller
+from tallystick.flows.reconciliation.withdrawing import withdraw
 from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tests.flows.reconciliation.test_fetching import at_stripe, fetched
 from tests.flows.reconciliation.test_telling import types
 from tests.support.database import DEEP, Database
 from tests.support.inbox import assert_invariants
-from tests.support.killed_reconciliation import KilledProcesses, killed_processes, word_of
+from tests.support.killed_reconciliation import KilledProcesses, killed_processes, withdrawal_of, word_of
 from tests.support.letters import new_letters
 from tests.support.polling import eventually_async
 from tests.support.runtime import SETTINGS, BookedProvider, runtime_of
@@ -34,6 +35,7 @@ POINTS: Final = {
     "import": ((8, True),),
     "post": ((10, True), (19, False)),
     "say": ((6, False), (12, True)),
+    "withdraw": ((40, False),),
     "tell": ((6, False),),
     "fetch": ((11, True),),
 }
@@ -156,6 +158,33 @@ async def test_a_persons_word(database: Database, processes: KilledProcesses, tm
             return given, check
 
         await at_each_point(processes, "say", runtime, database.app_url, ready)
+    await assert_invariants(database, merchant)
+
+
+async def test_a_withdrawal(database: Database, processes: KilledProcesses, tmp_path: Path) -> None:
+    async with impatient(database) as runtime:
+        merchant = ""
+
+        async def ready(name: str) -> Ready:
+            nonlocal merchant
+            merchant, file = f"m{new_letters()}", Acquirer()
+            file.of(await paid(runtime, merchant), "charge", 1_000, 30)
+            file_id, _, _ = await settled(runtime, file.text(), tmp_path, name=f"{name}.csv")
+            given = {"file_id": file_id, "key": new_letters()}
+
+            async def check() -> None:
+                wanted = withdrawal_of(given)  # asked for again, under the same key
+                await once(runtime.stores.acts, wanted, lambda: withdraw(runtime, wanted))
+                await rounds(runtime)
+                assert await balances(runtime, merchant) == {"merchant": -1_000, "provider:simulator": 1_000}
+                versions = await runtime.pool.fetch(
+                    "SELECT version FROM settlement_evidence WHERE file_id = $1 ORDER BY version", file_id
+                )
+                assert [row["version"] for row in versions] == [1, 2]
+
+            return given, check
+
+        await at_each_point(processes, "withdraw", runtime, database.app_url, ready)
     await assert_invariants(database, merchant)
 
 

@@ -12,15 +12,20 @@ import psycopg
 import pytest
 
 from tallystick.access.key_store import OPERATORS
+from tallystick.decisions.rows_by_hand import NotResolvable
 from tallystick.domain.settlement_evidence import Evidence
+from tallystick.flows.reconciliation.by_hand import resolve, target_of
 from tallystick.flows.reconciliation.matching import Compared, NotComparable, compare_file
 from tallystick.flows.reconciliation.posting import batch_id_of, post_batch
+from tallystick.flows.reconciliation.waiting import compare_waiting
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.oversight.differences import differences
+from tallystick.record.postgres import few_rows
 from tests.guarantees.second_opinion.comparison import disagreements
 from tests.guarantees.second_opinion.exported import history, stored_books
 from tests.guarantees.second_opinion.interpreter import read as second_opinion
+from tests.support.acts import asked
 from tests.support.database import Database
 from tests.support.inbox import assert_invariants
 from tests.support.letters import new_letters
@@ -261,3 +266,37 @@ async def test_evidence_is_never_changed(database: Database) -> None:
             for statement in (f"UPDATE {table} SET currency = 'USD'", f"DELETE FROM {table}"):
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):
                     await runtime.pool.execute(statement)
+
+
+async def test_a_row_of_one_account_is_about_no_payment_of_another(
+    database: Database, fresh_merchant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name is its account's. However the row names it, however rows are found, now and when they are compared again,
+    and when a person says so."""
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        payment = await paid(runtime, fresh_merchant)
+        back = await refunded(runtime, payment, 400)
+        tried = await runtime.pool.fetchval(
+            "SELECT attempt_id FROM attempt WHERE merchant_id = $1 AND operation = 'authorize'", fresh_merchant
+        )
+        for few in (few_rows.FEW, -1):  # by key, and with cursors
+            monkeypatch.setattr(few_rows, "FEW", few)
+            file = Acquirer()
+            file.of(payment, "charge", 1_000)
+            file.of(payment, "charge", 1_000, effect="")
+            file.of(back, "refund", -400)
+            file.row("charge", 1_000, effect=new_letters(), merchant_reference=tried)
+            elsewhere = new_letters()
+            file_id, compared, _ = await settled(runtime, file.text(), tmp_path, account=elsewhere)
+            assert compared.by_reason == {("unexplained", "not_in_record"): 4}
+            await compare_waiting(runtime, "simulator", ACTOR)
+            rows = await evidence_of(runtime, file_id)
+            assert [(row["reason"], row["payment_id"]) for row in rows] == [("not_in_record", None)] * 4
+            said = asked("settlement_row.match", target_of(file_id, 1), None, subject=payment["id"])
+            with pytest.raises(NotResolvable, match="no free posting"):
+                await resolve(runtime, said)
+        file = Acquirer()
+        file.of(payment, "charge", 1_000)
+        file.of(back, "refund", -400)
+        _, compared, _ = await settled(runtime, file.text(), tmp_path)
+        assert compared.by_reason == {("matched", "same"): 2}, "through its own account it is what it is"

@@ -121,3 +121,44 @@ async def test_plain_rows_are_as_if_compared_one_by_one(
         async with taken_back(runtime, stored.file_id) as comparing:
             plain_sums = await comparing.add_plain(stored, await comparing.batches(), ACTOR, TIMES[0])
         assert sum(each.rows for each in plain_sums) == 4, "the others are left to be compared"
+
+
+class _Timed:
+    """A connection, or a pool, that notes which of its reads may be long."""
+
+    def __init__(self, of: Any, short: list[str]) -> None:
+        self._of, self._short = of, short
+
+    def __getattr__(self, name: str) -> Any:
+        asked = getattr(self._of, name)
+        if name not in ("fetch", "fetchval", "cursor"):
+            return asked
+
+        def noting(statement: str, *given: Any, timeout: float | None = None, **more: Any) -> Any:
+            if (timeout or 0) < few_rows._LONG_S:
+                self._short.append(statement)
+            return asked(statement, *given, timeout=timeout, **more)
+
+        return noting
+
+
+async def test_every_read_of_a_comparison_may_take_long(
+    database: Database, fresh_merchant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file may have a million rows, and a process may wait for another one that compares them."""
+    short: list[str] = []
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        payment = await paid(runtime, fresh_merchant)
+        file = Acquirer()
+        file.of(payment, "charge", 1_000)
+        file.of(payment, "charge", 999)
+        stored = (await imported(runtime, file.text(), tmp_path)).file
+        for few in (few_rows.FEW, -1):
+            monkeypatch.setattr(few_rows, "FEW", few)
+            async with taken_back(runtime, stored.file_id) as comparing:
+                timed = Comparing(_Timed(comparing._connection, short), stored.file_id)
+                assert await timed.is_held()
+                await Writer(timed, stored, ACTOR, TIMES[0]).write([])
+        book = runtime.stores.evidence
+        await type(book)(_Timed(runtime.pool, short), book.merchant_id).open_rows("simulator", 1)  # type: ignore[arg-type]
+    assert short == []

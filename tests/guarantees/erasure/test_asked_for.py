@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from msgspec.structs import replace
+
 from tallystick.access.roles import Role
+from tallystick.domain.operator_act import ActKeyReused
+from tallystick.flows.compliance.approvable import ask_second_person, done_for
+from tallystick.flows.operations.acts import annotate, asked_act
 from tallystick.kit.ids import new_id
 from tests.guarantees.erasure.test_nothing_is_left import Filled, a_record, key_of
 from tests.interfaces.api.test_rejections import desk_of
+from tests.interfaces.console.test_limited_viewers import post
 from tests.support.api import assert_problem
 from tests.support.console import Person, token_on
 from tests.support.database import NewDatabase
@@ -15,6 +22,10 @@ from tests.support.database import NewDatabase
 PATH = "/v1/erasures"
 
 PAGE = "/console/erasures"
+
+NOTES = "/v1/acts"
+
+NOTE = "/console/notes"
 
 
 async def _people(filled: Filled) -> dict[str, Person]:
@@ -127,3 +138,32 @@ async def test_people_ask_at_the_console_for_what_they_see(new_database: NewData
         for name, sees in (("ada", True), ("bob", True), ("joe", True), ("eve", False)):
             shown = (await people[name].see(PAGE)).text
             assert (filled.payment in shown, f"merchant {fresh_merchant}" in shown) == (sees, sees), name
+
+
+async def test_a_key_stands_for_an_erasure_or_for_an_act(new_database: NewDatabase, fresh_merchant: str) -> None:
+    """Over HTTP, at the console and on the command line, whichever came first."""
+    async with a_record(new_database, fresh_merchant) as filled:
+        runtime, people = filled.runtime, await _people(filled)
+        desk = await desk_of(filled.api, filled.database)
+        erasing, noting = {"payment_id": filled.payment, "reason": "why"}, {"target": filled.payment, "reason": "why"}
+        asked, noted = new_id("req"), new_id("req")
+        assert (await desk.post(PATH, erasing, asked)).status_code == 200
+        assert_problem(await desk.post(NOTES, noting, asked), 422, "idempotency_key_reused")
+        done = await desk.post(NOTES, noting, noted)
+        assert done.status_code == 200
+        assert_problem(await desk.post(PATH, erasing, noted), 422, "idempotency_key_reused")
+        assert (await desk.post(NOTES, noting, noted)).json() == done.json(), "each is what it was"
+        assert (await desk.post(PATH, erasing, asked)).json()["state"] == "waiting"
+
+        form = {"key": new_id("opa"), "reason": "why", "payment": filled.payment}
+        assert (await people["ada"].send(PAGE, PAGE, **form)).status_code == 303
+        assert (await post(people["ada"], NOTE, target=filled.payment, **form)).status_code == 400
+        note = asked_act("operator:ada", form["key"], "annotate", filled.payment, "why")
+        with pytest.raises(ActKeyReused):
+            await done_for(runtime, note)  # as the command line asks first
+        other = asked_act("operator:ada", new_id("opa"), "annotate", filled.payment, "why")
+        await annotate(runtime, other)
+        with pytest.raises(ActKeyReused):
+            await ask_second_person(runtime, replace(other, act="payment.erase"))
+        counted = await runtime.pool.fetchval("SELECT count(*) FROM operator_act WHERE act = 'annotate'")
+        assert counted == 2 and await runtime.pool.fetchval("SELECT count(*) FROM approval_request") == 2

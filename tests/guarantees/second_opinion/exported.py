@@ -54,11 +54,15 @@ def keys_of(connection: psycopg.Connection[Any]) -> dict[str, bytes]:
 
 
 def _opened(row: dict[str, Any], key: bytes | None) -> dict[str, Any]:
-    """A step with its personal fields, which are under the key of its payment: AES-128-GCM with a nonce of zeros."""
+    """A step with its personal fields, which are under the key of its payment: AES-128-GCM with a nonce of zeros. Both
+    of them are a list, and one is an object."""
     sealed = row["change"].pop("personal", None)
     if sealed is not None and key is not None:
         about = f"personal/{row['merchant_id']}/{row['stream_id']}".encode()
-        row["change"] |= json.loads(AESGCM(key).decrypt(bytes(12), base64.b64decode(sealed), about))
+        opened = json.loads(AESGCM(key).decrypt(bytes(12), base64.b64decode(sealed), about))
+        row["change"] |= opened if isinstance(opened, dict) else {"description": opened[0], "metadata": opened[1]}
+    elif sealed is not None and not {"description", "metadata"} & row["change"].keys():
+        row["change"] |= {"description": "[erased]", "metadata": {"[erased]": "[erased]"}}
     return row
 
 

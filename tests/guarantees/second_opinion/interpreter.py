@@ -88,8 +88,8 @@ LIFECYCLES = {
         """),
     "settled_batch": _edges("""
         new: counted > posting
-        posting: supplemented, completed > posted
-        posted: supplemented > posting
+        posting: supplemented, completed > posted, withdrawn > withdrawn
+        posted withdrawn: supplemented > posting
         """),
     "settlement": _edges("new: posted > posted\nposted: supplemented"),
     "bank_statement": _edges("""

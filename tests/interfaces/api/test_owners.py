@@ -72,6 +72,7 @@ async def test_what_waits_is_taken_handed_on_and_given_back(new_database: NewDat
             handed = await _act(desk, path, "hand-on", item_id, owner=limited)
             assert handed.status_code == (422 if of_platform else 200), (path, "what is no merchant's is for all")
         await _what_is_not_there(app, desk)
+        await _what_is_forgotten(app, desk, made.refused_kind)
 
 
 async def _from_hand_to_hand(desk: Desk, other: Desk, path: str, item_id: str, grace: str) -> None:
@@ -97,6 +98,17 @@ async def _what_is_not_there(app: Inside, desk: Desk) -> None:
         assert_problem(await _act(desk, path, "hand-on", new_id(prefix)), 422, "validation_failed")
         keyless = await desk.post(f"{path}/{new_id(prefix)}/give-back", {"reason": "why"}, None)
         assert keyless.json()["code"] in ("idempotency_key_missing", "not_found"), path
+
+
+async def _what_is_forgotten(app: Inside, desk: Desk, kind: str) -> None:
+    """Counts are kept for some days. What was done about them is answered after that too; nothing more can be done."""
+    path, key, other = f"/v1/webhook-refusals/{kind}", new_id("req"), new_id("req")
+    closed = await desk.post(f"{path}/close", {"reason": "found it"}, key)
+    assert closed.status_code == 200, closed.text
+    await app.app.state.runtime.pool.execute("DELETE FROM webhook_refusal")
+    assert (await desk.post(f"{path}/close", {"reason": "found it"}, key)).content == closed.content
+    for name in ("close", "take"):
+        assert_problem(await desk.post(f"{path}/{name}", {"reason": "found it"}, other), 404, "not_found")
 
 
 async def _act(desk: Desk, path: str, act: str, item_id: str, key: str | None = "", **body: str) -> Any:

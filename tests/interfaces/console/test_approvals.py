@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import unescape
+
 from tallystick.access.accounts import Granted
 from tallystick.flows.operations import operators
 from tallystick.interfaces.console.app import SESSION_COOKIE
@@ -61,3 +63,34 @@ async def test_deciding_needs_a_recent_sign_in(new_database: NewDatabase) -> Non
         assert (late.status_code, "recent sign-in" in late.text) == (403, True)
         runtime.clock.shift_ms = 0
         assert (await bob.http.post(page, data=fields)).status_code == 303
+
+
+#: So many requests of a merchant, an hour before others' were asked for.
+_ASKED = """
+    INSERT INTO approval_request (request_id, act, target, merchant_id, arguments, shown, shown_hash, authors, needed,
+                                  reason, requested_by, requested_at, expires_at)
+    SELECT 'apr_' || md5($1::text || n), 'merchant.erase', $1::text, $1::text, '{}',
+           json_build_object('merchant', $1::text), '', '{}', 1,
+           'they asked', 'operator:grace', now() - $3::int * interval '1 hour' - n * interval '1 second',
+           now() + interval '1 day'
+    FROM generate_series(1, $2::int) AS n
+"""
+
+
+async def test_pages_are_full_of_what_the_viewer_sees(new_database: NewDatabase) -> None:
+    """A thousand requests about another merchant are newer, and are passed over where they are read."""
+    async with inside_console(new_database(), BookedProvider()) as console:
+        for merchant, number, hours in (("other", 1_000, 0), ("shop", 51, 1), ("late", 50, 2)):
+            await console.process.runtime.pool.execute(_ASKED, merchant, number, hours)
+        for path, row in (("approvals", "/console/approvals/apr_"), ("erasures", "operator:grace: they asked")):
+            for merchant, pages in (("shop", [50, 1]), ("late", [50])):
+                viewer = console.person("operator", operator_id=f"of_{merchant}", merchants=[merchant])
+                before, seen = "", []
+                for _ in range(len(pages) + 1):
+                    text = (await viewer.see(f"/console/{path}{before}")).text.partition("<main")[2]
+                    seen.append(text.count(row))
+                    place = text.partition(f'href="/console/{path}?before=')[2].partition('"')[0]
+                    before = f"?before={unescape(place)}"
+                    if not place:
+                        break
+                assert seen == pages, (path, merchant)

@@ -61,7 +61,7 @@ OWN: Final[Mapping[str, str]] = {
 #: Forms that are no list's; ``_others`` has the row of each.
 OTHERS: Final = frozenset(
     "ask_provider ask_for_erasure evidence evidence_of_event evidence_file note resend pause_provider resume_provider"
-    " operator_add operator_change operator_reset operator_disable deciding".split()
+    " withdraw_settlement_file operator_add operator_change operator_reset operator_disable deciding".split()
 )
 
 
@@ -143,6 +143,7 @@ def _others(world: World) -> dict[str, Sent]:
         "resend": Sent(f"{endpoint}/resend", {"message_id": world.message}),
         "pause_provider": Sent("/console/providers/pause", {"account": "simulator/main", "seconds": "3600"}),
         "resume_provider": Sent("/console/providers/resume", {"account": "simulator/main"}),
+        "withdraw_settlement_file": Sent(f"/console/settlement-files/{world.row.partition('/')[0]}/withdraw", {}),
         "operator_add": Sent("/console/operators", role, "First sign-in of kim", 200),
         "operator_reset": Sent("/console/operators/first/reset", {}, "First sign-in of first", 200),
         "operator_change": Sent("/console/operators/first/change", {"role": "viewer"}),
@@ -237,7 +238,9 @@ def test_what_moves_money_or_gives_rights_needs_a_recent_sign_in() -> None:
         name for name, page in forms.items() if page.fresh
     } - {"ask_for_erasure"}, "what cannot be undone needs one too"
     of_money = {act.act for page in LISTS for act in page.acts if act.right == "money"}
-    assert of_money == MONEY_ACTS - {"dispute.state_amount"}, "the same acts on the command line"
+    assert of_money == MONEY_ACTS - {"dispute.state_amount", "settlement_file.withdraw"}, (
+        "the same acts on the command line"
+    )
 
 
 @pytest.mark.timeout(600)  # some hundred requests and as many looks at the record, on a machine that others use too

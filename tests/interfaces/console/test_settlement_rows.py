@@ -75,3 +75,43 @@ async def test_a_row_is_said_to_be_a_payments_or_is_written_off(new_database: Ne
         assert await newest(world, off) == "explained: person"
         assert (await balances(world.runtime, merchant))["merchant_available"] == -1_000
         assert off not in (await ada.see(PATH)).text
+
+
+async def test_what_many_rows_come_to_needs_a_second_person(new_database: NewDatabase, tmp_path: Path) -> None:
+    """Of 300, -250 and 77 no one is above 600; together they are. 300 and 77 are not."""
+    merchant = f"m{new_letters()}"
+    async with inside_console(new_database(), BookedProvider(), second_person_above="EUR=600") as console:
+        world = World(console)
+        bob: Viewer = await world.person("bob", "operator")
+        ada = console.person("operator")
+        await paid(world.runtime, merchant)
+        file = Acquirer()
+        for amount in (300, -250, 77):
+            file.row("riddle", amount)
+        file_id, _, _ = await settled(world.runtime, file.text(), tmp_path)
+        rows = [target_of(file_id, number) for number in (1, 2, 3)]
+        preview = (await ada.see(f"{PATH}/write-off/preview", ids=",".join(rows))).text
+        assert "a second person is asked about each" in preview
+        for _ in range(2):
+            answer = (await submit(ada, preview, f"{PATH}/write-off", reason="nobody knows them")).text
+            assert "3 asked for" in answer
+        assert [await newest(world, row) for row in rows] == ["unexplained: unknown_type"] * 3
+        found = await world.runtime.pool.fetch("SELECT request_id FROM approval_request WHERE target = $1", rows[1])
+        [request] = [await world.runtime.stores.approvals.find(row["request_id"]) for row in found]
+        assert request is not None
+        await four_eyes.decide(
+            world.runtime,
+            APPROVABLE,
+            request.request_id,
+            bob,
+            approves=True,
+            seen_hash=request.shown_hash,
+            reason="saw it",
+        )
+        assert await newest(world, rows[1]) == "explained: person"
+        answer = (await submit(ada, preview, f"{PATH}/write-off", reason="nobody knows them")).text
+        assert "1 done before" in answer and "2 asked for" in answer, "what is left of a form is judged as the form was"
+        preview = (await ada.see(f"{PATH}/write-off/preview", ids=",".join((rows[0], rows[2])))).text
+        assert "a second person is asked" not in preview
+        assert "2 done" in (await submit(ada, preview, f"{PATH}/write-off", reason="nobody knows them")).text
+        assert [await newest(world, row) for row in rows] == ["explained: person"] * 3

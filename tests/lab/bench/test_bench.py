@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from tallystick.cli import bench as commands
+from tallystick.cli import bench_options
 from tallystick.lab.bench import ceiling, commits
 from tallystick.lab.bench.fill import copy_chunk, prepare
 from tallystick.lab.bench.fill_rows import MERCHANTS, TABLES, fill_chunk, kinds
@@ -131,7 +132,7 @@ def test_payments_over_http(bench_database: Database) -> None:
 
 def test_journal_command_prints_json(monkeypatch: pytest.MonkeyPatch) -> None:
     # The command would bind this process's log to a stream that is closed after it.
-    monkeypatch.setattr(commands, "configure_logging", lambda level, secret_names: None)
+    monkeypatch.setattr(bench_options, "configure_logging", lambda level, secret_names: None)
     monkeypatch.setattr(commits, "WARM_UP_PAYMENTS", 50)
     run = CliRunner().invoke(
         commands.app,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final, cast
 
@@ -14,18 +14,17 @@ import pytest
 from msgspec import Raw
 
 from tallystick.oversight.audit.anchors import Anchor
+from tallystick.oversight.audit.leaf_rows import document_of
 from tallystick.oversight.audit.leaves import leaf_bytes
 from tallystick.oversight.audit.sealed_tables import ADDED, COLUMNS, SALTED
-from tallystick.record.postgres.audit_rows import KINDS, AuditRows, Thing
+from tallystick.record.postgres.audit_rows import KINDS, AuditRows
+from tallystick.record.postgres.audit_things import PART_COLUMNS, Columns, Thing
 from tallystick.record.postgres.connections import open_pool
 from tests.support.audit import SETTINGS
 from tests.support.database import Database
 
 SALT: Final = bytes(range(16))
 AT: Final = datetime(2026, 1, 2, tzinfo=UTC)
-
-#: The tables whose rows the statements print in the encoding's order.
-PRINTED: Final = ("transition", "transfer", "outbox", "instruction", "response")
 
 
 def described(thing: Thing) -> bytes:
@@ -41,8 +40,8 @@ def described(thing: Thing) -> bytes:
         return b"{" + b",".join(msgspec.json.encode(name) + b":" + value for name, value in found.items()) + b"}"
 
     rows = []
-    for table, document in thing.rows:
-        given = members(document)
+    for table, row_read in thing.rows:
+        given = members(document_of(table, row_read))
         added = [column for column in ADDED.get(table, ()) if given.get(column, b"null") != b"null"]
         row = {column: given.get(column, b"null") for column in sorted((*COLUMNS[table], *added))}
         for column, value in row.items():
@@ -61,8 +60,8 @@ def described(thing: Thing) -> bytes:
     return head + msgspec.json.encode(thing.leaf_key) + b',"rows":[' + b",".join(sorted(rows)) + b"]}"
 
 
-def _thing(table: str, document: str) -> Thing:
-    return Thing(kind="change", merchant_id="m", leaf_key="pay_1/1", at=AT, rows=[(table, document)])
+def _thing(table: str, row: str | Columns) -> Thing:
+    return Thing(kind="change", merchant_id="m", leaf_key="pay_1/1", at=AT, rows=[(table, row)])
 
 
 def _step(**columns: str) -> str:
@@ -85,6 +84,8 @@ def _step(**columns: str) -> str:
         '{"description" : "a word", "amount": 5}',
         '{"description":"a word","amount":5,"amount":6}',
         '{"description":"a word","description":"another"}',
+        '{"amount":5,"amount":6,"description":"' + 11 * "é" + '"}',  # as long in bytes as its last members need
+        '{"description":"' + 3 * "é" + '","metadata":{"é":"è"}}',
         '{"\\u0064escription":"a word"}',
         '{"é":"è","description":"a word"}',
         '{"evidence":{"a":1}}',
@@ -96,9 +97,11 @@ def _step(**columns: str) -> str:
 )
 @pytest.mark.parametrize("evidence", ["null", "{}", '{"seen":true}', '{"x":1,"evidence":{"seen":true},"y":2}'])
 def test_a_step_is_hashed_as_described_whatever_its_json_says(change: str, evidence: str) -> None:
-    """Also where the name of a hashed column stands in it more than once."""
+    """Also where the name of a hashed column stands in it more than once; read as a document, or as columns."""
     thing = _thing("transition", _step(change=change, evidence=evidence, event='"capture"', version="1"))
-    assert leaf_bytes(thing, SALT) == described(thing)
+    columns: dict[str, str | int] = {"change": change, "evidence": evidence, "event": "capture", "version": 1}
+    read = _thing("transition", tuple(columns.get(name) for name in PART_COLUMNS["transition"]))
+    assert leaf_bytes(thing, SALT) == leaf_bytes(read, SALT) == described(thing)
 
 
 @pytest.mark.parametrize("table", sorted(COLUMNS))
@@ -113,21 +116,32 @@ def test_a_row_of_every_table_is_as_described_in_any_order_of_its_columns(table:
     assert leaves == {described(_thing(table, ordered))}
 
 
+def test_rows_are_read_in_the_order_of_the_encoding() -> None:
+    assert dict(PART_COLUMNS) == {table: tuple(sorted(COLUMNS[table])) for table in PART_COLUMNS}
+
+
 @pytest.mark.asyncio(loop_scope="session")
-async def test_what_the_statements_print_is_as_described(database: Database, anchors: list[Anchor]) -> None:
-    """Of everything in a sample of every kind of payment; and what a change is made of has the encoding's order."""
+async def test_what_the_statements_read_is_as_described(database: Database, anchors: list[Anchor]) -> None:
+    """Of everything in a sample of every kind of payment; and what a change is made of is as the database prints it."""
     things: list[Thing] = []
+    stored = set()
     async with await open_pool(database.app_url, SETTINGS) as pool, pool.acquire() as proxy, proxy.transaction():
         rows = AuditRows(cast(asyncpg.Connection, proxy))
         await rows.in_utc()
         for kind in KINDS:
             things += [each async for page in rows.every(kind, 100) for each in page]
+        for table in PART_COLUMNS:
+            found = await proxy.fetch(f"SELECT to_json(t)::text FROM {table} t")  # a name of the list above
+            stored |= {(table, _members(row[0], PART_COLUMNS[table])) for row in found}
     assert [leaf_bytes(each, SALT) for each in things] == [described(each) for each in things]
-    printed = [row for each in things if each.kind == "change" for row in each.rows]
-    assert {table for table, _ in printed} == set(PRINTED)
-    for table, document in printed:
-        assert tuple(msgspec.json.decode(document, type=dict[str, Raw])) == tuple(sorted(COLUMNS[table]))
-        assert re.match(r'\{"\w+":\S', document), "without blanks"
+    parts = [row for each in things if each.kind == "change" for row in each.rows]
+    assert {table for table, _ in parts} == set(PART_COLUMNS)
+    assert {(table, _members(document_of(table, row), PART_COLUMNS[table])) for table, row in parts} <= stored
+
+
+def _members(document: str, columns: Sequence[str]) -> tuple[bytes, ...]:
+    found = msgspec.json.decode(document, type=dict[str, Raw])
+    return tuple(bytes(found[column]) for column in columns)
 
 
 @pytest.mark.asyncio(loop_scope="session")

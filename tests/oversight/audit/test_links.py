@@ -76,6 +76,6 @@ async def test_two_changes_of_one_payment_in_one_microsecond_are_told_apart(new_
 def test_the_steps_that_close_an_attempt_are_those_that_have_a_recorded_answer() -> None:
     events = {event for _, event, edge in ATTEMPT.live_edges() if "recorded answer" in edge.beside}
     listed = ", ".join(f"'{event}'" for event in sorted(events))
-    for name in ("parts_of_changes", "unsealed_response", "all_response"):
+    for name in ("steps_of_changes", "unsealed_response", "all_response"):
         found = re.findall(r"\bevent IN \(([^)]*)\)", STATEMENTS[name])
         assert found and {", ".join(sorted(each.split(", "))) for each in found} == {listed}, name

@@ -58,6 +58,29 @@ async def test_broken_by_hand(owner: asyncpg.Connection, sample: Sample, break_:
     assert {violation.merchant_id for violation in found} == {"" if of_platform else sample.merchant}
 
 
+#: The break of ``one_payment_per_charge``, beside an account of its own.
+_AT_ANOTHER_ACCOUNT = (
+    "UPDATE payment SET provider_reference = 'ch_{captured}'"
+    " WHERE merchant_id = '{merchant}' AND payment_id = '{refunded}'",
+    "UPDATE attempt SET account = 'second' WHERE merchant_id = '{merchant}' AND payment_id = '{refunded}'",
+)
+
+
+@pytest.mark.asyncio(loop_scope="session")  # as its connection
+async def test_a_name_is_its_accounts(owner: asyncpg.Connection, sample: Sample) -> None:
+    """Two accounts of one provider may have the same name for two charges."""
+    transaction = owner.transaction()
+    await transaction.start()
+    broken = []
+    try:
+        for statement in _AT_ANOTHER_ACCOUNT:
+            await owner.execute(statement.format(**msgspec.structs.asdict(sample)))
+            broken.append((await examine(owner, settings=SETTINGS, merchant_id=sample.merchant)).broken())
+    finally:
+        await transaction.rollback()
+    assert ["one_payment_per_charge" in each for each in broken] == [True, False]
+
+
 def test_every_invariant_is_broken_by_some_test() -> None:
     assert {each.invariant for each in BREAKS} == {each.name for each in INVARIANTS}
 

@@ -28,6 +28,7 @@ from tallystick.record.postgres.batch import (
 )
 from tallystick.record.postgres.connections import connect_journal
 from tallystick.record.postgres.pipeline import Answers, Call, PipelineConnection
+from tallystick.record.postgres.repeated_keys import ASKED_BATCHES, RepeatedKeys
 from tallystick.record.postgres.subject_rows import STATEMENTS
 from tests.support.database import Database
 from tests.support.polling import eventually_async
@@ -45,6 +46,9 @@ ANSWER = ProviderAnswer(
 
 SIZES = [1, WRITES_UNASKED, WRITES_UNASKED + 1, 20]
 
+#: The same, and whether a batch before met a taken key: then larger ones ask first.
+WAYS = [*((size, False) for size in SIZES), (WRITES_UNASKED + 1, True), (20, True)]
+
 
 @pytest.fixture
 async def journal(database: Database) -> AsyncIterator[PipelineConnection]:
@@ -57,8 +61,21 @@ def intents(count: int) -> list[Change]:
     return [create_change(new_instruction(new_id("req")), new_id("pay")) for _ in range(count)]
 
 
-async def run(connection: Any, changes: Sequence[Change], *, after_loss: bool = False) -> BatchResult:
-    return await run_batch(connection, [Entry(change) for change in changes], Clock(), after_loss=after_loss)
+async def run(
+    connection: Any, changes: Sequence[Change], *, after_loss: bool = False, asks: bool = False
+) -> BatchResult:
+    repeated = RepeatedKeys()
+    if asks:
+        repeated.were_met()
+    entries = [Entry(change) for change in changes]
+    return await run_batch(connection, entries, Clock(), after_loss=after_loss, repeated=repeated)
+
+
+def replay_of(create: Change) -> Change:
+    """Another request under its key."""
+    assert create.claim is not None
+    again = create_change(new_instruction(create.claim.idempotency_key), new_id("pay"))
+    return replace(again, claim=replace(create.claim, instruction_id=new_id("ins"), payment_id=again.stream_id))
 
 
 def of(entries: Sequence[Entry]) -> list[Change]:
@@ -71,24 +88,45 @@ async def count(journal: PipelineConnection, table: str, changes: Sequence[Chang
     return int((await journal.fetch(asked, streams))[0][0])
 
 
-@pytest.mark.parametrize(("changes", "outcomes", "exchanges"), [(1, 0, 2), (4, 0, 2), (5, 0, 3), (0, 1, 2), (0, 50, 2)])
-async def test_a_batch_is_two_exchanges_or_three_where_it_asks_first(
-    changes: int, outcomes: int, exchanges: int
-) -> None:
+@pytest.mark.parametrize(("changes", "outcomes"), [(1, 0), (4, 0), (5, 0), (50, 0), (0, 1), (0, 50)])
+async def test_a_batch_is_two_exchanges(changes: int, outcomes: int) -> None:
     sent = await record_batch(
         [*intents(changes), *(outcome for _, outcome in (new_payment() for _ in range(outcomes)))]
     )
-    assert len(sent) == exchanges and sent[-1] == (Call("COMMIT", ()),)
+    assert len(sent) == 2 and sent[-1] == (Call("COMMIT", ()),)
 
 
-@pytest.mark.parametrize("size", SIZES)
-async def test_a_taken_key_is_answered_and_the_others_are_written(journal: PipelineConnection, size: int) -> None:
+async def test_larger_batches_ask_first_for_a_while_after_one_that_met_a_taken_key(
+    journal: PipelineConnection,
+) -> None:
+    """Three exchanges then; the one that meets it is rolled back, and asks. Small ones never ask first."""
+    create, repeated, heard = intents(1)[0], RepeatedKeys(), Heard(journal)
+
+    async def exchanges(changes: Sequence[Change]) -> int:
+        before = heard.exchanges
+        await run_batch(heard, [Entry(change) for change in changes], Clock(), after_loss=False, repeated=repeated)
+        return heard.exchanges - before
+
+    many, few = WRITES_UNASKED + 1, WRITES_UNASKED
+    assert [await exchanges([create]), await exchanges(intents(many))] == [1, 1]
+    assert await exchanges([*intents(many), replay_of(create)]) == 3, "in vain, asked, written"
+    assert await exchanges(intents(few)) == 1
+    for left in range(ASKED_BATCHES):
+        assert await exchanges(intents(many)) == 2, f"after {left}"
+    assert await exchanges(intents(many)) == 1
+    assert await exchanges([replay_of(create)]) == 2, "in vain, and then there is nothing to be written"
+    assert await exchanges([*intents(many), replay_of(create)]) == await exchanges(intents(many)) == 2
+
+
+@pytest.mark.parametrize(("size", "asks"), WAYS)
+async def test_a_taken_key_is_answered_and_the_others_are_written(
+    journal: PipelineConnection, size: int, asks: bool
+) -> None:
     first, others = intents(1), intents(size - 1)
     assert of((await run(journal, first)).fresh) == first
     assert first[0].claim is not None
-    again = create_change(new_instruction(first[0].claim.idempotency_key), new_id("pay"))
-    again = replace(again, claim=replace(first[0].claim, instruction_id=new_id("ins"), payment_id=again.stream_id))
-    result = await run(journal, [*others, again])
+    again = replay_of(first[0])
+    result = await run(journal, [*others, again], asks=asks)
     [(entry, stored)] = result.existing
     assert entry.change == again and stored.instruction_id == first[0].claim.instruction_id
     assert of(result.fresh) == others and result.look_again == []
@@ -127,9 +165,9 @@ class Rival:
         return Answers([*before.done, *after.done], after.refusal)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("size", "asks"), WAYS)
 async def test_a_key_that_another_process_takes_meanwhile(
-    database: Database, journal: PipelineConnection, size: int
+    database: Database, journal: PipelineConnection, size: int, asks: bool
 ) -> None:
     changes = intents(size)
     claim = changes[-1].claim
@@ -138,21 +176,21 @@ async def test_a_key_that_another_process_takes_meanwhile(
     theirs = replace(theirs, claim=replace(claim, instruction_id=new_id("ins"), payment_id=theirs.stream_id))
     other = await connect_journal(database.app_url, command_timeout_ms=30_000)
     rival = Rival(journal, other, theirs)
-    result = await run(rival, changes)
+    result = await run(rival, changes, asks=asks)
     await other.close()
     assert rival.is_done and of(result.fresh) == changes[:-1]
     assert [entry.change for entry, _ in result.existing] == changes[-1:]
     assert await count(journal, "payment", changes) == size - 1
 
 
-@pytest.mark.parametrize("size", SIZES)
-async def test_a_lost_race_comes_before_what_it_leads_to(journal: PipelineConnection, size: int) -> None:
+@pytest.mark.parametrize(("size", "asks"), WAYS)
+async def test_a_lost_race_comes_before_what_it_leads_to(journal: PipelineConnection, size: int, asks: bool) -> None:
     """The loser's payment is refused too, as a duplicate: the batch would be taken for one that nothing can write."""
     changes = intents(size)
     await run(journal, changes[:1])
     clash = replace(changes[0], claim=None)
     with pytest.raises(LostRace) as lost:
-        await run(journal, [*changes[1:], clash])
+        await run(journal, [*changes[1:], clash], asks=asks)
     assert of(lost.value.losers) == [clash]
     assert await count(journal, "payment", changes[1:]) == 0, "rolled back"
     assert of((await run(journal, changes[1:])).fresh) == changes[1:]
@@ -164,18 +202,20 @@ class Heard:
     def __init__(self, inner: PipelineConnection) -> None:
         self._inner = inner
         self.refused: list[Exception] = []
+        self.exchanges = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
     async def exchange(self, calls: Sequence[Call]) -> Answers:
         answers = await self._inner.exchange(calls)
+        self.exchanges += 1
         self.refused += [answers.refusal] if answers.refusal else []
         return answers
 
 
-@pytest.mark.parametrize("size", SIZES)
-async def test_a_replay_is_no_error_of_the_server(journal: PipelineConnection, size: int) -> None:
+@pytest.mark.parametrize(("size", "asks"), WAYS)
+async def test_a_replay_is_no_error_of_the_server(journal: PipelineConnection, size: int, asks: bool) -> None:
     """Clients repeat themselves: that must not fill its log, nor must two of a kind in one batch."""
     create, heard = intents(1)[0], Heard(journal)
     assert create.claim is not None
@@ -184,16 +224,16 @@ async def test_a_replay_is_no_error_of_the_server(journal: PipelineConnection, s
         replace(each, claim=replace(create.claim, instruction_id=new_id("ins"), payment_id=each.stream_id))
         for each in replays
     ]
-    result = await run(heard, [*intents(size - 1), create, replays[0]])
+    result = await run(heard, [*intents(size - 1), create, replays[0]], asks=asks)
     assert len(result.fresh) == size and of(result.look_again) == replays[:1]
-    assert len((await run(heard, [*intents(size - 1), replays[1]])).existing) == 1
+    assert len((await run(heard, [*intents(size - 1), replays[1]], asks=asks)).existing) == 1
     assert heard.refused == []
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("size", "asks"), WAYS)
 @pytest.mark.parametrize("taken", ["key", "version"])
 async def test_what_another_transaction_takes_at_the_same_time(
-    database: Database, journal: PipelineConnection, size: int, taken: str
+    database: Database, journal: PipelineConnection, size: int, asks: bool, taken: str
 ) -> None:
     """It is not seen before it is written, and the insert waits for it: the answer is the same."""
     [create, theirs] = intents(2)
@@ -207,7 +247,7 @@ async def test_what_another_transaction_takes_at_the_same_time(
     [exchange, *_] = await record_batch([theirs])
     await other.exchange(exchange)  # BEGIN, and all that it writes
     heard, others = Heard(journal), intents(size - 1)
-    running = asyncio.create_task(run(heard, [*others, create]))
+    running = asyncio.create_task(run(heard, [*others, create], asks=asks))
     await eventually_async(lambda: _blocked(other, journal.server_pid), until=bool)
     await other.execute("COMMIT")
     await other.close()

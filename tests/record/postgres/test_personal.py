@@ -8,13 +8,20 @@ import msgspec
 import pytest
 
 from tallystick.domain.change import Change
-from tallystick.domain.personal import ERASED, ERASED_METADATA, PersonalValues, erased_request
+from tallystick.domain.personal import ERASED, ERASED_METADATA, PersonalValues, erased_fields, erased_request
 from tallystick.domain.requests.fingerprint import fingerprint
 from tallystick.kit.clock import utc_now
 from tallystick.kit.ids import new_id
 from tallystick.lab.bench.workload import BODY, approval, create_change, new_instruction, settled_change
 from tallystick.record.postgres.arrival_keys import is_wrapped, new_key, unwrapped, wrapped
-from tallystick.record.postgres.personal import KEY_BYTES, Personal, instruction_of, new_rows_of
+from tallystick.record.postgres.personal import (
+    KEY_BYTES,
+    Personal,
+    instruction_of,
+    new_rows_of,
+    sealed_change,
+    sealed_text,
+)
 from tallystick.record.postgres.rows import ChangeRows
 
 WITHOUT = {name: value for name, value in BODY.items() if name not in ("description", "metadata")}
@@ -63,6 +70,47 @@ def test_one_row_alone_has_them_and_its_key_opens_the_history() -> None:
     for other in (Personal(values=VALUES, key=bytes(KEY_BYTES)).opened(change, *name),
                   Personal(values=VALUES, key=key).opened(change, name[0], new_id("pay"))):  # fmt: skip
         assert "personal" in msgspec.json.decode(other), "no replay takes it for something else"
+
+
+NAME = ("m1", "pay_1")
+KEY = bytes(range(KEY_BYTES))
+
+#: The personal fields of a first step, and what is stored beside their ciphertext.
+STEPS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"description": "of one"}, {"description": ERASED}),
+    ({"metadata": {"a": "b"}}, {"metadata": dict(ERASED_METADATA)}),
+    ({"description": "of one", "metadata": {}}, {"description": ERASED, "metadata": {}}),
+    ({"description": "", "metadata": {"a": "b"}}, {"description": "", "metadata": dict(ERASED_METADATA)}),
+    ({"description": "of one", "metadata": {"a": "b"}}, {}),
+]
+
+
+@pytest.mark.parametrize(("fields", "beside"), STEPS)
+def test_a_step_has_the_holes_that_do_not_follow(fields: dict[str, Any], beside: dict[str, Any]) -> None:
+    said = {"amount": 1, **fields, "provider": "bank"}
+    stored = sealed_change(KEY, said, *NAME)
+    assert stored == {"amount": 1, **beside, "provider": "bank", "personal": stored["personal"]}
+    text = msgspec.json.encode(stored).decode()
+    assert msgspec.json.decode(Personal(values=VALUES, key=KEY).opened(text, *NAME)) == said
+    erased = msgspec.json.decode(Personal(values=GONE).opened(text, *NAME))
+    assert erased == erased_fields(said) and erased.keys() == said.keys()
+    assert sealed_change(KEY, said, "m1", "pay_2")["personal"] != stored["personal"], "bound to its payment"
+
+
+def test_rows_of_before_have_both_holes_and_an_object() -> None:
+    """As they were written until 2026-11-27."""
+    fields = {"description": "of one", "metadata": {"a": "b"}}
+    sealed = sealed_text(KEY, msgspec.json.encode(fields), *NAME)
+    holes = {"description": ERASED, "metadata": dict(ERASED_METADATA)}
+    text = msgspec.json.encode({"amount": 1, **holes, "personal": sealed}).decode()
+    assert msgspec.json.decode(Personal(values=VALUES, key=KEY).opened(text, *NAME)) == {"amount": 1, **fields}
+    assert msgspec.json.decode(Personal(values=GONE).opened(text, *NAME)) == {"amount": 1, **holes}
+
+
+@pytest.mark.parametrize("plain", [b"[]", b'["of one"]', b'["of one",{},1]', b"1", b"null"])
+def test_what_is_no_pair_stays_closed(plain: bytes) -> None:
+    text = msgspec.json.encode({"amount": 1, "personal": sealed_text(KEY, plain, *NAME)}).decode()
+    assert Personal(values=VALUES, key=KEY).opened(text, *NAME) == text
 
 
 @pytest.mark.parametrize("erased_by", [None, "apr_1"])

@@ -43,9 +43,11 @@ ON_ONE_SERVER: Final = frozenset(
     if name.split(" ")[0]
     in (
         "reconciliation.sql",
+        "reconciliation_news.sql",
         "reconciliation_told.sql",
         "reconciliation_waiting.sql",
         "bank.sql",
+        "settlement_withdrawals.sql",
         "few_rows.sql",
         "plain_rows.sql",
         "balances.sql",

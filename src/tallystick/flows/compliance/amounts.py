@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from tallystick.domain.errors import TallystickError
 from tallystick.domain.operator_act import AskedAct
 from tallystick.flows.compliance import four_eyes
@@ -23,13 +26,36 @@ def is_above(settings: Settings, currency: str, amount: int) -> bool:
     return amount > amounts_by_currency(settings.second_person_above).get(currency, 0)
 
 
+def currencies_above(settings: Settings, moved: Iterable[tuple[int, str]]) -> dict[str, int]:
+    """What one act on many comes to in each currency of which that needs a second person. ``moved``: what it moves of
+    each, in minor units with their currency. What goes out and what comes in are moved alike."""
+    sums: dict[str, int] = {}
+    for amount, currency in moved:
+        sums[currency] = sums.get(currency, 0) + abs(amount)
+    return {currency: total for currency, total in sums.items() if is_above(settings, currency, total)}
+
+
 async def require_second_person(
     runtime: Runtime, asked: AskedAct | None, target: str, currency: str, amount: int
 ) -> None:
     """The act may move the amount: it is small, or its key is a request for exactly this that was approved. Raises
     NeedsSecondPerson."""
-    if not is_above(runtime.settings, currency, amount):
-        return
+    if is_above(runtime.settings, currency, amount):
+        said = f"{amount} {currency} (minor units) is"
+        await _require_approved(runtime, asked, target, {"currency": currency, "amount": amount}, said)
+
+
+async def require_second_person_for(runtime: Runtime, asked: AskedAct, target: str, amounts: Mapping[str, int]) -> None:
+    """The act may move these amounts, by currency, all at once. Raises NeedsSecondPerson."""
+    if any(is_above(runtime.settings, currency, amount) for currency, amount in amounts.items()):
+        said = ", ".join(f"{amount} {currency}" for currency, amount in sorted(amounts.items()))
+        await _require_approved(runtime, asked, target, {"amounts": dict(amounts)}, f"{said} (minor units) are")
+
+
+async def _require_approved(
+    runtime: Runtime, asked: AskedAct | None, target: str, shown: Mapping[str, Any], said: str
+) -> None:
+    """The key of the act is a request for exactly this that was approved."""
     if asked is not None and is_id("apr", asked.idempotency_key):
         found = await four_eyes.read(runtime, asked.idempotency_key)
         if (
@@ -39,7 +65,7 @@ async def require_second_person(
             and (found.request.act, found.request.target) == (asked.act, target)
             and found.request.arguments == asked.arguments
             and found.request.requested_by == asked.operator
-            and (found.request.shown.get("currency"), found.request.shown.get("amount")) == (currency, amount)
+            and all(found.request.shown.get(name) == value for name, value in shown.items())
         ):
             return
-    raise NeedsSecondPerson(f"{amount} {currency} (minor units) is more than one person may move; nothing was done")
+    raise NeedsSecondPerson(f"{said} more than one person may move; nothing was done")

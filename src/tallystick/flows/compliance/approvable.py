@@ -15,8 +15,8 @@ from tallystick.domain.work_owner import PERSON
 from tallystick.flows.compliance import erasure, four_eyes
 from tallystick.flows.compliance.four_eyes import Approvable, Approval, ApprovalRequest
 from tallystick.flows.operations import disputed_money, late_money, operators, restores
-from tallystick.flows.operations.acts import once, recorded
-from tallystick.flows.reconciliation import by_hand
+from tallystick.flows.operations.acts import known_act, once, recorded
+from tallystick.flows.reconciliation import by_hand, withdrawing
 from tallystick.flows.recovery import in_doubt
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import derived_id, new_id
@@ -134,6 +134,10 @@ async def _resolve_row(runtime: Runtime, asked: AskedAct) -> None:
     await by_hand.resolve(runtime, asked)
 
 
+async def _withdraw(runtime: Runtime, asked: AskedAct) -> None:
+    await withdrawing.withdraw(runtime, asked)
+
+
 async def _state(runtime: Runtime, asked: AskedAct) -> None:
     said = asked.arguments
     await disputed_money.state(
@@ -149,23 +153,35 @@ def _of_money(
     return Approvable(act=act, look=look, perform=_as_asked(act, do), of_merchant=True)
 
 
-APPROVABLE: Final[Mapping[str, Approvable]] = {
-    **operators.APPROVABLE,
-    **restores.APPROVABLE,
-    **erasure.APPROVABLE,
+#: Acts that need a second person above an amount: one of them, or many in one.
+OF_MONEY: Final[Mapping[str, Approvable]] = {
     "late_money.accept": _of_money("late_money.accept", _late_money, _accept),
     "late_money.return": _of_money("late_money.return", _late_money, _give_back),
     "attempt.resolve": _of_money("attempt.resolve", _in_doubt, _resolve),
     "dispute.state_amount": _of_money("dispute.state_amount", _disputed, _state),
+    "settlement_file.withdraw": Approvable(
+        act="settlement_file.withdraw",
+        look=withdrawing.look,
+        perform=_as_asked("settlement_file.withdraw", _withdraw),
+    ),
     "settlement_row.match": _of_money("settlement_row.match", by_hand.look, _resolve_row),
     "settlement_row.write_off": _of_money("settlement_row.write_off", by_hand.look, _resolve_row),
+}
+
+APPROVABLE: Final[Mapping[str, Approvable]] = {
+    **operators.APPROVABLE,
+    **restores.APPROVABLE,
+    **erasure.APPROVABLE,
+    **OF_MONEY,
 }
 
 
 async def ask_second_person(runtime: Runtime, asked: AskedAct) -> ApprovalRequest:
     """Ask for an act that moves more than one person may. The same act under the same key is one request. Raises
-    ActKeyReused, NotDecided where too few could decide, and what looking at it raises."""
+    ActKeyReused also where an act was done under the key, NotDecided where too few could decide, and what looking at it
+    raises."""
     request_id = _request_id(asked)
+    await known_act(runtime.stores.acts, asked)
     try:
         return await four_eyes.ask(
             runtime,
@@ -180,28 +196,31 @@ async def ask_second_person(runtime: Runtime, asked: AskedAct) -> ApprovalReques
     except asyncpg.UniqueViolationError:
         found = await four_eyes.read(runtime, request_id)
         if found is None or not _is_same(found.request, asked):
-            raise ActKeyReused("the key was used for another act; nothing was done") from None
+            raise _reused() from None
         if found.outcome is not None and found.outcome.outcome != "approved":
             raise four_eyes.NotDecided(f"what was asked for has ended: {found.outcome.outcome}") from None
         return found.request
 
 
 async def done_for(runtime: Runtime, asked: AskedAct) -> OperatorAct | None:
-    """What came of the act that was asked for under this key, once it was approved and done; None before."""
-    if runtime.settings.second_person_above is None and asked.act not in erasure.ALWAYS:
+    """What came of the act that was asked for under this key, once it was approved and done; None before. Raises
+    ActKeyReused where another one was asked for."""
+    request_id = await asked_before(runtime, asked)
+    if request_id is None or await runtime.stores.approvals.outcome(request_id) is None:
         return None
-    found = await four_eyes.read(runtime, _request_id(asked))
-    if found is None or found.outcome is None or not _is_same(found.request, asked):
-        return None
-    return await runtime.stores.acts.find(asked.operator, found.request.request_id)
+    return await runtime.stores.acts.find(asked.operator, request_id)
 
 
 async def asked_before(runtime: Runtime, asked: AskedAct) -> str | None:
     """The id of the request that this act is, where it was asked for under its key before. Raises ActKeyReused."""
-    found = await four_eyes.read(runtime, _request_id(asked))
-    if found is not None and not _is_same(found.request, asked):
-        raise ActKeyReused("the key was used for another act; nothing was done")
-    return None if found is None else found.request.request_id
+    found = await runtime.stores.approvals.find(_request_id(asked))
+    if found is not None and not _is_same(found, asked):
+        raise _reused()
+    return None if found is None else found.request_id
+
+
+def _reused() -> ActKeyReused:
+    return ActKeyReused("the key was used for another act, which was asked for; nothing was done")
 
 
 def _request_id(asked: AskedAct) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final, Literal, get_args
 
@@ -53,10 +53,14 @@ class AskedErasure(Struct, frozen=True, kw_only=True):
 
 
 async def asked_erasures(
-    runtime: Runtime, before: tuple[datetime, str] | None = None, limit: int = 100
+    runtime: Runtime,
+    before: tuple[datetime, str] | None = None,
+    limit: int = 100,
+    merchants: Collection[str] | None = None,
 ) -> list[AskedErasure]:
-    """A page of requests before this time and id, the one that was asked for last first."""
-    return await _whole(runtime, await runtime.stores.approvals.erasure_requests(before, limit))
+    """A page of requests before this time and id, the one that was asked for last first; ``merchants``: of these
+    alone."""
+    return await _whole(runtime, await runtime.stores.approvals.erasure_requests(before, limit, merchants))
 
 
 async def asked_erasure(runtime: Runtime, request_id: str) -> AskedErasure | None:

@@ -11,7 +11,7 @@ process died in between.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -121,10 +121,18 @@ async def read(runtime: Runtime, request_id: str) -> Approval | None:
     return Approval(request=request, decisions=await book.decisions(request_id), outcome=await book.outcome(request_id))
 
 
-async def waiting(runtime: Runtime, before: str | None = None, limit: int = 100) -> list[Approval]:
-    """A page of requests, the newest first, as they stand."""
-    rows = await runtime.stores.approvals.page(before, limit)
-    return [found for row in rows if (found := await read(runtime, row.request_id)) is not None]
+async def waiting(
+    runtime: Runtime, before: str | None = None, limit: int = 100, merchants: Collection[str] | None = None
+) -> list[Approval]:
+    """A page of requests, the newest first, as they stand; ``merchants``: about these alone."""
+    book = runtime.stores.approvals
+    rows = await book.page(before, limit, merchants)
+    ids = [row.request_id for row in rows]
+    decisions, outcomes = await book.decisions_of(ids), await book.outcomes_of(ids)
+    return [
+        Approval(request=row, decisions=decisions.get(row.request_id, ()), outcome=outcomes.get(row.request_id))
+        for row in rows
+    ]
 
 
 async def decide(

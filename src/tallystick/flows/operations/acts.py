@@ -29,20 +29,21 @@ async def once(acts: ActBook, asked: AskedAct, do: Callable[[], Awaitable[Operat
 
     Raises ActKeyReused where the operator used the key for another act, and what ``do`` raises.
     """
-    known = await _recorded(acts, asked)
+    known = await known_act(acts, asked)
     if known is not None:
         return known, True
     try:
         return await do(), False
     except (TallystickError, asyncpg.UniqueViolationError):
         # A twin may have been faster: it took the key, or has left nothing to do. Or the commit had no answer.
-        known = await _recorded(acts, asked)
+        known = await known_act(acts, asked)
         if known is None:
             raise
         return known, True
 
 
-async def _recorded(acts: ActBook, asked: AskedAct) -> OperatorAct | None:
+async def known_act(acts: ActBook, asked: AskedAct) -> OperatorAct | None:
+    """The act where it was done before. Raises ActKeyReused where another one was done under its key."""
     known = await acts.find(asked.operator, asked.idempotency_key)
     if known is not None and known.fingerprint != asked.fingerprint:
         raise ActKeyReused(f"the key was used for another act ({known.act} of {known.target}); nothing was done")

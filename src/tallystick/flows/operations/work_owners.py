@@ -31,11 +31,13 @@ async def hand_on(runtime: Runtime, asked: AskedAct, of_list: OwnedList, to: str
 
 
 async def give_back(runtime: Runtime, asked: AskedAct, of_list: OwnedList) -> OperatorAct:
-    """Nobody looks at it any more. Raises NotOwned where nobody did."""
+    """Nobody looks at it any more. Raises NotOwned where nobody did, or somebody else does by now."""
     item = await waiting_item(runtime, of_list, asked.target)
-    act = _done(runtime, asked, item, None)
-    if not await runtime.stores.work_owners.give_back(of_list, act):
+    if item.owner is None:
         raise NotOwned("nobody has it")
+    act = _done(runtime, asked, item, None)
+    if not await runtime.stores.work_owners.give_back(of_list, item.owner, act):
+        raise NotOwned(f"{item.owner} does not have it any more")
     return act
 
 

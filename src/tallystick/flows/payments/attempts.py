@@ -201,7 +201,7 @@ async def settle_verdict(
             return None
         change = carrying(asked, change, step.at)
         if kept is not None:
-            change = kept.beside(change, verdict, step.at)
+            change = await kept.beside(change, verdict, step.at)
         if not isinstance(await runtime.journal.commit(change), Stale):
             if change.rejections:
                 report_rejections(change, **_names(stored.attempt(attempt_id), verdict))

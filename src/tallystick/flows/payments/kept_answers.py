@@ -5,6 +5,7 @@ It explains an outcome, and never stands in its way: an answer that cannot be ke
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from datetime import datetime
 from typing import Final
@@ -23,8 +24,8 @@ from tallystick.domain.provider_answer import (
 )
 from tallystick.domain.subjects import Attempt
 from tallystick.domain.verdicts import Verdict
-from tallystick.flows.provider_words import ProviderWords
 from tallystick.flows.runtime import Runtime
+from tallystick.kit.card_mask import mask_cards
 from tallystick.kit.logs import get_logger
 from tallystick.providers.assembly import secret_values
 from tallystick.providers.heard import Hearing
@@ -34,6 +35,10 @@ log = get_logger("tallystick.flows.payments.kept_answers")
 
 #: A secret of the settings that is shorter than this could be an ordinary word.
 _SHORTEST_SECRET: Final = 8
+
+
+#: Longer answers are screened in a thread. A byte may take 5 us, whoever chose it: 64 kB of digits took 0.3 s.
+_INLINE_BYTES: Final = 1_024
 
 
 class AnswerKept:
@@ -47,19 +52,21 @@ class AnswerKept:
         self._asked: AskedFor = asked
         self._made: ProviderAnswer | None = None
 
-    def beside(self, change: Change, verdict: Verdict, at: datetime) -> Change:
+    async def beside(self, change: Change, verdict: Verdict, at: datetime) -> Change:
         """The change with the answer, unless its outcome is a plain success, or nothing was answered."""
         if self._heard is None or is_plain_success(change, verdict):
             return change
         if self._made is None and (answer := self._heard.answer(self._asked)) is not None:
-            self._made = self._sealed(answer, change, at)
+            self._made = await self._sealed(answer, change, at)
         return change if self._made is None else with_answer(change, self._made)
 
-    def _sealed(self, answer: HeardAnswer, change: Change, at: datetime) -> ProviderAnswer | None:
+    async def _sealed(self, answer: HeardAnswer, change: Change, at: datetime) -> ProviderAnswer | None:
         runtime, attempt = self._runtime, self._attempt
         try:
             secrets = long_secrets(secret_values(runtime.settings).values())
-            plain = kept_bytes(answer, runtime.words, attempt.provider, attempt.account, secrets)
+            plain, masked = await _screened(answer, secrets)
+            if masked:
+                runtime.words.report_masked(attempt.provider, attempt.account)
             name = (change.merchant_id, change.stream_id, change.change_id)
             sealed, key = sealed_answer(runtime.sealer, plain, name)
         except Exception as error:  # no key, or a defect: money has moved or waits, and its record matters more
@@ -83,14 +90,20 @@ class AnswerKept:
         )
 
 
-def kept_bytes(
-    answer: HeardAnswer, words: ProviderWords, provider: str, account: str, secrets: Collection[str] = ()
-) -> bytes:
-    """Headers, an empty line, and the beginning of the body. Card numbers are masked before anything is cut: a part of
-    one would not be found later."""
-    head = words.screened_text(head_of(answer, secrets), provider, account)
-    body = words.screened_text(body_of(answer, secrets), provider, account)
-    return cut(head, HEADERS_BYTES) + b"\n" + cut(body, KEPT_BYTES)
+async def _screened(answer: HeardAnswer, secrets: Collection[str]) -> tuple[bytes, bool]:
+    """``kept_bytes``: in a thread where it may take long, so that nothing else waits for it."""
+    if len(answer.body) + sum(map(len, answer.headers.values())) <= _INLINE_BYTES:
+        return kept_bytes(answer, secrets)
+    return await asyncio.to_thread(kept_bytes, answer, secrets)
+
+
+def kept_bytes(answer: HeardAnswer, secrets: Collection[str] = ()) -> tuple[bytes, bool]:
+    """Headers, an empty line, and the beginning of the body; and whether card numbers were masked in them. They are
+    masked before anything is cut: a part of one would not be found later."""
+    head, body = head_of(answer, secrets), body_of(answer, secrets)
+    clear_head, clear_body = mask_cards(head), mask_cards(body)
+    masked = clear_head is not head or clear_body is not body
+    return cut(clear_head, HEADERS_BYTES) + b"\n" + cut(clear_body, KEPT_BYTES), masked
 
 
 def long_secrets(values: Collection[str]) -> list[str]:

@@ -32,6 +32,7 @@ from tallystick.flows.reconciliation.posting import post_batch
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import derived_id
 from tallystick.kit.logs import get_logger
+from tallystick.record.postgres.bank_book import PayoutWithdrawn
 from tallystick.record.postgres.settlement_evidence import EvidenceSet, digest_input
 from tallystick.record.postgres.settlement_rows_by_hand import RowByHand, RowsByHand, rows_by_hand
 
@@ -53,8 +54,13 @@ def target_of(file_id: str, position: int) -> str:
 async def look(runtime: Runtime, target: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The row and what would become of it, in minor units: what a second person is shown. Raises NotResolvable."""
     async with rows_by_hand(runtime.pool) as rows:
-        said = await _decided(rows, target, arguments)
+        return _shown(target, arguments, await _decided(rows, target, arguments))
+
+
+def _shown(target: str, arguments: Mapping[str, Any], said: _Said) -> dict[str, Any]:
     row, after, before = said.row, said.after, said.row.evidence
+    # Where a word of before gave it to another merchant, it is about both: whoever is limited to one does not decide.
+    is_taken = bool(before.covers) and before.merchant_id not in (None, after.merchant_id)
     return {
         "row": target,
         "line": before.line,
@@ -62,14 +68,24 @@ async def look(runtime: Runtime, target: str, arguments: Mapping[str, Any]) -> d
         "provider": row.provider,
         "batch": before.batch,
         "reason": f"{before.status}: {before.reason}",
-        "merchant": after.merchant_id,
+        "merchant": None if is_taken else after.merchant_id,
+        **({"taken from": before.merchant_id, "given to": after.merchant_id} if is_taken else {}),
         "payment": after.payment_id,
         **({} if said.entry is None else {"payout": arguments.get("subject")}),
+        "has": before.gross,
+        "covered before": before.covers,
         "to the merchant" if said.entry is None else "arrived": after.covers,
         "written off": after.written_off,
         "currency": before.currency,
-        "amount": abs(before.gross),
+        "amount": _moves(before, after),
     }
+
+
+def _moves(before: Evidence, after: Evidence) -> int:
+    """The largest amount that the word moves. A small row may be matched with a large posting, and the difference is
+    written off; and a word of before may have moved more than the row has."""
+    moved = (before.gross, before.covers, before.written_off, after.covers, after.written_off)
+    return max(abs(each) for each in moved)
 
 
 async def resolve(runtime: Runtime, asked: AskedAct, /) -> OperatorAct:
@@ -85,8 +101,10 @@ async def resolve(runtime: Runtime, asked: AskedAct, /) -> OperatorAct:
                 said = await _decided(rows, asked.target, asked.arguments)
                 if said.row.evidence.version != shown["comparison"]:
                     raise NotResolvable("somebody else has resolved the row meanwhile")
+                if _shown(asked.target, asked.arguments, said) != shown:
+                    raise NotResolvable("what the row would be matched with has changed meanwhile")
                 act = await _written(runtime, rows, said, asked)
-        except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
+        except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, PayoutWithdrawn):
             continue
         except asyncpg.UniqueViolationError:
             raise NotResolvable("somebody else has resolved the row meanwhile") from None
@@ -96,11 +114,12 @@ async def resolve(runtime: Runtime, asked: AskedAct, /) -> OperatorAct:
 
 
 async def _require_theirs(runtime: Runtime, operator: str, merchant_id: str | None) -> None:
-    """Whoever is limited to merchants gives a row's money to no other. Raises NotResolvable."""
+    """Whoever is limited to merchants gives a row's money to no other, and takes none from another. ``merchant_id``:
+    None where it is about several. Raises NotResolvable."""
     if operator.startswith(PERSON):
         found = await runtime.stores.accounts.find(operator.removeprefix(PERSON))
         if found is not None and not may_own(found.merchants, merchant_id):
-            raise NotResolvable("what the row is said to be belongs to a merchant that is not yours")
+            raise NotResolvable("what the row is said to be, or was before, belongs to a merchant that is not yours")
 
 
 class _Said(Struct, frozen=True):

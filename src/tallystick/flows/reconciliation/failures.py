@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Final
 
+import asyncpg
+
 from tallystick.domain.errors import Overloaded
 from tallystick.kit.log_sampling import SAMPLE_EVERY_S, SampledLines
 from tallystick.kit.logs import get_logger
@@ -17,6 +19,10 @@ log = get_logger("tallystick.flows.reconciliation.failures")
 _NEXT: Final = (
     "tallystick reconciliation explain PROVIDER shows what it keeps from being posted; report it with this line"
 )
+
+#: What a file meets that is too large for the server's limits, where another one need not. A database that is really
+#: away raises a connection's error at the next one.
+_MAY_BE_OF_ONE: Final = (TimeoutError, asyncpg.QueryCanceledError, asyncpg.InsufficientResourcesError)
 
 
 class Failures:
@@ -31,7 +37,7 @@ class Failures:
     @contextmanager
     def apart(self, about: str) -> Iterator[None]:
         """Run the body, and say what it raises. ``about``: the file, batch or set. A database that is away and a full
-        journal are not its own failures: they are raised."""
+        journal are not its own failures: they are raised. What takes too long or too much is its own."""
         try:
             yield
         except Exception as error:
@@ -59,7 +65,16 @@ class Failures:
 
 
 def _is_everybodys(error: BaseException) -> bool:
-    return isinstance(error, Overloaded) or (isinstance(error, Exception) and may_run_again(error))
+    if isinstance(error, Overloaded) or _is_of_the_connection(error):
+        return True
+    return isinstance(error, Exception) and not isinstance(error, _MAY_BE_OF_ONE) and may_run_again(error)
+
+
+def _is_of_the_connection(error: BaseException) -> bool:
+    """Whether no connection was to be had: with the system's number a time-out is of a connection."""
+    return isinstance(error, asyncpg.TooManyConnectionsError) or (
+        isinstance(error, OSError) and error.errno is not None
+    )
 
 
 def _first(group: ExceptionGroup[Exception]) -> Exception:

@@ -18,7 +18,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tallystick.domain.errors import TallystickError
-from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.domain.settlement_file import BadRow, SettlementBatch, SettlementFile, StatedTotal
 from tallystick.domain.settlement_row import SettlementRow
 from tallystick.flows.reconciliation.accounts import options_for, read_options
@@ -55,10 +54,6 @@ Progress = Callable[[int, int], None]
 
 class BeingImported(TallystickError):
     """Another process imports the file now."""
-
-
-class CannotWithdraw(TallystickError):
-    """The file cannot be withdrawn; nothing was written."""
 
 
 class NoSuchFile(TallystickError):
@@ -133,23 +128,6 @@ async def shown(files: SettlementFiles, file: SettlementFile, *, already: bool) 
         bad_rows=list(await files.bad_rows(file.file_id, SHOWN)),
         already=already,
     )
-
-
-async def withdraw(runtime: Runtime, asked: AskedAct) -> OperatorAct:
-    """Take a file back, before any of it is posted: its rows go, and its bytes can be imported again. Raises NoSuchFile
-    and CannotWithdraw."""
-    files = SettlementFiles(runtime.pool)
-    file = await files.find(asked.target)
-    if file is None:
-        raise NoSuchFile(f"there is no settlement file {asked.target}")
-    act = asked.done({"settlement_file": file.file_id, "digest": file.digest}, runtime.clock.now())
-    try:
-        done = await files.withdraw(file.file_id, act)
-    except PartTaken:
-        raise CannotWithdraw("a newer file was compared with this one: withdraw that one first") from None
-    if not done:
-        raise CannotWithdraw(f"the file is {file.state}")
-    return act
 
 
 def _identified(settings: Settings, asked: ImportAsked) -> tuple[Format, str, ReadOptions]:

@@ -14,14 +14,16 @@ from msgspec.structs import replace
 from tallystick.decisions.provider_fees import fee_check
 from tallystick.decisions.settlement_match import FeesOf, Match
 from tallystick.decisions.settlement_matching import FileMatcher
+from tallystick.decisions.settlement_news import NewsIn, news_in
 from tallystick.decisions.settlements import PLATFORM, EvidenceSum
 from tallystick.domain.bank_statement import STATEMENT_FORMATS
 from tallystick.domain.errors import TallystickError
 from tallystick.domain.fee_schedule import FeeSchedule
-from tallystick.domain.settlement import PART_OF_KIND, Part
-from tallystick.domain.settlement_evidence import OPEN_STATUSES, Evidence
+from tallystick.domain.settlement import MERCHANTS_PARTS, Part
+from tallystick.domain.settlement_evidence import OPEN_STATUSES, Candidate, Evidence
 from tallystick.domain.settlement_file import SettlementFile
 from tallystick.domain.settlement_row import SettlementRow
+from tallystick.flows.reconciliation.news import NEWS_AT_ONCE, tell
 from tallystick.flows.reconciliation.races import looked_again
 from tallystick.flows.runtime import Runtime
 from tallystick.record.postgres.settlement_evidence import Comparing, EvidenceSet
@@ -38,8 +40,6 @@ _PLAIN: Final = ("matched", "same")
 #: The digest of no evidence.
 _NO_ROWS: Final = hashlib.sha256(b"").hexdigest()
 
-_OF_MERCHANTS: Final = frozenset({*PART_OF_KIND.values(), "late"})
-
 _Sums = dict[tuple[str, Part], list[int]]
 
 
@@ -48,9 +48,11 @@ class NotComparable(TallystickError):
 
 
 class Compared(Struct, frozen=True, kw_only=True):
-    """What comparing a file came to: rows, and how many of each (status, reason)."""
+    """What comparing a file came to: rows, and how many of each (status, reason). ``news``: nothing was written but so
+    many movements, which the inbox hears first."""
 
     rows: int = 0
+    news: int = 0
     by_reason: dict[tuple[str, str], int] = {}
 
     @property
@@ -59,27 +61,41 @@ class Compared(Struct, frozen=True, kw_only=True):
         return sum(rows for (status, _), rows in self.by_reason.items() if status in OPEN_STATUSES)
 
 
-async def compare_file(runtime: Runtime, file_id: str, actor: str) -> Compared:
+class _NewsFirst(Exception):
+    """It has news that the inbox was not told of: nothing of the comparison is kept."""
+
+
+async def compare_file(runtime: Runtime, file_id: str, actor: str, *, tells_news: bool = False) -> Compared:
     """Compare the rows of every batch of the file that adds up and was not compared before. Another process that does
-    the same at once is no harm: one of the two writes. Raises NotComparable and LostRaces."""
+    the same at once is no harm: one of the two writes. ``tells_news``: what only the file knows goes to the inbox, and
+    nothing is compared before that. Raises NotComparable and LostRaces."""
     file = await runtime.stores.settlement_files.find(file_id)
     if file is None:
         raise NotComparable(f"there is no settlement file {file_id}")
     if file.format in STATEMENT_FORMATS:
         raise NotComparable(f"{file_id} is a bank statement: its entries are compared with payouts")
-    return await looked_again(f"rows of {file_id}", lambda: _compared(runtime, file, actor))
+    return await looked_again(f"rows of {file_id}", lambda: _compared(runtime, file, actor, tells_news=tells_news))
 
 
-async def _compared(runtime: Runtime, file: SettlementFile, actor: str) -> Compared:
+async def _compared(runtime: Runtime, file: SettlementFile, actor: str, *, tells_news: bool) -> Compared:
     schedules = await runtime.stores.fee_schedules.of_account(file.provider, file.account)
     async with runtime.stores.evidence.comparing(file.file_id) as comparing:
+        await comparing.take_turn(file.provider)  # before any file is held, as everybody does who takes turns
         if not await comparing.is_held():
             raise NotComparable(f"the rows of {file.file_id} are not posted: it is {file.state}, to {file.purpose}")
-        await comparing.take_turn(file.provider)
         if expects_many_rows(file):
             await comparing.expect_many_rows()
-        writer = Writer(comparing, file, actor, runtime.clock.now())
-        return await writer.write(schedules)
+        at = runtime.clock.now()
+        news = news_in(file.format, file.provider, await comparing.news.told(file.file_id)) if tells_news else None
+        if news is None:
+            return await Writer(comparing, file, actor, at).write(schedules)
+        try:
+            async with comparing.part():
+                return await Writer(comparing, file, actor, at, news).write(schedules)
+        except _NewsFirst:
+            found = news.news()
+        await tell(runtime, comparing.news, file.provider, file.account, file.file_id, found)
+        return Compared(news=len(found))
 
 
 def expects_many_rows(file: SettlementFile) -> bool:
@@ -95,8 +111,13 @@ def fees_of(row: SettlementRow, schedules: Sequence[FeeSchedule]) -> FeesOf:
 class Writer:
     """Writes the evidence of one file."""
 
-    def __init__(self, comparing: Comparing, file: SettlementFile, actor: str, at: datetime) -> None:
+    def __init__(
+        self, comparing: Comparing, file: SettlementFile, actor: str, at: datetime, news: NewsIn | None = None
+    ) -> None:
         self._comparing, self._file, self._actor, self._at = comparing, file, actor, at
+        self._news = news
+        self._nameless: list[Match] = []  # charges that name a payment, and none that the record has by that name
+        self._open: dict[int, Sequence[Candidate]] = {}  # what rows that wait for others may be about
         self._source = (file.file_id, file.format, file.parser_version)
         self._piece: list[Evidence] = []
         self._sums: dict[tuple[str, str], _Sums] = {}
@@ -114,9 +135,14 @@ class Writer:
         async for row, found in self._comparing.rows(self._file.provider, self._file.account, batches):
             match = matcher.add(row, found, fees_of(row, schedules))
             if match is not None:
-                await self._add(match)
+                await self._add(match, found)
+            elif self._news is not None:
+                self._open[row.position] = found
         for match in matcher.rest(await self._comparing.with_named_captures(matcher.payments_in_question())):
-            await self._add(match)
+            await self._add(match, self._open.pop(match.row.position, ()))
+        await self._look_at_nameless()
+        if self._news is not None and self._news.news():
+            raise _NewsFirst
         await self._comparing.add(self._piece)
         roots = await self._comparing.roots(self._file, batches, self._actor, self._at)
         sets = [self._set(name, *roots.get(name, (0, _NO_ROWS))) for name in batches]
@@ -132,11 +158,18 @@ class Writer:
                 sums[at] += more
             self._by_reason[_PLAIN] = self._by_reason.get(_PLAIN, 0) + each.rows
 
-    async def _add(self, match: Match) -> None:
+    async def _add(self, match: Match, found: Sequence[Candidate]) -> None:
+        news = self._news
+        if news is not None and news.add(match.row, match, found) and len(news) % NEWS_AT_ONCE == 0 and news.news():
+            raise _NewsFirst
+        if news is not None and not found and match.row.kind == "charge" and match.row.payment_reference:
+            self._nameless.append(match)
+            if len(self._nameless) >= _PIECE:
+                await self._look_at_nameless()
         evidence = evidence_of(match, *self._source, self._actor, self._at)
         name = (evidence.batch, evidence.currency)
         self._nets[name] = self._nets.get(name, 0) + evidence.net
-        merchant = evidence.merchant_id if evidence.part in _OF_MERCHANTS else None
+        merchant = evidence.merchant_id if evidence.part in MERCHANTS_PARTS else None
         sums = self._sums.setdefault(name, {}).setdefault((merchant or PLATFORM, match.part), [0, 0, 0, 0, 0, 0])
         sums[0] += 1
         sums[1] += evidence.gross - evidence.rounding - evidence.written_off
@@ -149,6 +182,17 @@ class Writer:
         if len(self._piece) >= _PIECE:
             await self._comparing.add(self._piece)
             self._piece = []
+
+    async def _look_at_nameless(self) -> None:
+        """A payment has its charge's name once it was authorized; until then its attempt has it."""
+        if self._news is None or not self._nameless:
+            return
+        names = [match.row.payment_reference or "" for match in self._nameless]
+        held = await self._comparing.news.known_charges(self._file.provider, self._file.account, names)
+        for name, match in zip(names, self._nameless, strict=True):
+            if name in held:
+                self._news.add(match.row, match, [held[name]])
+        self._nameless.clear()
 
     def _set(self, name: tuple[str, str], rows: int, root: str) -> EvidenceSet:
         return EvidenceSet(

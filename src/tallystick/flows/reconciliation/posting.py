@@ -1,7 +1,8 @@
 """What evidence comes to is posted through the journal: the platform's side of a batch, then each merchant's part.
 
 Every step is found again from what is stored: a process that dies anywhere leaves a batch that the next one goes on
-with. Two at once are no harm either: a version is taken once.
+with. Two at once are no harm either: a version is taken once. What is counted is posted whole before more is counted,
+and a part is posted only while its batch is as it was when its sums were read: so nobody who is late posts old sums.
 """
 
 from __future__ import annotations
@@ -41,25 +42,20 @@ async def post_batch(runtime: Runtime, name: BatchName, actor: str) -> SettledBa
     raises."""
     for _ in range(RACES):
         batch = await _counted(runtime, name, actor)
-        if batch is None:
-            continue
-        await _parts(runtime, name, batch, actor)
-        if batch.state == "posted":
+        if batch is not None and batch.state != "posting":
             return batch
-        done = settlements.completed(batch, _cause(runtime, actor))
-        if isinstance(await runtime.journal.commit(done), Fresh):
-            found = done.one(SettledBatch)
-            assert found is not None, "the change moves it"
-            return found
+        if batch is not None and await _parts(runtime, name, batch, actor):
+            await runtime.journal.commit(settlements.completed(batch, _cause(runtime, actor)))
     raise Overloaded("the batch is posted by too many others")
 
 
 async def _counted(runtime: Runtime, name: BatchName, actor: str) -> SettledBatch | None:
-    """The batch with all of its evidence counted. None where another process took the version."""
+    """The batch with all of its evidence counted, or with what was counted and is not posted yet. None where another
+    process took the version."""
     book, batch_id = runtime.stores.evidence, batch_id_of(name)
     stored, roots = await book.batch(batch_id), await book.roots(name)
     known = {} if stored is None else dict(zip(stored.files, stored.roots, strict=True))
-    if stored is not None and known.keys() >= roots.keys():
+    if stored is not None and (stored.state == "posting" or known.keys() >= roots.keys()):
         return stored
     every = known | {file_id: root for file_id, root in roots.items() if file_id not in known}
     change = settlements.counted(
@@ -74,32 +70,35 @@ async def _counted(runtime: Runtime, name: BatchName, actor: str) -> SettledBatc
     return change.one(SettledBatch) if isinstance(await runtime.journal.commit(change), Fresh) else None
 
 
-async def _parts(runtime: Runtime, name: BatchName, batch: SettledBatch, actor: str) -> None:
-    """Every merchant's part is as the counted evidence says."""
+async def _parts(runtime: Runtime, name: BatchName, batch: SettledBatch, actor: str) -> bool:
+    """Every merchant's part is as the counted evidence says. False where the batch was changed meanwhile."""
     by_merchant: dict[str, list[EvidenceSum]] = {}
     for each in await runtime.stores.evidence.sums(name, batch.files):
         if each.merchant_id != PLATFORM:
             by_merchant.setdefault(each.merchant_id, []).append(each)
     turn = asyncio.Semaphore(_AT_ONCE)
 
-    async def post(merchant_id: str, sums: Sequence[EvidenceSum]) -> None:
+    async def post(merchant_id: str, sums: Sequence[EvidenceSum]) -> bool:
         async with turn:
-            await _part(runtime, name, batch, merchant_id, sums, actor)
+            return await _part(runtime, name, batch, merchant_id, sums, actor)
 
     async with asyncio.TaskGroup() as group:
-        for merchant_id, sums in by_merchant.items():
-            group.create_task(post(merchant_id, sums))
+        posted = [group.create_task(post(merchant_id, sums)) for merchant_id, sums in by_merchant.items()]
+    return all(each.result() for each in posted)
 
 
 async def _part(
     runtime: Runtime, name: BatchName, batch: SettledBatch, merchant_id: str, sums: Sequence[EvidenceSum], actor: str
-) -> None:
+) -> bool:
     settlement_id = settlement_id_of(name, merchant_id)
     for _ in range(RACES):
         stored = await runtime.stores.evidence.settlement(merchant_id, settlement_id)
+        now = await runtime.stores.evidence.batch(batch.batch_id)  # after the part was read: see above
+        if now is None or now.version != batch.version:
+            return False
         change = settlements.part_posted(stored, batch, merchant_id, settlement_id, sums, _cause(runtime, actor))
         if change is None or isinstance(await runtime.journal.commit(change), Fresh):
-            return
+            return True
     raise Overloaded("a merchant's part is posted by too many others")
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from asyncpg import UniqueViolationError
+from asyncpg import DeadlockDetectedError, UniqueViolationError
 
 from tallystick.domain.errors import TallystickError
+from tallystick.record.postgres.bank_book import PayoutWithdrawn
 
 #: Whoever looks again finds what the other one wrote, and has that much less to do. A person's word may come between
 #: once more; what loses this often is no race.
@@ -22,11 +23,13 @@ class LostRaces(TallystickError):
 
 async def looked_again(what: str, work: Callable[[], Awaitable[_Done]]) -> _Done:
     """Do ``work``, a transaction that writes evidence, and once more where another process was first. Raises LostRaces,
-    which says ``what`` and which constraint."""
+    which says ``what`` and why."""
     lost = ""
     for _ in range(TRIES):
         try:
             return await work()
         except UniqueViolationError as error:
             lost = str(error.constraint_name)
+        except (DeadlockDetectedError, PayoutWithdrawn) as error:
+            lost = type(error).__name__
     raise LostRaces(f"{what}: another version was there each of {TRIES} times ({lost})")

@@ -16,9 +16,11 @@ from msgspec.structs import replace
 
 from tallystick.decisions.settlement_match import FeesOf, Match
 from tallystick.decisions.settlement_matching import FileMatcher, PostingKey
+from tallystick.decisions.settlement_news import NEWS_FORMATS, NewsIn, news_in
 from tallystick.decisions.superseding import difference_of, together
 from tallystick.domain.settlement_evidence import Candidate, Evidence
 from tallystick.flows.reconciliation.matching import evidence_of, fees_of
+from tallystick.flows.reconciliation.news import NEWS_AT_ONCE, tell
 from tallystick.flows.reconciliation.races import looked_again
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
@@ -58,23 +60,44 @@ async def _compared(runtime: Runtime, provider: str, rows: WaitingRows, actor: s
     waiting = await rows.rows()
     held = await rows.held(sorted({each.file_id for each, _ in waiting}))
     waiting = [(each, found) for each, found in waiting if each.file_id in held]
-    by_row = {id(each.row): each for each, _ in waiting}
+    by_row = {id(each.row): (each, found) for each, found in waiting}
     schedules = {
         account: await runtime.stores.fee_schedules.of_account(provider, account)
         for account in sorted({each.account for each, _ in waiting})
     }
-    at, next_ones = runtime.clock.now(), []
+    at, next_ones, as_before = runtime.clock.now(), [], []
     for match in await _matched(
         rows, [(each, found, fees_of(each.row, schedules[each.account])) for each, found in waiting]
     ):
-        each = by_row[id(match.row)]
+        each, found = by_row[id(match.row)]
         if (match.status, match.reason) == (each.status, each.reason):
+            as_before.append((each, match, found))
             continue
         before = await rows.newest(each)
         source = (each.file_id, each.format, each.parser_version)
         after = replace(evidence_of(match, *source, actor, at), version=before.version + 1, supersedes=before.version)
         next_ones.append(_Next(each.account, before, after))
+    await _tell_news(runtime, provider, rows, as_before)
     return next_ones
+
+
+async def _tell_news(
+    runtime: Runtime, provider: str, rows: WaitingRows, waiting: Sequence[tuple[WaitingRow, Match, Sequence[Candidate]]]
+) -> None:
+    """What names a payment by now, and the inbox was not told of: its file was compared before the payment was known,
+    or by an earlier release."""
+    may_be = [each for each in waiting if each[0].format in NEWS_FORMATS]
+    if not may_be:
+        return
+    told = await rows.news.told_of([(each.file_id, each.row.position) for each, _, _ in may_be])
+    untold = [each for each in may_be if (each[0].file_id, each[0].row.position) not in told]
+    gathered: dict[tuple[str, str], NewsIn] = {}
+    for each, match, found in untold[:NEWS_AT_ONCE]:
+        if (news := news_in(each.format, provider)) is not None:
+            gathered.setdefault((each.account, each.file_id), news).add(each.row, match, found)
+    for (account, file_id), news in gathered.items():
+        if found_now := news.news():
+            await tell(runtime, rows.news, provider, account, file_id, found_now)
 
 
 async def _matched(

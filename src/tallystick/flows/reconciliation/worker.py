@@ -8,6 +8,7 @@ from typing import Final
 from tallystick.decisions.bank_statements import StatementName
 from tallystick.decisions.settlements import BatchName
 from tallystick.domain.errors import Overloaded
+from tallystick.domain.settlement_news import RECONCILIATION
 from tallystick.flows.reconciliation.bank import compare_again, compare_statements, post_statement
 from tallystick.flows.reconciliation.failures import Failures
 from tallystick.flows.reconciliation.matching import Compared, NotComparable, compare_file
@@ -20,7 +21,11 @@ from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.logs import get_logger
 
 #: Who compares and posts, in evidence and history.
-ACTOR: Final = "service:reconciliation"
+ACTOR: Final = RECONCILIATION
+
+#: Rounds in which a file waits for the inbox to decide on its news: two minutes of one worker, in which an event has
+#: had its first tries. Then it is compared, and what is not decided posts apart, until it is.
+NEWS_TRIES: Final = 24
 
 #: Files come once a day, and nobody waits for a second.
 EVERY_MS: Final = 5_000
@@ -44,10 +49,7 @@ class ReconciliationWorker:
         book, done = self._runtime.stores.evidence, await self._waiting()
         for file_id in await book.files_to_compare():
             with self._failures.apart(file_id), suppress(NotComparable):  # it was withdrawn meanwhile
-                compared = await compare_file(self._runtime, file_id, self._actor)
-                self.compared.append((file_id, compared))
-                log.info("settlement file compared", file_id=file_id, rows=compared.rows)
-                done += 1
+                done += await self._file(file_id)
         for name in await book.batches_to_post():
             with suppress(Overloaded), self._failures.apart(_said(name)):  # the next round looks again
                 batch = await post_batch(self._runtime, name, self._actor)
@@ -66,16 +68,29 @@ class ReconciliationWorker:
                 done += 1
         return done
 
+    async def _file(self, file_id: str) -> int:
+        """Compare it, unless it has news that the inbox hears first, or has heard and not decided yet. Returns 1 where
+        something was written."""
+        if await self._runtime.stores.evidence.waits_for_news(file_id, NEWS_TRIES):
+            return 0
+        compared = await compare_file(self._runtime, file_id, self._actor, tells_news=True)
+        if compared.news:
+            log.info("news of a settlement file", file_id=file_id, movements=compared.news)
+            return 1
+        self.compared.append((file_id, compared))
+        log.info("settlement file compared", file_id=file_id, rows=compared.rows)
+        return 1
+
     async def _waiting(self) -> int:
         """Rows that came before what they are about are compared again, in the first round and then at times; not those
         of files that this round compares."""
         if self._waiting_at_ms is not None and monotonic_ms() < self._waiting_at_ms:
             return 0
-        self._waiting_at_ms = monotonic_ms() + WAITING_EVERY_MS
         done = 0
         for provider in await self._runtime.stores.waiting.providers():
             with self._failures.apart(f"rows of {provider} that wait"):
                 done += await compare_waiting(self._runtime, provider, self._actor)
+        self._waiting_at_ms = monotonic_ms() + WAITING_EVERY_MS  # a round that was ended did not look at all of them
         if done:
             log.info("settlement rows found what they had waited for", rows=done)
         return done

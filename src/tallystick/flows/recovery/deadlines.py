@@ -36,7 +36,7 @@ class DueDeadlines:
         cause = recovery_cause(self._runtime, "deadline")
         change = observe_authorization(stored, attempt.attempt_id, verdict, cause)
         if change is not None:
-            change = AnswerKept(self._runtime, attempt, heard, "lookup").beside(change, verdict, cause.at)
+            change = await AnswerKept(self._runtime, attempt, heard, "lookup").beside(change, verdict, cause.at)
             await commit_first(self._runtime, change)
             return
         left_ms = settings.authorization_deadline_ms - loaded.clocks[attempt.attempt_id].age_ms

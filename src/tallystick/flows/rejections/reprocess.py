@@ -133,7 +133,7 @@ async def _answer_again(runtime: Runtime, case: RejectedCase, stored: PaymentSna
     if not change.transitions:
         return _Outcome(disposition="conflict", refused=change.rejections[0].reason)
     kept = AnswerKept(runtime, attempt, heard, "lookup")
-    return _Outcome(disposition="applied", change=kept.beside(change, verdict, cause.at))
+    return _Outcome(disposition="applied", change=await kept.beside(change, verdict, cause.at))
 
 
 def _change(case: RejectedCase, outcome: _Outcome, cause: Cause) -> Change:

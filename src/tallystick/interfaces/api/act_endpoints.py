@@ -35,6 +35,10 @@ Why = Annotated[_Reason, described("Why; it is recorded.", "The provider confirm
 _NOT_READY: Final = "not_ready"
 
 
+class _NothingThere(TallystickError):
+    """There is no such thing. An act that was done before is answered all the same: what it was about may be gone."""
+
+
 class ReasonBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why an act is done."""
 
@@ -137,19 +141,20 @@ def _handle(
     what: ActTarget, name: ActName, do: Callable[[Runtime, AskedAct], Awaitable[OperatorAct]], body: type[Any]
 ) -> Handle:
     refused = {**OWNER_REFUSED, **what.refused}
+    missing: tuple[type[TallystickError], ...] = (_NothingThere, *what.missing)
 
     async def handle(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
         target, said = request.id_in_path(), asdict(await read_typed(request, body))
-        if what.is_there is not None and not await what.is_there(runtime, target):
-            raise not_found(request.request_id, what.one)
 
         async def done(asked: AskedAct) -> OperatorAct:
+            if what.is_there is not None and not await what.is_there(runtime, target):
+                raise _NothingThere(target)
             return await do(runtime, asked)
 
         wanted = Asked(act=name, target=target, reason=said.pop("reason"), arguments=said)
         try:
             return json_response(request, act_view(await act_once(runtime, request, caller, wanted, done)))
-        except what.missing:
+        except missing:
             raise not_found(request.request_id, what.one) from None
         except tuple(refused) as error:
             code = next(code for kind, code in refused.items() if isinstance(error, kind))

@@ -1,5 +1,6 @@
 """Acts on rows of a list: on one, on some, on everything that a filter selects. What is done is what was previewed: the
-form brings the previewed ids and their digest, and a key under which each of them is acted on once."""
+form brings the previewed ids and their digest, and a key under which each of them is acted on once. Where all of it
+together is more than one person may move, a second one is asked about each row."""
 
 from __future__ import annotations
 
@@ -12,9 +13,9 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from tallystick.domain.errors import TallystickError
-from tallystick.domain.operator_act import ActKeyReused, AskedAct, WordsRefused
-from tallystick.flows.compliance.amounts import NeedsSecondPerson
-from tallystick.flows.compliance.approvable import ask_second_person
+from tallystick.domain.operator_act import ActKeyReused, AskedAct, OperatorAct, WordsRefused
+from tallystick.flows.compliance.amounts import NeedsSecondPerson, currencies_above
+from tallystick.flows.compliance.approvable import OF_MONEY, ask_second_person, done_for
 from tallystick.flows.operations.acts import asked_act, perform
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.console.page import Answer, PageRequest, Redirect, Refused, View
@@ -85,6 +86,7 @@ async def preview(page: WorkPage, act: ListAct, request: PageRequest) -> Answer:
             "sums": sums_of(rows),
             "without": sum(each.amount is None for each in rows),
             "left": in_all - len(rows),
+            "above": _above(request.runtime, act, money_of(rows)),
             "query": query_of(request),
             "colleagues": await colleagues_for([act], request, rows),
             "w": Words(request.runtime.clock.now()),
@@ -108,13 +110,14 @@ async def act_on(page: WorkPage, act: ListAct, request: PageRequest) -> Answer:
     except WordsRefused as error:
         raise Refused(400, f"{error}. Nothing was done.") from None
     left = await _left(page, request, dict(zip(ids, money, strict=True)))
-    room = asyncio.Semaphore(_AT_ONCE)
+    room, above = asyncio.Semaphore(_AT_ONCE), _above(request.runtime, act, money)
+    why = {item_id: above.get(amount.partition(" ")[2]) for item_id, amount in zip(ids, money, strict=True)}
 
     async def one(each: AskedAct) -> Result:
         if each.target in left:
             return Result(item_id=each.target, became="refused", says=left[each.target])
         async with room:
-            return await _done(request.runtime, act, each, fields)
+            return await _done(request.runtime, act, each, fields, why[each.target])
 
     results = await asyncio.gather(*map(one, asked))
     counted = {name: sum(each.became == name for each in results) for name in get_args(Became)}
@@ -164,11 +167,34 @@ async def _left(page: WorkPage, request: PageRequest, money: Mapping[str, str]) 
     return left | dict.fromkeys(changed, shown)
 
 
-async def _done(runtime: Runtime, act: ListAct, asked: AskedAct, fields: dict[str, str]) -> Result:
+def _above(runtime: Runtime, act: ListAct, money: Sequence[str]) -> dict[str, str]:
+    """The currencies of which the act moves more than one person may, and why each of its rows needs a second one.
+    ``money``: as it was previewed, of every row, so that a form that is sent again is judged as before. Raises
+    Refused."""
+    if act.act not in OF_MONEY:
+        return {}
     try:
-        done, before = await perform(
-            runtime.stores.acts, runtime.settings, asked, lambda: act.do(runtime, asked, fields)
-        )
+        moved = [(int(amount), currency) for amount, _, currency in (each.partition(" ") for each in money if each)]
+    except ValueError:
+        raise Refused(400, "The form cannot be read. Nothing was done.") from None
+    return {
+        currency: f"{total} {currency} (minor units) in one act is more than one person may move; nothing was done"
+        for currency, total in currencies_above(runtime.settings, moved).items()
+    }
+
+
+async def _done(
+    runtime: Runtime, act: ListAct, asked: AskedAct, fields: dict[str, str], why: str | None = None
+) -> Result:
+    """What became of one row. ``why``: a second person is needed whatever this row moves."""
+
+    async def do() -> OperatorAct:
+        if why is not None:
+            raise NeedsSecondPerson(why)
+        return await act.do(runtime, asked, fields)
+
+    try:
+        done, before = await perform(runtime.stores.acts, runtime.settings, asked, do)
     except NeedsSecondPerson as error:
         return await _asked_for(runtime, asked, str(error))
     except ActKeyReused:
@@ -185,6 +211,8 @@ async def _done(runtime: Runtime, act: ListAct, asked: AskedAct, fields: dict[st
 async def _asked_for(runtime: Runtime, asked: AskedAct, why: str) -> Result:
     """More than one person may move: a second one is asked."""
     try:
+        if (done := await done_for(runtime, asked)) is not None:
+            return Result(item_id=asked.target, became="done before", says=done.act_id)
         request = await ask_second_person(runtime, asked)
     except TallystickError as error:
         return Result(item_id=asked.target, became="refused", says=f"{why}; {error}")

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tallystick.domain.operator_act import ActKeyReused, ActName, AskedAct, OperatorAct, WordsRefused
+from tallystick.flows.compliance.approvable import done_for
 from tallystick.flows.operations.acts import asked_act, perform
 from tallystick.interfaces.console.page import PageRequest, Refused
 
@@ -22,6 +23,8 @@ async def act_once(
     form, runtime = request.form, request.runtime
     asked = asked_act(request.viewer.actor, form.get("key") or None, name, target, form.get("reason"), **arguments)
     try:
+        if (known := await done_for(runtime, asked)) is not None:
+            return known
         done, _ = await perform(runtime.stores.acts, runtime.settings, asked, lambda: do(asked))
     except (WordsRefused, ActKeyReused) as error:
         raise Refused(400, f"{error}. Nothing was done.") from None

@@ -16,7 +16,6 @@ from typing import Any, Final
 from msgspec import Struct
 
 from tallystick.domain.change import Change
-from tallystick.domain.personal import FIELDS
 from tallystick.domain.requests.fingerprint import fingerprint
 from tallystick.domain.subjects import Attempt, Payment
 from tallystick.kit.ids import derived_id
@@ -33,8 +32,8 @@ from tallystick.lab.bench.workload import (
     settled_change,
 )
 from tallystick.record.postgres.batch import Entry
-from tallystick.record.postgres.personal import KEY_BYTES, sealed_text
-from tallystick.record.postgres.subject_rows import STATEMENTS, Row, attempt_row, json_text, payment_row
+from tallystick.record.postgres.personal import KEY_BYTES, plain_text, sealed_text
+from tallystick.record.postgres.subject_rows import STATEMENTS, Row, attempt_row, payment_row
 
 #: The benchmark's own merchant has half of all payments, the others share the rest.
 MERCHANTS: Final = (MERCHANT, *(f"shop-{number:02d}" for number in range(1, 20)))
@@ -217,11 +216,10 @@ def _kind(currency: str, approved: bool) -> Kind:
         for table in TABLES
         if rows[table]
     }
-    personal = {name: value for name, value in create.transitions[0].change.items() if name in FIELDS}
     return Kind(
         currency=currency,
         body=_marked(instruction[7].decode(), marks),
-        personal=_marked(json_text(personal), marks),
+        personal=_marked(plain_text(create.transitions[0].change).decode(), marks),
         patterns=patterns,
         accounts=[(transfer.debit, transfer.credit) for transfer in outcome.transfers],
     )

@@ -19,6 +19,7 @@ from tallystick.lab.bench.over_http import HttpFigures
 from tallystick.lab.bench.providers import ProvidersFigures
 from tallystick.lab.bench.reconciliation import ReconciliationFigures
 from tallystick.lab.bench.sealing import SealingFigures
+from tallystick.lab.bench.sealing_beside import BesideFigures
 from tallystick.lab.bench.soak import GROWTH_LIMIT, SoakFigures
 from tallystick.lab.bench.targets import Judged
 from tallystick.lab.bench.trace import TraceFigures
@@ -41,6 +42,7 @@ class BenchReport(Struct, frozen=True, kw_only=True):
         | TraceFigures
         | ReconciliationFigures
         | SealingFigures
+        | BesideFigures
         | Filled
     )
 
@@ -70,6 +72,8 @@ def print_report(console: Console, report: BenchReport) -> None:
             _print_reconciliation(console, report.figures)
         case SealingFigures():
             _print_sealing(console, report.figures)
+        case BesideFigures():
+            _print_beside(console, report.figures)
         case Filled() as filled:
             console.print(
                 f"{filled.payments:,} payments filled in, {filled.present:,} present, {filled.elapsed_s:,.0f} s, "
@@ -283,6 +287,23 @@ def _print_sealing(console: Console, figures: SealingFigures) -> None:
         per_s = figures.per_s if payments_per_s is None else payments_per_s * figures.changes / figures.payments
         values = ("" if value is None else f"{value:,.0f}" for value in (per_s, own, postgres, log, most_mb))
         table.add_row(name, *values)
+    console.print(table)
+
+
+def _print_beside(console: Console, figures: BesideFigures) -> None:
+    table = Table(
+        title=f"Payments at {figures.plan.rate_per_s:,.0f}/s with sealing and without, in turns",
+        caption=f"p99 with sealing, of p99 without: {figures.ratio:.2f}"
+        f" ({min(figures.ratios):.2f} to {max(figures.ratios):.2f}). The sealer's own CPU a payment:"
+        f" {figures.sealer_cpu_us:,.0f} µs.",
+    )
+    _columns(table, "", "payments/s", "p50 ms", "p99 ms", "not sealed at the end", "failed")
+    for name, turns in (("without", figures.unsealed), ("with sealing", figures.sealed)):
+        for each in turns:
+            behind = "" if each.behind is None else f"{each.behind:,}"
+            failed = _counts(each.failures) if each.carried else "not carried"
+            quantiles = f"{each.latency.p50_ms:,.1f}", f"{each.latency.p99_ms:,.1f}"
+            table.add_row(name, f"{each.per_s:,.0f}", *quantiles, behind, failed)
     console.print(table)
 
 

@@ -38,7 +38,7 @@ from tallystick.lab.bench.targets import (
 )
 from tallystick.oversight.audit.heads import SigningKey
 from tallystick.oversight.audit.seal import Sealer
-from tallystick.oversight.audit.verify import verify_audit
+from tallystick.oversight.audit.verify_alone import verify_alone
 from tallystick.record.postgres.connections import connect, open_pool
 from tallystick.settings.audit import sealing_window_ms
 from tallystick.settings.load import Settings
@@ -184,6 +184,12 @@ def require_own_record(owner_url: str) -> None:
         raise SealedElsewhere("it is sealed, and no benchmark filled it: to seal it anew would remove its heads")
 
 
+def unseal(connection: psycopg.Connection[Any]) -> None:
+    """Remove everything that a sealer wrote. Raises what the database raises."""
+    connection.execute(f"TRUNCATE {_SEALED}".encode())
+    connection.execute(b"DELETE FROM watch WHERE name = 'sealing'")
+
+
 def _round(
     settings: Settings,
     database: Database,
@@ -193,8 +199,7 @@ def _round(
     announce: Announce,
     process: Callable[[], Executor],
 ) -> SealingRound:
-    connection.execute(f"TRUNCATE {_SEALED}".encode())
-    connection.execute(b"DELETE FROM watch WHERE name = 'sealing'")
+    unseal(connection)
     before, cpu = (_one(connection, _LOG), _one(connection, _FULL_PAGES)), _postgres_cpu(database)
     with process() as running:
         running.submit(_nothing).result()
@@ -269,7 +274,7 @@ def _verify(settings: Settings, app_url: str) -> ProcessFigures:
         key, window = _key(settings), timedelta(milliseconds=sealing_window_ms(settings))
         connection = await connect(app_url, command_timeout_ms=_STATEMENT_TIMEOUT_MS)
         try:
-            report = await verify_audit(connection, {key.key_id: key.public}, Clock(), window)
+            report = await verify_alone(connection, {key.key_id: key.public}, Clock(), window)
         finally:
             await connection.close()
         if report.findings:

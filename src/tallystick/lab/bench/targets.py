@@ -85,6 +85,9 @@ SEALER_CPU_US: Final = Target(name="the sealer's own CPU a payment", unit="µs",
 #: A thirtieth of what the payment itself writes.
 SEALER_LOG: Final = Target(name="the sealer's log a payment", unit="bytes", bound=200, at_least=False)
 
+#: A payment waits for what commits beside it, and hardly for a sealer.
+SEALED_P99: Final = Target(name="p99 with sealing, of p99 without", unit="ratio", bound=1.2, at_least=False)
+
 #: A million payments in three minutes.
 VERIFIED_PER_S: Final = Target(name="sealed payments verified", unit="payments/s", bound=1_000_000 / 180)
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from tallystick.domain.errors import TallystickError
 from tallystick.oversight.audit.heads import unpack_leaves
-from tallystick.oversight.audit.leaves import leaf_bytes, salted_values
+from tallystick.oversight.audit.leaf_rows import salted_values
+from tallystick.oversight.audit.leaves import leaf_bytes
 from tallystick.oversight.audit.merkle import consistency_proof, inclusion_proof, leaf_hash
 from tallystick.record.postgres.audit_heads import Head
 from tallystick.record.postgres.audit_rows import AuditRows, Thing

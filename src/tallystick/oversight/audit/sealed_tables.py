@@ -168,6 +168,7 @@ NOT_PROMISED: Final[Mapping[str, str]] = {
     "settlement_batch": "made from rows, and changes in place",
     "settlement_row": "may be withdrawn; what was posted of it is in its evidence",
     "settlement_bad_row": "may be withdrawn",
+    "settlement_news": "which event tells of a row: made from rows; what comes of it is in history",
     "settlement_evidence": "the digest of all of a batch is in its set, which is sealed",
     "settlement_evidence_sum": "the sums of the evidence",
     "report_evidence": "nothing is posted of it; made from rows and the record, as they were",

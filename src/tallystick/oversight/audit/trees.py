@@ -148,11 +148,11 @@ class Trees:
             self._report.add("head", about, _NOT_FOLLOWING.format("head"))
         if digest(head.leaves) != said.leaves:
             self._report.add("head", about, "its list of leaves is not the one that was signed")
-        for leaf in unpack_leaves(head.leaves):
-            hashed = bytes.fromhex(leaf.hash)
+        hashes = [bytes.fromhex(leaf.hash) for leaf in unpack_leaves(head.leaves)]
+        for hashed in hashes:
             tree.peaks.append(hashed)
-            tree.hashes += hashed
-            tree.seen.append(0)
+        tree.hashes += b"".join(hashes)
+        tree.seen += bytes(len(hashes))
         if tree.peaks.root() != said.root or tree.peaks.size != said.size:
             self._report.add("head", about, "its root is not that of its leaves")
         tree.ends.append(tree.peaks.size)

@@ -30,7 +30,8 @@ from tallystick.oversight.audit.outside import Outside
 from tallystick.oversight.audit.report import KEPT, AuditReport, thing_name
 from tallystick.oversight.audit.sealed_tables import COLUMNS, NOT_SEALED
 from tallystick.oversight.audit.trees import Trees, head_name, leaves_of
-from tallystick.record.postgres.audit_rows import KINDS, AuditRows, Place, Thing
+from tallystick.record.postgres.audit_rows import KINDS, AuditRows
+from tallystick.record.postgres.audit_things import ATTACHED, PART_COLUMNS, Place, Thing
 
 #: Things in one read.
 PAGE: Final = 1_000
@@ -77,12 +78,17 @@ class Verifier:
         await self._trees.read(self._since)
         begun = self._trees.began_at
         self.report.since = None if begun is None else f"checkpoint {begun.number}"
+        since = None if begun is None or self._since is None else self._since - self._window
+        await self._compare_kind("change", since)
+        # Where as many rows belong to changes as there are, none is a thing of its own, and none belongs to nothing.
+        apart = frozenset(PART_COLUMNS) if begun is not None else await self._rows.apart_from_changes()
         for kind in KINDS:
-            await self._compare_kind(kind, None if begun is None or self._since is None else self._since - self._window)
+            if kind != "change" and (kind not in ATTACHED or kind in apart):
+                await self._compare_kind(kind, since)
         if begun is not None:
             await self._look_for_older()
         await self._name_missing()
-        if begun is None:
+        if begun is None and apart - ATTACHED:
             for merchant_id, table, name, stream in await self._rows.strays(KEPT):
                 self.report.add("stray", f"{table} {merchant_id} {name}", f"it belongs to no change of {stream}")
         await compare_folds(self._connection, {each.act for each in self._trees.restores}, self.report)
@@ -143,13 +149,13 @@ class Verifier:
         return tree.seen[place.position - tree.base] > 0
 
     def _compare(self, thing: Thing) -> None:
-        place, about = thing.place, thing_name(thing.kind, thing.merchant_id, thing.leaf_key)
+        place = thing.place
         if place is None:
-            self._note_unsealed(thing, about)
+            self._note_unsealed(thing, _about(thing))
             return
         tree = self._trees.by_group.get(place.leaf_group)
         if tree is None or not 0 <= place.position < tree.size:
-            self.report.add("inserted", about, "the record says that it is sealed, and no head has it")
+            self.report.add("inserted", _about(thing), "the record says that it is sealed, and no head has it")
             return
         if place.position < tree.base:
             return  # sealed before what is looked at
@@ -158,14 +164,15 @@ class Verifier:
         except (DecodeError, KeyError):
             same = False
         tree.seen[place.position - tree.base] = 1
-        sealed_at = tree.sealed_when(place.position)
         if not same:
             self._changed.setdefault(place.leaf_group, {}).setdefault(place.position, []).append(thing)
             return
         if self._newest is None or thing.at > self._newest:
             self._newest = thing.at
-        if self._swept is not None and sealed_at > self._swept and thing.at < sealed_at - self._window:
-            self.report.late.append(about)
+        if self._swept is not None:
+            sealed_at = tree.sealed_when(place.position)
+            if sealed_at > self._swept and thing.at < sealed_at - self._window:
+                self.report.late.append(_about(thing))
 
     async def _name_changed(self) -> None:
         """Name what differs in the leaves of a page that do: the lists of their heads have the parts."""
@@ -193,7 +200,7 @@ class Verifier:
 
     def _name_one(self, leaf: LeafName | None, thing: Thing, at: str) -> None:
         assert thing.place is not None, "it was compared with its leaf"
-        about = thing_name(thing.kind, thing.merchant_id, thing.leaf_key)
+        about = _about(thing)
         try:
             found = list(differences_of(leaf, thing, thing.place.salt)) if leaf is not None else []
         except (DecodeError, KeyError):
@@ -240,6 +247,10 @@ class Verifier:
         async for head, leaf in self._missing():
             for named in leaf.names():
                 self.report.add("removed", thing_name(*named), f"it is sealed in {head}")
+
+
+def _about(thing: Thing) -> str:
+    return thing_name(thing.kind, thing.merchant_id, thing.leaf_key)
 
 
 async def verify_audit(

@@ -203,7 +203,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         name="one_payment_per_charge",
-        says="No two payments of a merchant have the same charge.",
+        says="No two payments of a merchant have the same charge of one account.",
         of_merchant=("shared_charges",),
     ),
     # What is open, and that recovery or a person has it.

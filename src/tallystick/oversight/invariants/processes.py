@@ -7,18 +7,18 @@ report never depends on a helper.
 from __future__ import annotations
 
 import asyncio
-import gc
 import multiprocessing
 import signal
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Final, NamedTuple
 
 import asyncpg
 
+from tallystick.kit.cycles import cycles_sought_when_called
 from tallystick.oversight.invariants.parts import Part, in_order_of_time, planned
 from tallystick.oversight.invariants.report import Findings, InvariantReport, Progress
 from tallystick.oversight.invariants.verify import examined, no_findings, payment_count
@@ -116,31 +116,11 @@ class _Work:
 
 
 async def _examine_all(connection: asyncpg.Connection, settings: Settings, work: _Work) -> None:
-    with _cycles_sought_between_parts() as seek_cycles:
+    with cycles_sought_when_called() as seek_cycles:
         while work.to_do:
             number, part = work.to_do.popleft()
             work.keep(number, await examined(connection, settings, part, work.count))
             seek_cycles()
-
-
-@contextmanager
-def _cycles_sought_between_parts() -> Iterator[Callable[[], object]]:
-    """Inside, Python looks for unreachable cycles only when what is yielded is called. Rows of the record have none,
-    and it would look among the thousands of each page again and again."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    gc.freeze()  # what is there already need not be looked at again
-
-    def seek() -> None:
-        gc.collect()
-        gc.freeze()  # nor what this part came to
-
-    try:
-        yield seek
-    finally:
-        gc.unfreeze()
-        if was_enabled:
-            gc.enable()
 
 
 class _Helper:
@@ -191,7 +171,7 @@ async def _examine_sent(pipe: Connection, source: Source, settings: Settings, sn
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             await connection.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
-            with _cycles_sought_between_parts() as seek_cycles:
+            with cycles_sought_when_called() as seek_cycles:
                 while True:
                     part: Part = pipe.recv()
                     pipe.send(await examined(connection, settings, part, lambda _: None))

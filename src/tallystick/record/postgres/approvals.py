@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -94,14 +94,19 @@ class ApprovalBook:
         row = await self.pool.fetchrow(STATEMENTS["request"], request_id)
         return None if row is None else _request(row)
 
-    async def page(self, before: str | None, limit: int) -> Sequence[ApprovalRequest]:
-        """Requests before this id, the newest first."""
-        return [_request(row) for row in await self.pool.fetch(STATEMENTS["requests"], before, limit)]
+    async def page(
+        self, before: str | None, limit: int, merchants: Collection[str] | None = None
+    ) -> Sequence[ApprovalRequest]:
+        """Requests before this id, the newest first; ``merchants``: about these alone."""
+        given = (before, limit, None if merchants is None else list(merchants))
+        return [_request(row) for row in await self.pool.fetch(STATEMENTS["requests"], *given)]
 
-    async def erasure_requests(self, before: tuple[datetime, str] | None, limit: int) -> Sequence[ApprovalRequest]:
-        """Requests for erasures before this time and id, the newest first."""
-        after = (None, None) if before is None else before
-        return [_request(row) for row in await self.pool.fetch(STATEMENTS["erasure_requests"], *after, limit)]
+    async def erasure_requests(
+        self, before: tuple[datetime, str] | None, limit: int, merchants: Collection[str] | None = None
+    ) -> Sequence[ApprovalRequest]:
+        """Requests for erasures before this time and id, the newest first; ``merchants``: of these alone."""
+        given = (*(before or (None, None)), limit, None if merchants is None else list(merchants))
+        return [_request(row) for row in await self.pool.fetch(STATEMENTS["erasure_requests"], *given)]
 
     async def outcomes_of(self, request_ids: Sequence[str]) -> dict[str, Outcome]:
         """How those of them ended that have, by request."""

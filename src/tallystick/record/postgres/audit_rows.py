@@ -8,9 +8,12 @@ from datetime import UTC, datetime
 from typing import Final
 
 import asyncpg
-from msgspec import Struct
 
 from tallystick.record.postgres.audit_heads import STATEMENTS, HeadRows
+from tallystick.record.postgres.audit_parts import ChangeParts
+from tallystick.record.postgres.audit_things import ATTACHED, PART_COLUMNS, Place, Thing, column_places
+
+__all__ = ["ATTACHED", "END", "KINDS", "TABLES", "AuditRows", "Place", "Thing"]
 
 #: Below every id and name: where the order of a key begins.
 _BEGIN: Final = ""
@@ -44,12 +47,12 @@ _BEGINS: Final[Mapping[str, tuple[str, ...]]] = {
 #: Every kind of thing that is sealed.
 KINDS: Final = tuple(_BEGINS)
 
-#: What may stand in the leaf of a change: only the rest of these are things of their own.
-ATTACHED: Final = frozenset({"instruction", "response"})
-
 #: Later than every time in the record.
 END: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
+
+#: Where the key of a change is in its row: its time comes before the columns.
+_CHANGE_KEY: Final = tuple(1 + each for each in column_places("transition", "merchant_id", "subject_id", "version"))
 
 #: Steps of one subject in one read.
 _STEPS_AT_ONCE: Final = 100
@@ -73,32 +76,23 @@ def _from_a_time_on(kind: str) -> str:
 _LATER: Final[Mapping[str, str]] = {kind: _from_a_time_on(kind) for kind in KINDS}
 
 
-class Place(Struct, frozen=True, gc=False):
-    """Where a thing is sealed, as the record has it."""
-
-    leaf_group: int
-    position: int
-    salt: bytes
-
-
-class Thing(Struct, kw_only=True):
-    """A thing that is sealed, or is to be: rows as JSON documents, each with its table."""
-
-    kind: str
-    merchant_id: str
-    leaf_key: str
-    at: datetime
-    rows: list[tuple[str, str]]
-    place: Place | None = None
-
-
 class AuditRows(HeadRows):
     """Reads and writes over one connection. They raise what asyncpg raises."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        super().__init__(connection)
+        self._parts = ChangeParts(connection)
 
     async def unsealed(self, kind: str, since: datetime, limit: int, until: datetime = END) -> list[Thing]:
         """What is visible since then and not sealed, whole; the oldest first. ``until``: of kinds in ``ATTACHED``."""
         bounds = (since, limit, until) if kind in ATTACHED else (since, limit)
-        return await self._things(kind, await self._connection.fetch(STATEMENTS[f"unsealed_{kind}"], *bounds))
+        rows = await self._connection.fetch(STATEMENTS[f"unsealed_{kind}"], *bounds)
+        if kind != "change":
+            return _things(kind, rows)
+        changes = _changes(rows)
+        if changes:
+            await self._parts.add(changes, whole=False)
+        return changes
 
     async def page(
         self, kind: str, after: tuple[str, ...] | None, limit: int, since: datetime | None = None
@@ -110,10 +104,33 @@ class AuditRows(HeadRows):
             rows = await self._connection.fetch(STATEMENTS[f"all_{kind}"], *begin, limit)
         else:
             rows = await self._connection.fetch(_LATER[kind], *begin, limit, since)
-        things = await self._things(kind, rows)
-        if len(rows) < limit:
-            return things, None
-        return things, tuple(rows[-1][f"place_{number}"] for number in range(1, len(begin) + 1))
+        if kind == "change":
+            things = await self._whole_changes(rows, whole=since is None, first=after is None)
+            following = tuple(str(rows[-1][place]) for place in _CHANGE_KEY) if rows else None
+        else:
+            things = _things(kind, rows)
+            following = tuple(rows[-1][f"place_{number}"] for number in range(1, len(begin) + 1)) if rows else None
+        return things, following if len(rows) == limit else None
+
+    async def _whole_changes(self, rows: Sequence[asyncpg.Record], *, whole: bool, first: bool) -> list[Thing]:
+        """Changes with all that belongs to them, and where they are sealed. ``first``: of all changes."""
+        if first:
+            self._parts.begin()
+        changes = _changes(rows)
+        if changes:
+            await self._parts.place(changes, whole=whole)
+            await self._parts.add(changes, whole=whole)
+        return changes
+
+    async def apart_from_changes(self) -> frozenset[str]:
+        """Tables some row of which belongs to no change, as far as it can be told by numbers: all changes were read by
+        pages, the first one first. Of a table that is not named every row belongs to one."""
+        [there] = await self._connection.fetch(STATEMENTS["rows_of_changes"])
+        return frozenset(
+            table
+            for table in PART_COLUMNS
+            if there[table] != self._parts.found[table] or (table == "transition" and there["own_streams"])
+        )
 
     async def every(self, kind: str, limit: int, since: datetime | None = None) -> AsyncIterator[list[Thing]]:
         """All things of a kind, or those from that time on, by pages."""
@@ -123,34 +140,6 @@ class AuditRows(HeadRows):
             yield things
             if after is None:
                 return
-
-    async def _things(self, kind: str, rows: Sequence[asyncpg.Record]) -> list[Thing]:
-        table = TABLES[kind]
-        place_of = _place_reader(rows)
-        things = [
-            Thing(
-                kind=kind,
-                merchant_id=row["merchant_id"],
-                leaf_key=row["leaf_key"],
-                at=row["at"],
-                rows=[(table, document)],
-                place=place_of(row),
-            )
-            for row in rows
-            if (document := row["document"]) is not None
-        ]
-        if kind == "change":
-            await self._add_parts(things, rows)
-        return things
-
-    async def _add_parts(self, things: Sequence[Thing], rows: Sequence[asyncpg.Record]) -> None:
-        if not rows:
-            return
-        leads = [(row["merchant_id"], row["subject_id"], row["version"], row["stream_id"], row["at"]) for row in rows]
-        parts_of = {lead[:3]: thing.rows for lead, thing in zip(leads, things, strict=True)}
-        parts = await self._connection.fetch(STATEMENTS["parts_of_changes"], *map(list, zip(*leads, strict=True)))
-        for merchant_id, lead_id, lead_at, table, document in parts:
-            parts_of[merchant_id, lead_id, lead_at].append((table, document))
 
     async def strays(self, limit: int) -> list[tuple[str, str, str, str]]:
         """(merchant, table, name, stream) of rows that belong to no change."""
@@ -191,6 +180,37 @@ class AuditRows(HeadRows):
             if len(own) < len(things):
                 break
         return found
+
+
+def _changes(rows: Sequence[asyncpg.Record]) -> list[Thing]:
+    """Changes with the step that leads each."""
+    return [
+        Thing(
+            kind="change",
+            merchant_id=row[_CHANGE_KEY[0]],
+            leaf_key=f"{row[_CHANGE_KEY[1]]}/{row[_CHANGE_KEY[2]]}",
+            at=row[0],
+            rows=[("transition", row[1:])],
+        )
+        for row in rows
+    ]
+
+
+def _things(kind: str, rows: Sequence[asyncpg.Record]) -> list[Thing]:
+    table = TABLES[kind]
+    place_of = _place_reader(rows)
+    return [
+        Thing(
+            kind=kind,
+            merchant_id=row["merchant_id"],
+            leaf_key=row["leaf_key"],
+            at=row["at"],
+            rows=[(table, document)],
+            place=place_of(row),
+        )
+        for row in rows
+        if (document := row["document"]) is not None
+    ]
 
 
 def _place_reader(rows: Sequence[asyncpg.Record]) -> Callable[[asyncpg.Record], Place | None]:

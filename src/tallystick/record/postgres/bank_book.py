@@ -33,6 +33,10 @@ _ROW: Final = frozenset(SettlementRow.__struct_fields__)
 _LONG_S: Final = 600.0
 
 
+class PayoutWithdrawn(Exception):
+    """The file of a payout was taken back meanwhile: look again."""
+
+
 class StatementFile(Struct, frozen=True, kw_only=True):
     """A file with statements that were not compared."""
 
@@ -91,11 +95,11 @@ class ComparingEntries:
 
     async def is_held(self, file_id: str) -> bool:
         """Whether the file is one that is posted; it stays so until this transaction ends."""
-        return await self._connection.fetchval(STATEMENTS["hold_statements"], file_id) is not None
+        return await self._connection.fetchval(STATEMENTS["hold_statements"], file_id, timeout=_LONG_S) is not None
 
     async def statements(self, file_id: str) -> Sequence[NewStatement]:
         """Those that add up and have no evidence yet."""
-        found = await self._connection.fetch(STATEMENTS["heads_of_file"], file_id)
+        found = await self._connection.fetch(STATEMENTS["heads_of_file"], file_id, timeout=_LONG_S)
         return [
             NewStatement(**{**row, "opening": int(row["opening"] or 0), "closing": int(row["closing"] or 0)})
             for row in found
@@ -136,11 +140,17 @@ class ComparingEntries:
         return payouts_of(await self._connection.fetch(STATEMENTS["payouts"], _FORMATS, None, None, timeout=_LONG_S))
 
     async def add(self, evidence: Sequence[Evidence], arrivals: Sequence[ArrivalRow]) -> None:
-        """Write them. UniqueViolationError where another process has the entry, or the payout, at once."""
+        """Write them. UniqueViolationError where another process has the entry, or the payout, at once; PayoutWithdrawn
+        where a payout's file was taken back since it was read."""
+        if files := sorted({each.payout_file_id for each in arrivals}):
+            held = await self._connection.fetch(STATEMENTS["hold_payouts"], files)
+            if len(held) != len(files):
+                raise PayoutWithdrawn
         await write_evidence(self._connection, evidence)
         await self._connection.executemany(
             STATEMENTS["insert_arrival"],
             [tuple(getattr(each, name) for name in ArrivalRow.__struct_fields__) for each in arrivals],
+            timeout=_LONG_S,
         )
 
     async def payout_of_entry(self, file_id: str, position: int) -> tuple[str, int]:

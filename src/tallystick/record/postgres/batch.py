@@ -4,8 +4,9 @@ Order inside the transaction: take keys, append history (a version that exists a
 ledger, answers, and the contended balances last. Rows are sorted by primary key, so that two batches cannot deadlock.
 
 All statements are sent at once, as if each went well, and what the server answers is compared before COMMIT. Where a
-key or a version is taken, or events wait for a charge, the transaction is rolled back, and the batch runs again step by
-step, with the statements that find out whose loss it is (decision 0089).
+version is taken, or events wait for a charge, the transaction is rolled back, and the batch runs again step by step,
+with the statements that find out whose loss it is (decision 0089). Where a key is taken it runs again, and asks first
+which; so do the larger batches after it (decision 0203).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tallystick.kit.clock import Clock
 from tallystick.record.postgres.inbox import take_up, unrouted
 from tallystick.record.postgres.personal import instruction_of
 from tallystick.record.postgres.pipeline import Answers, Call
+from tallystick.record.postgres.repeated_keys import RepeatedKeys
 from tallystick.record.postgres.results import Answer
 from tallystick.record.postgres.rows import ChangeRows, balance_rows
 from tallystick.record.postgres.subject_rows import STATEMENTS, Row, subject_writes
@@ -35,9 +37,8 @@ _STORED: Final = (
     "erased_by",
 )
 
-#: Up to so many new instructions, a batch does not ask which keys are taken: to take them writes nothing where one is.
-#: Larger ones ask first: it is likely that they have a replay among them, for which all that was written would be
-#: rolled back.
+#: Up to so many new instructions, a batch never asks first which keys are taken: to take them writes nothing where one
+#: is. Larger ones do while there are replays: for one among them all that was written would be rolled back.
 WRITES_UNASKED: Final = 4
 
 
@@ -91,6 +92,10 @@ class _NotAtOnce(Exception):
     """Something has to be looked at before the next statement: the batch goes step by step."""
 
 
+class _KeyTaken(_NotAtOnce):
+    """One of the keys is taken: the batch asks which, if it did not."""
+
+
 class BatchResult:
     """The result for each entry of a committed batch."""
 
@@ -104,20 +109,43 @@ class BatchResult:
 
 
 async def run_batch(
-    connection: JournalConnection, entries: Sequence[Entry], clock: Clock, *, after_loss: bool
+    connection: JournalConnection,
+    entries: Sequence[Entry],
+    clock: Clock,
+    *,
+    after_loss: bool,
+    repeated: RepeatedKeys | None = None,
 ) -> BatchResult:
     """Commit ``entries`` in one transaction. ``after_loss``: a connection was lost before, so some may be
-    committed already.
+    committed already. ``repeated``: what the batches before it met; by default nothing.
 
     Raises LostRace (rolled back; the losers must decide again), and whatever the database raises.
     """
     if not after_loss and not _take_one_thing_twice(entries):
+        result = await _at_once(connection, entries, clock, repeated or RepeatedKeys())
+        if result is not None:
+            return result
+    return await _transaction(connection, _Batch(entries, clock, after_loss=after_loss), _write_in_steps)
+
+
+async def _at_once(
+    connection: JournalConnection, entries: Sequence[Entry], clock: Clock, repeated: RepeatedKeys
+) -> BatchResult | None:
+    """None for a batch that has to go step by step."""
+    many = sum(entry.key is not None for entry in entries) > WRITES_UNASKED
+    for asks in (True,) if many and repeated.are_expected() else (False, True):
         try:
-            return await _transaction(connection, _Batch(entries, clock), _write_at_once)
+            result = await _transaction(connection, _Batch(entries, clock, asks=asks), _write_at_once)
+        except _KeyTaken:
+            continue
         except (_NotAtOnce, asyncpg.UniqueViolationError):
             # The latter most often says that another transaction took a key or a version while this one ran.
-            pass
-    return await _transaction(connection, _Batch(entries, clock, after_loss=after_loss), _write_in_steps)
+            return None
+        else:
+            if result.existing:
+                repeated.were_met()
+            return result
+    return None
 
 
 def _take_one_thing_twice(entries: Sequence[Entry]) -> bool:
@@ -128,13 +156,14 @@ def _take_one_thing_twice(entries: Sequence[Entry]) -> bool:
 
 
 class _Batch:
-    """One try at a batch. ``live``: the entries that it writes."""
+    """One try at a batch. ``live``: the entries that it writes. ``asks``: first, which keys are taken."""
 
-    def __init__(self, entries: Sequence[Entry], clock: Clock, *, after_loss: bool = False) -> None:
+    def __init__(self, entries: Sequence[Entry], clock: Clock, *, after_loss: bool = False, asks: bool = False) -> None:
         self.claiming = [entry for entry in entries if entry.key is not None]
         self.live = [entry for entry in entries if entry.key is None]
         self.clock = clock
         self.after_loss = after_loss
+        self.asks = asks
         self.result = BatchResult()
 
 
@@ -162,12 +191,12 @@ async def _transaction(
 async def _write_at_once(connection: JournalConnection, batch: _Batch) -> None:
     steps = [_Step(BEGIN)]
     free = batch.claiming
-    if len(free) > WRITES_UNASKED:
+    if batch.asks:
         answers = await _run(connection, [*steps, _Step(_claimed(free))])
         steps, free = [], _sort_out(answers[-1], batch)
     if free:
         rows = _instructions(free)
-        steps.append(_Step(Call(STATEMENTS["take_free_keys"], _columns(rows)), _at_once(len(rows))))
+        steps.append(_Step(Call(STATEMENTS["take_free_keys"], _columns(rows)), _wrote(len(rows), _KeyTaken)))
     batch.live.extend(free)
     references = _rows(batch.live, lambda rows: rows.references)
     history = _rows(batch.live, lambda rows: rows.transitions)
@@ -175,7 +204,7 @@ async def _write_at_once(connection: JournalConnection, batch: _Batch) -> None:
         steps.append(_Step(Call(STATEMENTS["append_transitions"], _columns(history))))
     steps += _until_references(batch)
     if references:
-        steps.append(_Step(unrouted(references), _at_once(0)))
+        steps.append(_Step(unrouted(references), _wrote(0, _NotAtOnce)))
     await _run(connection, [*steps, *_from_messages(batch)])
 
 
@@ -209,10 +238,10 @@ async def _run(connection: JournalConnection, steps: Sequence[_Step]) -> list[An
     return done
 
 
-def _at_once(count: int) -> Callable[[Answer], None]:
+def _wrote(count: int, otherwise: type[_NotAtOnce]) -> Callable[[Answer], None]:
     def check(answer: Answer) -> None:
         if answer.count != count:
-            raise _NotAtOnce
+            raise otherwise
 
     return check
 

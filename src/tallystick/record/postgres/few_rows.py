@@ -51,7 +51,7 @@ async def few_rows(
     if len(left) > FEW:
         return None
     places = [row["position"] for row in left]
-    rows = await connection.fetch(_STATEMENTS["rows_at"], asked.file_id, places)
+    rows = await connection.fetch(_STATEMENTS["rows_at"], asked.file_id, places, timeout=_LONG_S)
     if in_lists:
         await connection.execute(_BY_KEY)
     candidates = await connection.fetch(_STATEMENTS["candidates_at"], *asked.values(), places, timeout=_LONG_S)

@@ -3,6 +3,9 @@
 The first step of a payment's history has them as ciphertext, under a key that is the payment's alone and stands in its
 row. Everything else that has them has holes, and is filled from the payment's row when it is read
 (``domain/personal.py``). So one place is erased, the payment's row. Without its key the ciphertext says nothing.
+
+A step with one of the fields has its hole beside the ciphertext, which is an object. With both it has neither hole, and
+the ciphertext is the two values in their order: that there are both follows from the holes that are not there.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from msgspec import Struct
 from tallystick.domain.change import Change, KeyClaim, Transition
 from tallystick.domain.instruction import StoredInstruction
 from tallystick.domain.kinds import PAYMENT_KIND
-from tallystick.domain.personal import FIELDS, HOLE, PersonalValues, erased_fields, has_holes
+from tallystick.domain.personal import FIELDS, HOLE, HOLES, PersonalValues, erased_fields, has_holes
 from tallystick.domain.requests.fingerprint import fingerprint
 from tallystick.domain.subjects import Payment
 from tallystick.record.postgres import sql
@@ -41,6 +44,7 @@ KEY_BYTES: Final = 16
 _NONCE: Final = bytes(12)
 
 _CHANGE: Final = msgspec.json.Decoder(dict[str, Any])
+_OPENED: Final = msgspec.json.Decoder(dict[str, Any] | list[Any])
 _ENCODER: Final = msgspec.json.Encoder()
 
 #: Merchant and payment.
@@ -76,6 +80,8 @@ class Personal(Struct, frozen=True, kw_only=True):
             if opened is None:
                 return change
             fields |= opened
+        elif fields.keys().isdisjoint(FIELDS):
+            fields |= HOLES
         return _ENCODER.encode(fields).decode()
 
 
@@ -119,13 +125,30 @@ def new_rows_of(change: Change) -> NewRows | None:
 
 def sealed_change(key: bytes, change: Mapping[str, Any], merchant_id: str, stream_id: str) -> dict[str, Any]:
     """The change of a first step with its personal fields under the key."""
-    plain = _ENCODER.encode({name: change[name] for name in FIELDS if change.get(name)})
-    return erased_fields(change) | {SEALED: sealed_text(key, plain, merchant_id, stream_id)}
+    sealed = sealed_text(key, plain_text(change), merchant_id, stream_id)
+    if not has_both(change):
+        return erased_fields(change) | {SEALED: sealed}
+    kept = {name: value for name, value in change.items() if name not in FIELDS}
+    kept[SEALED] = sealed
+    return kept
+
+
+def has_both(change: Mapping[str, Any]) -> bool:
+    """Whether a step's change has both personal fields, and not an empty one."""
+    return all(map(change.get, FIELDS))
+
+
+def plain_text(change: Mapping[str, Any]) -> bytes:
+    """The personal fields of a step's change as they are encrypted."""
+    if has_both(change):
+        return _ENCODER.encode([change[name] for name in FIELDS])
+    return _ENCODER.encode({name: change[name] for name in FIELDS if change.get(name)})
 
 
 def sealed_text(key: bytes, plain: bytes, merchant_id: str, stream_id: str) -> str:
     """Personal fields, as JSON, under the key of their payment. A key is used for one text."""
-    return base64.b64encode(AESGCM(key).encrypt(_NONCE, plain, _about(merchant_id, stream_id))).decode()
+    encrypted = AESGCM(key).encrypt(_NONCE, plain, _about(merchant_id, stream_id))
+    return binascii.b2a_base64(encrypted, newline=False).decode()
 
 
 async def personal_of(connection: Fetches, names: Iterable[Name]) -> dict[Name, Personal]:
@@ -180,7 +203,8 @@ def _values(description: str | None, metadata: str | None) -> PersonalValues:
 def _open(key: bytes, sealed: Any, merchant_id: str, stream_id: str) -> dict[str, Any] | None:
     try:
         plain = AESGCM(key).decrypt(_NONCE, base64.b64decode(sealed), _about(merchant_id, stream_id))
-        return _CHANGE.decode(plain)
+        fields = _OPENED.decode(plain)
+        return fields if isinstance(fields, dict) else dict(zip(FIELDS, fields, strict=True))
     except (InvalidTag, ValueError, TypeError, binascii.Error):
         return None
 

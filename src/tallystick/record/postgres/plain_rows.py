@@ -6,10 +6,16 @@ the row, to the byte; what it is not sure of it leaves alone.
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import operator
+from array import array
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 
+import asyncpg
 import msgspec
 from msgspec import Struct
 
@@ -25,6 +31,9 @@ STATEMENTS: Final = sql.load("plain_rows.sql")
 
 #: What a statement over a whole file may take.
 _LONG_S: Final = 600.0
+
+#: Rows whose text is fetched at once: some 6 MB.
+_FETCHED: Final = 5_000
 
 #: Kinds of postings that a plain row may be; of late money a person decides what becomes of it.
 _POSTED: Final = {posted_as: kind for posted_as, kind in POSTING_KINDS.items() if posted_as not in LATE_KINDS}
@@ -73,18 +82,55 @@ async def write_plain_rows(
 async def roots(
     connection: Any, file: SettlementFile, batches: Sequence[tuple[str, str]], actor: str, at: datetime
 ) -> Mapping[tuple[str, str], tuple[int, str]]:
-    """Of each batch: how many rows have evidence, and the digest of all of it, which ``actor`` compared at ``at``."""
+    """Of each batch: how many rows have evidence, and the digest of all of it, which ``actor`` compared at ``at``. A
+    thread digests the text of some rows, while the database writes that of the next ones."""
     read_by = {"parser": file.format, "parser_version": file.parser_version, "actor": actor}
-    found = await connection.fetch(
-        STATEMENTS["roots"],
+    cursor = await connection.cursor(
+        STATEMENTS["digested"],
         file.file_id,
         *_named(batches),
-        [_json(batch) for batch, _ in batches],
+        [f',"batch":{_json(batch)},"currency":{_json(currency)},"kind":"' for batch, currency in batches],
         f",{_json(read_by)[1:-1]}",
         _json(at),
+        list(range(len(batches))),
+        f'{{"file_id":{_json(file.file_id)},"position":',
         timeout=_LONG_S,
     )
-    return {(row["batch"], row["currency"]): (row["rows"], row["root"]) for row in found}
+    found = [Digests() for _ in batches]
+    rows = await cursor.fetch(_FETCHED, timeout=_LONG_S)
+    while rows:
+        following = asyncio.create_task(cursor.fetch(_FETCHED, timeout=_LONG_S))
+        try:
+            await asyncio.to_thread(_digest, rows, found)
+        finally:
+            rows = await following
+    return {
+        name: (len(each.positions), each.root()) for name, each in zip(batches, found, strict=True) if each.positions
+    }
+
+
+class Digests:
+    """The digests of a batch's rows, 32 bytes each, as they come, and their places in the file."""
+
+    def __init__(self) -> None:
+        self.positions, self._digests = array("l"), bytearray()
+
+    def add(self, position: int, said: bytes) -> None:
+        self.positions.append(position)
+        self._digests += hashlib.sha256(said).digest()
+
+    def root(self) -> str:
+        """The digest of all of them, in the order of their places."""
+        places = self.positions
+        if all(map(operator.lt, places, islice(places, 1, None))):  # as an index has them
+            return hashlib.sha256(self._digests).hexdigest()
+        ordered = sorted(range(len(places)), key=places.__getitem__)
+        return hashlib.sha256(b"".join([self._digests[32 * at : 32 * at + 32] for at in ordered])).hexdigest()
+
+
+def _digest(rows: Sequence[asyncpg.Record], found: Sequence[Digests]) -> None:
+    for number, position, said in rows:
+        found[number].add(position, said)
 
 
 def _json(value: object) -> str:

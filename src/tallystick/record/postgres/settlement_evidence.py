@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from tallystick.domain.settlement_row import CLOSING, SettlementRow
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.few_rows import Asked, few_rows
 from tallystick.record.postgres.plain_rows import PlainSum, roots, write_plain_rows
+from tallystick.record.postgres.settlement_news import NEWS_STATEMENTS, NewsRows
 from tallystick.record.postgres.structs import structs_of
 from tallystick.record.postgres.subject_reads import reader
 
@@ -42,6 +43,7 @@ _FOR_LONG_LISTS: Final = (
     "SET LOCAL enable_nestloop = off",
     "SET LOCAL jit = off",
     "SET LOCAL plan_cache_mode = force_custom_plan",  # a plan that was made for small tables reads large ones again
+    "SET LOCAL work_mem = '128MB'",  # lists of a third of a million rows are larger than 64 MB
 )
 
 #: What a statement over a whole file may take.
@@ -159,10 +161,18 @@ class Comparing:
     def __init__(self, connection: Any, file_id: str, takes: Collection[str] = TAKES) -> None:
         self._connection, self._file_id, self._takes = connection, file_id, takes
         self._has_many_rows = False
+        self.news = NewsRows(connection)
 
     async def is_held(self) -> bool:
-        """Whether the file is one whose rows are posted; it stays so until this transaction ends."""
-        return await self._connection.fetchval(STATEMENTS["hold_file"], self._file_id) is not None
+        """Whether the file is one whose rows are posted; it stays so until this transaction ends. It waits for whoever
+        compares the file."""
+        held = await self._connection.fetchval(STATEMENTS["hold_file"], self._file_id, timeout=_LONG_S)
+        return held is not None
+
+    def part(self) -> AbstractAsyncContextManager[Any]:
+        """A part of the transaction, of which nothing is left where it raises."""
+        part: AbstractAsyncContextManager[Any] = self._connection.transaction()
+        return part
 
     async def expect_many_rows(self) -> None:
         """Lists of a new file have no statistics, and the planner takes them for short: nothing is joined row by
@@ -178,7 +188,7 @@ class Comparing:
 
     async def batches(self) -> Sequence[tuple[str, str]]:
         """The batches that add up and have no evidence yet, each with its currency."""
-        found = await self._connection.fetch(STATEMENTS["balanced_batches"], self._file_id)
+        found = await self._connection.fetch(STATEMENTS["balanced_batches"], self._file_id, timeout=_LONG_S)
         return [(row["batch"], row["currency"]) for row in found]
 
     async def rows(
@@ -273,6 +283,11 @@ class EvidenceBook:
         found = await self._pool.fetch(STATEMENTS["files_to_compare"], given, timeout=_LONG_S)
         return [row["file_id"] for row in found]
 
+    async def waits_for_news(self, file_id: str, limit: int) -> bool:
+        """Whether the inbox has not decided on news of the file, and it waited for less than ``limit`` rounds: this is
+        one more."""
+        return bool(await self._pool.fetch(NEWS_STATEMENTS["count_tries"], file_id, limit))
+
     async def batches_to_post(self) -> Sequence[BatchName]:
         """Batches with evidence that is not posted, or not wholly."""
         given = (self.merchant_id, list(STATEMENT_FORMATS))
@@ -327,7 +342,7 @@ class EvidenceBook:
 
     async def open_rows(self, provider: str, limit: int) -> Sequence[OpenRow]:
         """Rows that somebody has to look at."""
-        return structs_of(await self._pool.fetch(STATEMENTS["open_rows"], provider, limit), OpenRow)
+        return structs_of(await self._pool.fetch(STATEMENTS["open_rows"], provider, limit, timeout=_LONG_S), OpenRow)
 
     async def states(self, provider: str, late: Mapping[str, datetime]) -> Sequence[StateSum]:
         """Everything of a provider by account, state and currency, in one snapshot. ``late``: account -> what was

@@ -15,14 +15,12 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from tallystick.domain.operator_act import OperatorAct
 from tallystick.domain.settlement_file import BadRow, SettlementBatch, SettlementFile
 from tallystick.domain.settlement_row import CLOSING, ROW_FIELDS, SettlementRow
 from tallystick.record.postgres import sql
-from tallystick.record.postgres.acts import insert_act
 from tallystick.record.postgres.structs import structs_of
 
-_STATEMENTS: Final = sql.load("settlements.sql")
+STATEMENTS: Final = sql.load("settlements.sql")
 
 #: Comparing files joins lists of a million rows, which the pool's connections would do row by row. The memory is for
 #: the hash table of the keys of such a list.
@@ -76,7 +74,7 @@ class SettlementFiles:
 
     async def newest(self, provider: str, account: str, digest: str) -> tuple[int, SettlementFile] | None:
         """The file that had these bytes last, and the how-manieth with them it is."""
-        found = await self._pool.fetchrow(_STATEMENTS["newest_digest"], provider, account, digest)
+        found = await self._pool.fetchrow(STATEMENTS["newest_digest"], provider, account, digest)
         if found is None:
             return None
         file = await self.find(found["file_id"])
@@ -86,26 +84,26 @@ class SettlementFiles:
         """Begin a file. False where another one has its bytes by now; then nothing was written."""
         async with self._pool.acquire() as connection, connection.transaction():
             taken = await connection.fetchval(
-                _STATEMENTS["claim_digest"], file.provider, file.account, file.digest, generation, file.file_id
+                STATEMENTS["claim_digest"], file.provider, file.account, file.digest, generation, file.file_id
             )
             if taken is None:
                 return False
             given = [getattr(file, name) for name in _CLAIMED]
-            await connection.execute(_STATEMENTS["insert_file"], *given)
+            await connection.execute(STATEMENTS["insert_file"], *given)
         return True
 
     async def lease(self, file_id: str, lease: str, for_ms: int) -> FileStarted | None:
         """Take the lease of a file that is importing. None where another process has it, or the import has ended."""
-        found = await self._pool.fetchrow(_STATEMENTS["lease_file"], file_id, lease, for_ms)
+        found = await self._pool.fetchrow(STATEMENTS["lease_file"], file_id, lease, for_ms)
         return None if found is None else msgspec.convert(dict(found), FileStarted)
 
     async def restart(self, file_id: str, lease: str, format: str, parser_version: int, zone: str) -> None:
         """Take back what another parser made of the file. Raises LeaseLost."""
         async with self._pool.acquire() as connection, connection.transaction():
             _require(
-                await connection.fetchval(_STATEMENTS["restart_file"], file_id, lease, format, parser_version, zone)
+                await connection.fetchval(STATEMENTS["restart_file"], file_id, lease, format, parser_version, zone)
             )
-            await _delete_rows(connection, file_id)
+            await delete_rows(connection, file_id)
 
     async def add(
         self,
@@ -124,7 +122,7 @@ class SettlementFiles:
         async with self._pool.acquire() as connection, connection.transaction():
             _require(
                 await connection.fetchval(
-                    _STATEMENTS["note_rows"], file_id, lease, stored_rows, stored_bad, line, lease_ms
+                    STATEMENTS["note_rows"], file_id, lease, stored_rows, stored_bad, line, lease_ms
                 )
             )
             if rows:
@@ -133,7 +131,7 @@ class SettlementFiles:
                 )
             if bad:
                 await connection.execute(
-                    _STATEMENTS["insert_bad_rows"],
+                    STATEMENTS["insert_bad_rows"],
                     file_id,
                     [each.line for _, each in bad],
                     [number for number, _ in bad],
@@ -144,31 +142,16 @@ class SettlementFiles:
     async def refuse(self, file_id: str, lease: str, detail: str) -> None:
         """Nothing of the file is imported. Raises LeaseLost."""
         async with self._pool.acquire() as connection, connection.transaction():
-            _require(await connection.fetchval(_STATEMENTS["refuse_file"], file_id, lease, detail))
-            await _delete_rows(connection, file_id)
+            _require(await connection.fetchval(STATEMENTS["refuse_file"], file_id, lease, detail))
+            await delete_rows(connection, file_id)
 
     def ending(self, file_id: str, lease: str) -> FileEnding:
         """The transaction that ends an import."""
         return FileEnding(self._pool, file_id, lease)
 
-    async def withdraw(self, file_id: str, act: OperatorAct) -> bool:
-        """Take a file back, with the act of who did it: its rows go. False where it cannot be: it is being imported, or
-        was withdrawn or refused. Raises PartTaken where a newer file has rows of one of its batches, which are compared
-        with its own."""
-        async with self._pool.acquire() as connection, connection.transaction():
-            if await connection.fetchval(_STATEMENTS["withdraw_file"], file_id, act.reason) is None:
-                return False
-            later = [row["file_id"] for row in await connection.fetch(_STATEMENTS["later_parts"], file_id)]
-            states = {row["state"] for row in await connection.fetch(_STATEMENTS["states"], later)}
-            if "imported" in states:
-                raise PartTaken
-            await _delete_rows(connection, file_id)
-            await insert_act(connection, act)
-        return True
-
     async def find(self, file_id: str) -> SettlementFile | None:
         """One file."""
-        return next(iter(structs_of(await self._pool.fetch(_STATEMENTS["file"], file_id), SettlementFile)), None)
+        return next(iter(structs_of(await self._pool.fetch(STATEMENTS["file"], file_id), SettlementFile)), None)
 
     async def page(
         self,
@@ -180,20 +163,20 @@ class SettlementFiles:
         state: str | None = None,
     ) -> Sequence[SettlementFile]:
         """Files before this id, the newest first; None matches all."""
-        found = await self._pool.fetch(_STATEMENTS["files"], before, provider, account, state, limit)
+        found = await self._pool.fetch(STATEMENTS["files"], before, provider, account, state, limit)
         return structs_of(found, SettlementFile)
 
     async def batches(self, file_id: str, limit: int) -> Sequence[SettlementBatch]:
         """The parts of batches that a file has, by their names."""
-        return _parts(await self._pool.fetch(_STATEMENTS["batches_of_file"], file_id, limit))
+        return _parts(await self._pool.fetch(STATEMENTS["batches_of_file"], file_id, limit))
 
     async def bad_rows(self, file_id: str, limit: int) -> Sequence[BadRow]:
         """The first rows that could not be read."""
-        return structs_of(await self._pool.fetch(_STATEMENTS["bad_rows_of_file"], file_id, limit), BadRow)
+        return structs_of(await self._pool.fetch(STATEMENTS["bad_rows_of_file"], file_id, limit), BadRow)
 
     async def rows(self, file_id: str, after: int, limit: int) -> Sequence[SettlementRow]:
         """Rows after this place, in the file's order."""
-        found = [dict(row) for row in await self._pool.fetch(_STATEMENTS["rows_of_file"], file_id, after, limit)]
+        found = [dict(row) for row in await self._pool.fetch(STATEMENTS["rows_of_file"], file_id, after, limit)]
         for row in found:
             row["fee_parts"] = None if row["fee_parts"] is None else msgspec.json.decode(row["fee_parts"])
         return [msgspec.convert(row, SettlementRow) for row in found]
@@ -235,18 +218,17 @@ class FileEnding:
 
     async def number_rows(self) -> None:
         """Tell rows of one key apart."""
-        await self._connection.execute(_STATEMENTS["number_rows"], self._file_id, timeout=_LONG_S)
+        await self._connection.execute(STATEMENTS["number_rows"], self._file_id, timeout=_LONG_S)
 
     async def parts(self, provider: str, account: str, batches: Collection[str]) -> Sequence[SettlementBatch]:
         """What earlier files have of these batches, by name, currency and part; not of withdrawn ones. They stay as
         they are until this transaction commits. Raises PartTaken where one of them is being withdrawn."""
-        found = _parts(await self._connection.fetch(_STATEMENTS["parts"], provider, account, list(batches)))
+        found = _parts(await self._connection.fetch(STATEMENTS["parts"], provider, account, list(batches)))
         ids = {each.file_id for each in found}
-        states = {
-            row["file_id"]: row["state"] for row in await self._connection.fetch(_STATEMENTS["states"], list(ids))
-        }
+        states = {row["file_id"]: row["state"] for row in await self._connection.fetch(STATEMENTS["states"], list(ids))}
         valid = {each for each in ids if states.get(each) == "imported"}
-        held = {row["file_id"] for row in await self._connection.fetch(_STATEMENTS["hold_files"], sorted(valid))}
+        rows = await self._connection.fetch(STATEMENTS["hold_files"], sorted(valid), timeout=_LONG_S)
+        held = {row["file_id"] for row in rows}
         if held != valid:
             raise PartTaken
         self.last_parts = {(each.batch, each.currency): each.part for each in found}
@@ -258,9 +240,9 @@ class FileEnding:
         """The file with earlier ones, in these batches; ``whole``: those that it claims to have all rows of, but for
         the kinds ``elsewhere``."""
         given = (self._file_id, list(batches), list(earlier))
-        changed = await self._connection.fetch(_STATEMENTS["changed_rows"], *given, timeout=_LONG_S)
+        changed = await self._connection.fetch(STATEMENTS["changed_rows"], *given, timeout=_LONG_S)
         gone = await self._connection.fetch(
-            _STATEMENTS["gone_rows"],
+            STATEMENTS["gone_rows"],
             self._file_id,
             list(whole),
             list(earlier),
@@ -276,14 +258,14 @@ class FileEnding:
     async def delete_known(self, batches: Collection[str], earlier: Collection[str]) -> int:
         """Rows that earlier files have are not kept twice. Returns how many."""
         done = await self._connection.execute(
-            _STATEMENTS["delete_known_rows"], self._file_id, list(batches), list(earlier), timeout=_LONG_S
+            STATEMENTS["delete_known_rows"], self._file_id, list(batches), list(earlier), timeout=_LONG_S
         )
         return int(done.rpartition(" ")[2])
 
     async def sums(self, batches: Collection[str]) -> Mapping[tuple[str, str], Mapping[str, int]]:
         """What the rows that are left come to, by batch and currency."""
         found = await self._connection.fetch(
-            _STATEMENTS["sums"], self._file_id, list(batches), sorted(CLOSING), timeout=_LONG_S
+            STATEMENTS["sums"], self._file_id, list(batches), sorted(CLOSING), timeout=_LONG_S
         )
         return {
             (row["batch"], row["currency"]): {name: int(row[name]) for name in ("rows", *_SUMS[:4])} for row in found
@@ -301,13 +283,13 @@ class FileEnding:
         """Write the parts, and that the import has ended. Raises PartTaken and LeaseLost."""
         try:
             await self._connection.executemany(
-                _STATEMENTS["insert_part"], [[getattr(each, name) for name in _PART] for each in parts]
+                STATEMENTS["insert_part"], [[getattr(each, name) for name in _PART] for each in parts]
             )
         except asyncpg.UniqueViolationError:
             raise PartTaken from None
         _require(
             await self._connection.fetchval(
-                _STATEMENTS["end_file"], self._file_id, self._lease, state, detail, known_rows, supplements
+                STATEMENTS["end_file"], self._file_id, self._lease, state, detail, known_rows, supplements
             )
         )
 
@@ -334,9 +316,10 @@ def _require(held: object) -> None:
         raise LeaseLost
 
 
-async def _delete_rows(connection: Any, file_id: str) -> None:
-    await connection.execute(_STATEMENTS["delete_rows"], file_id, timeout=_LONG_S)
-    await connection.execute(_STATEMENTS["delete_bad_rows"], file_id, timeout=_LONG_S)
+async def delete_rows(connection: Any, file_id: str) -> None:
+    """All rows of a file, in the caller's transaction."""
+    await connection.execute(STATEMENTS["delete_rows"], file_id, timeout=_LONG_S)
+    await connection.execute(STATEMENTS["delete_bad_rows"], file_id, timeout=_LONG_S)
 
 
 def _records(file_id: str, rows: Iterable[SettlementRow]) -> Iterable[tuple[Any, ...]]:

@@ -49,7 +49,8 @@ class RowsByHand:
         )
 
     async def postings(self, row: RowByHand, subject_id: str) -> Sequence[Candidate]:
-        """The postings of a payment, refund or dispute to the row's provider; taken: by another row."""
+        """The postings of a payment, refund or dispute to the row's provider, where its payment was sent through the
+        row's account; taken: by another row."""
         of = row.evidence
         found = await self._connection.fetch(
             STATEMENTS["postings_of_subject"],
@@ -59,6 +60,8 @@ class RowsByHand:
             of.file_id,
             of.position,
             list(SETTLED_KINDS),
+            row.provider,
+            row.account,
             timeout=_LONG_S,
         )
         return [_posting(each) for each in found]

@@ -25,6 +25,7 @@ from tallystick.record.postgres.settlement_evidence import (
     evidence_in,
     row_in,
 )
+from tallystick.record.postgres.settlement_news import NewsRows
 
 _STATEMENTS: Final = sql.load("reconciliation_waiting.sql")
 
@@ -56,6 +57,7 @@ class WaitingRows:
 
     def __init__(self, connection: Any, provider: str) -> None:
         self._connection, self._provider = connection, provider
+        self.news = NewsRows(connection)
 
     async def take_turn(self) -> None:
         """Wait until nobody else says which row has which posting of the provider."""

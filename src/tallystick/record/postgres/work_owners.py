@@ -40,9 +40,9 @@ class WorkOwners:
         """The act's target is the owner's, whoever has it."""
         return await self._write("hand_on", act, (act.target, of_list, owner, act.act_id, act.at))
 
-    async def give_back(self, of_list: str, act: OperatorAct) -> bool:
-        """The act's target is nobody's; False, and nothing is written, where it was nobody's."""
-        return await self._write("give_back", act, (act.target, of_list))
+    async def give_back(self, of_list: str, owner: str, act: OperatorAct) -> bool:
+        """The act's target, which this owner has, is nobody's; False, and nothing is written, where it is not so."""
+        return await self._write("give_back", act, (act.target, of_list, owner))
 
     async def _write(self, statement: str, act: OperatorAct, values: tuple[object, ...]) -> bool:
         async with self._pool.acquire() as connection, connection.transaction():

@@ -112,9 +112,11 @@ _AMOUNT: Final = re.compile(r"([+-]?)([0-9]{1,24})(?:\.([0-9]{0,12}))?|([+-]?)\.
 def minor_units(text: str, exponent: int) -> int:
     """An amount in major units, such as ``-12.50``, in minor ones: exact. Raises RowRefused."""
     if exponent == 2 and text[-3:-2] == "." and len(text) < _SHORT and text.isascii():  # nearly all of them
-        whole, fraction = text[:-3], text[-2:]
-        if whole.isdigit() and fraction.isdigit():
-            return int(whole + fraction)
+        digits = text[:-3] + text[-2:]
+        if digits.isdigit():
+            return int(digits)
+        if digits[0] == "-" and digits[1:].isdigit():
+            return -int(digits[1:])
     match = _AMOUNT.fullmatch(text)
     if match is None:
         raise RowRefused("not_an_amount", "an amount is not a decimal number")

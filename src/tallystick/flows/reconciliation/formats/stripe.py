@@ -61,6 +61,8 @@ OPTIONAL: Final = (
     "card_country",
     "trace_id",
     "balance_type",
+    "payment_metadata[tallystick_attempt]",
+    "refund_metadata[tallystick_attempt]",
 )
 
 #: Categories that Stripe offers and that are not here are unknown: to book them as a fee would hide money.
@@ -98,7 +100,7 @@ class Stripe:
     """The three reports: which one it is follows from its columns."""
 
     name = "stripe"
-    version = 1
+    version = 2
     provider: str | None = "stripe"
     purpose: FilePurpose = "post"
 
@@ -131,6 +133,7 @@ class _Rows:
         self._batch, self._payout, self._trace = at("automatic_payout_id"), at("payout_id"), at("trace_id")
         self._method, self._country, self._text = at("payment_method_type"), at("card_country"), at("description")
         self._balance = at("balance_type")
+        self._payments_attempt, self._refunds_attempt = at(OPTIONAL[-2]), at(OPTIONAL[-1])
         zone = options.tzinfo()
         self._made, self._made_zone = _first(columns, zone, "created", "effective_at")
         self._available, _ = _first(columns, zone, "available_on", "payout_expected_arrival_date")
@@ -194,6 +197,10 @@ class _Rows:
             return
         row.reference = (charge or source) if row.kind in _OF_A_CHARGE else source
         row.payment_reference = intent or charge
+        if row.kind == "charge":  # what we wrote there: it names a payment of which no answer came
+            row.merchant_reference = name_of(cells[self._payments_attempt])
+        elif row.kind == "refund":
+            row.merchant_reference = name_of(cells[self._refunds_attempt])
         if charge and charge not in (row.reference, row.payment_reference):
             row.other_references = [charge]
 
@@ -201,7 +208,8 @@ class _Rows:
         amount, currency = cells[self._payer].strip(), cells[self._payer_currency].strip()
         if amount and currency:
             row.payer_currency = currency_of(currency)
-            row.payer_amount = minor_units(amount, EXPONENTS[row.payer_currency])
+            is_gross = row.payer_currency == row.currency and amount == cells[self._gross]  # nearly always
+            row.payer_amount = row.gross if is_gross else minor_units(amount, EXPONENTS[row.payer_currency])
 
 
 def _first(columns: Columns, zone: tzinfo, *names: str) -> tuple[int, tzinfo]:

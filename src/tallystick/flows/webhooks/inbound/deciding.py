@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.provider_events.dispositions import Ask, Decided, NotYet
+from tallystick.decisions.provider_events.from_files import as_told
 from tallystick.decisions.provider_events.route import decide_notice
 from tallystick.domain.notices import (
     AttemptNotice,
@@ -22,6 +23,7 @@ from tallystick.domain.notices import (
     Unreadable,
 )
 from tallystick.domain.provider_amounts import notice_about
+from tallystick.domain.settlement_news import is_news
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.verdicts import Verdict
 from tallystick.flows.payments.attempts import look_up
@@ -60,17 +62,17 @@ class Deciding:
         )
         step = replace(by, evidence={**evidence_of_event(event), **(by.evidence or {})})
         unsettled_ms = await self.unsettled_ms(event, notice)
-        decided = self.decided(event, notice, stored, step, None, unsettled_ms)
+        decided = await self.decided(event, notice, stored, step, None, unsettled_ms)
         if isinstance(decided, Ask):
             if not self.can_ask(stored, decided):
                 return NotYet("its provider's account is not configured here")
             if self._runtime.pauses.left_ms(stored.attempt(decided.attempt_id).provider):
                 return NotYet(self.why_paused(stored, decided))
             newest = await self.newest(stored, decided, notice)
-            decided = self.decided(event, notice, stored, step, newest, unsettled_ms)
+            decided = await self.decided(event, notice, stored, step, newest, unsettled_ms)
         return NotYet(f"still contradicted: {decided.reason}") if isinstance(decided, Ask) else decided
 
-    def decided(
+    async def decided(
         self,
         event: LeasedEvent,
         notice: Notice,
@@ -79,6 +81,17 @@ class Deciding:
         newest: Newest | None,
         unsettled_ms: int,
     ) -> Decided | Ask | NotYet:
+        if is_news(event.type, event.provider_event_id):
+            told = as_told(
+                stored,
+                notice,
+                event.account,
+                None if newest is None else newest.verdict,
+                can_look_up=self._can_look_up(event.provider),
+            )
+            if isinstance(told, Ask | NotYet):
+                return told
+            notice = told
         found = decide_notice(
             stored,
             notice,
@@ -93,7 +106,7 @@ class Deciding:
         )
         if newest is None or newest.kept is None or not isinstance(found, Decided) or found.change is None:
             return found
-        return replace(found, change=newest.kept.beside(found.change, newest.verdict, step.at))
+        return replace(found, change=await newest.kept.beside(found.change, newest.verdict, step.at))
 
     async def unsettled_ms(self, event: LeasedEvent, notice: Notice) -> int:
         """Until the settling time since the event's first arrival has passed, on the database's clock. It is asked for
@@ -102,6 +115,11 @@ class Deciding:
             return 0
         age_ms = await self._runtime.reads.event_age_ms(event.event_id)
         return max(0, self._runtime.settings.settling_time_ms - age_ms)
+
+    def _can_look_up(self, provider: str) -> bool:
+        """Of a provider that is not configured here nobody knows it: the question waits for a process that does."""
+        connector = self._runtime.providers.get(provider)
+        return connector is None or connector.traits.can_fetch
 
     def can_ask(self, stored: PaymentSnapshot, ask: Ask) -> bool:
         attempt = stored.attempt(ask.attempt_id)

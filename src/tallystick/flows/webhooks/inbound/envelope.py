@@ -63,10 +63,23 @@ def envelope_of(
     received_at: datetime,
     words: ProviderWords,
 ) -> Envelope:
-    """A verified notification in its envelope, screened by ``words``: no envelope is made elsewhere. What cannot be
-    stored as it is, is kept as unreadable, by its digest. Raises what the screen raises."""
+    """A verified notification in its envelope, screened by ``words``. What cannot be stored as it is, is kept as
+    unreadable, by its digest. Raises what the screen raises."""
+    return enveloped((receiver.name, receiver.account), notification, body, headers, received_at, words)
+
+
+def enveloped(
+    account: tuple[str, str],
+    notification: Notification,
+    body: bytes,
+    headers: Mapping[str, str],
+    received_at: datetime,
+    words: ProviderWords,
+) -> Envelope:
+    """The same of what came on another way than a webhook: no envelope is made elsewhere. ``account``: the provider and
+    the account there."""
     storable = replace(_storable_notification(notification, body), api_version=notification.api_version)
-    notification = words.screened(storable, receiver.name, receiver.account)
+    notification = words.screened(storable, *account)
     event_id = new_id("evt")
     merchant_id, payment_id = notification.merchant_id, notification.payment_id
     named = (
@@ -76,8 +89,8 @@ def envelope_of(
         and is_id("pay", payment_id)
     )
     return Envelope(
-        provider=receiver.name,
-        account=receiver.account,
+        provider=account[0],
+        account=account[1],
         provider_event_id=notification.provider_event_id,
         event_id=event_id,
         delivery_id=sibling_id("dlv", event_id),

@@ -27,6 +27,7 @@ from tallystick.domain.notices import (
     Unreadable,
 )
 from tallystick.domain.provider_amounts import notice_about
+from tallystick.domain.settlement_news import RECONCILIATION, is_news
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.flows.event_results import EventResults
 from tallystick.flows.payments.attempts import report_rejections
@@ -143,7 +144,7 @@ class Handler:
         newest: Newest | None = None
         unsettled_ms = await self._deciding.unsettled_ms(event, notice)
         for _ in range(RACES_IN_ONE_TRY):
-            decided = self._decide(event, notice, stored, change_id, newest, unsettled_ms)
+            decided = await self._decide(event, notice, stored, change_id, newest, unsettled_ms)
             if not isinstance(decided, Decided) and (current := await self._loaded(stored)).versions != stored.versions:
                 # It was read while a change was written. No guard would refuse this decision: it writes nothing.
                 stored = current
@@ -155,7 +156,7 @@ class Handler:
                 return await self._tries.put_off(event, self._deciding.why_paused(stored, decided))
             if isinstance(decided, Ask):
                 newest = await self._deciding.newest(stored, decided, notice)
-                decided = self._decide(event, notice, stored, change_id, newest, unsettled_ms)
+                decided = await self._decide(event, notice, stored, change_id, newest, unsettled_ms)
             if isinstance(decided, Ask):
                 still = NotYet(f"still contradicted: {decided.reason}")
                 return await self._tries.not_yet(event, still, stored, started_at)
@@ -203,7 +204,7 @@ class Handler:
         self._foreign.count(event)
         return "foreign"
 
-    def _decide(
+    async def _decide(
         self,
         event: LeasedEvent,
         notice: Notice,
@@ -212,14 +213,15 @@ class Handler:
         newest: Newest | None,
         unsettled_ms: int,
     ) -> Decided | Ask | NotYet:
+        is_of_file = is_news(event.type, event.provider_event_id)
         step = Cause(
             change_id=change_id,
             at=self._runtime.clock.now(),
-            trigger="webhook",
-            actor=f"provider:{event.provider}",
+            trigger="settlement" if is_of_file else "webhook",
+            actor=RECONCILIATION if is_of_file else f"provider:{event.provider}",
             evidence=evidence_of_event(event),
         )
-        return self._deciding.decided(event, notice, stored, step, newest, unsettled_ms)
+        return await self._deciding.decided(event, notice, stored, step, newest, unsettled_ms)
 
     async def _commit(
         self, event: LeasedEvent, notice: Notice, decided: Decided, stored: PaymentSnapshot, started_at: datetime

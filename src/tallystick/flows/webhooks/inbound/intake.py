@@ -193,7 +193,7 @@ class Intake:
     def rows(self, arrivals: Sequence[Arrival]) -> list[ArrivalRow]:
         """Arrivals as they are written now."""
         now_ms = time.time_ns() // 1_000_000  # places are compared between machines; only their order matters
-        return [_row(each, self.fair_place_ms(each.envelope.fairness_key(), now_ms)) for each in arrivals]
+        return [arrival_row(each, self.fair_place_ms(each.envelope.fairness_key(), now_ms)) for each in arrivals]
 
     def alert(self, event: str, about: Envelope, next_step: str, **more: str) -> None:
         """A sampled log line; it names the last of the counted events. ``next_step``: what a person does, with the
@@ -291,7 +291,8 @@ class _Writer:
         self._connection = None
 
 
-def _row(arrival: Arrival, place_ms: int) -> ArrivalRow:
+def arrival_row(arrival: Arrival, place_ms: int) -> ArrivalRow:
+    """An arrival as it is written. ``place_ms``: its place in the fair order, in ms since 1970."""
     envelope = arrival.envelope
     return ArrivalRow(
         name=(envelope.provider, envelope.account, envelope.provider_event_id),

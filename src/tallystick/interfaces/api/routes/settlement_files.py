@@ -24,18 +24,10 @@ from tallystick.domain.settlement_views import (
     file_view,
     row_view,
 )
-from tallystick.flows.reconciliation.files import (
-    SHOWN,
-    BeingImported,
-    CannotWithdraw,
-    ImportAsked,
-    NoSuchFile,
-    import_file,
-    shown,
-    withdraw,
-)
+from tallystick.flows.reconciliation.files import SHOWN, BeingImported, ImportAsked, NoSuchFile, import_file, shown
 from tallystick.flows.reconciliation.formats.base import FileRefused
 from tallystick.flows.reconciliation.registry import AUTO, FORMAT_NAMES
+from tallystick.flows.reconciliation.withdrawing import CannotWithdraw, withdraw
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.act_endpoints import ReasonBody
 from tallystick.interfaces.api.acts import ACT_KEY, KEYED_ACT_ERRORS, Asked, act_once
@@ -255,11 +247,15 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path=f"{PATH}/{{id}}/withdraw",
         name="withdrawSettlementFile",
         summary="Take a settlement file back",
-        description="Its rows go, and its bytes can be imported again. The newest file of a batch goes first.",
+        description=(
+            "Its bytes can be imported again, under another id. The newest file of a batch goes first. What was"
+            " compared of it is superseded, what was posted is posted back, and its payments are expected again. So"
+            " do entries of banks wait for its payouts again; it is refused where a person resolved one of them."
+        ),
         handle=withdraw_file,
         scope="settlements:write",
         responses={200: RecordedActView},
-        codes=(*ACT, *KEYED_ACT_ERRORS, "not_found", "settlement_file_needed", "overloaded"),
+        codes=(*ACT, *KEYED_ACT_ERRORS, "not_found", "settlement_file_needed", "approval_needed", "overloaded"),
         body_type=ReasonBody,
         body_required=True,
         parameters=(FILE_ID, ACT_KEY),

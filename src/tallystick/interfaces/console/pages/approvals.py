@@ -19,10 +19,10 @@ PAGE_SIZE: Final = 50
 
 async def approvals(request: PageRequest) -> Answer:
     """Requests, the newest first. Of those about merchants, the viewer's own alone."""
-    found = await four_eyes.waiting(request.runtime, request.query.get("before"), PAGE_SIZE)
-    seen = [each for each in found if request.viewer.sees(each.request.merchant_id)]
-    more = found[-1].request.request_id if len(found) == PAGE_SIZE else None
-    return View(template="approvals.html", context={"approvals": seen, "more": more})
+    before, merchants = request.query.get("before"), request.viewer.merchants
+    found = await four_eyes.waiting(request.runtime, before, PAGE_SIZE + 1, merchants)
+    more = found[PAGE_SIZE - 1].request.request_id if len(found) > PAGE_SIZE else None
+    return View(template="approvals.html", context={"approvals": found[:PAGE_SIZE], "more": more})
 
 
 async def approval(request: PageRequest) -> Answer:

@@ -14,7 +14,7 @@ from tallystick.flows.operations.acts import asked_act
 from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Redirect, Refused, View
 from tallystick.interfaces.console.tables import Cell, Section
 from tallystick.interfaces.console.words import Words, at, bounded, number
-from tallystick.kit.ids import new_id
+from tallystick.kit.ids import is_id, new_id
 from tallystick.oversight.console import merchant_of
 from tallystick.providers.assembly import secret_values
 
@@ -36,19 +36,19 @@ _KINDS: Final = {"waiting": "warn", "erasing": "warn", "erased": "good"}
 
 async def erasures(request: PageRequest) -> Answer:
     """What was asked for, the newest first. Of those about merchants, the viewer's own alone."""
-    found = await asked_erasures(request.runtime, _place(request), PAGE_SIZE)
+    found = await asked_erasures(request.runtime, _place(request), PAGE_SIZE + 1, request.viewer.merchants)
     section = Section(
         title="Erasures",
         header=("What", "Who asked, and why", "Asked (UTC)", "State", "Payments", "Events", "Ended (UTC)"),
-        rows=[_row(request, each) for each in found if request.viewer.sees(each.merchant_id)],
+        rows=[_row(request, each) for each in found[:PAGE_SIZE]],
         empty="Nobody has asked for an erasure.",
         says="Descriptions and metadata of payments, and what providers sent about them. Somebody else has to approve"
         " it; then it cannot be undone.",
     )
-    last = found[-1].request if len(found) == PAGE_SIZE else None
+    last = found[PAGE_SIZE - 1].request if len(found) > PAGE_SIZE else None
     context: dict[str, Any] = {"lead": "", "sections": [section], "w": Words(request.runtime.clock.now())}
     if last is not None:
-        context["next_page"] = f"{PATH}?before={last.requested_at.isoformat()}".replace("+", "%2B")
+        context["next_page"] = f"{PATH}?before={last.requested_at.isoformat()}~{last.request_id}".replace("+", "%2B")
     if request.viewer.may("act"):
         context["forms"] = _forms(request.query.get("payment", ""))
     return View(template="tables.html", context=context)
@@ -117,18 +117,18 @@ def _row(request: PageRequest, each: AskedErasure) -> tuple[Cell, ...]:
 
 
 def _place(request: PageRequest) -> tuple[datetime, str] | None:
-    """What was asked for up to that moment: a page begins with the last one of the page before. Its id may be of a
-    merchant that the viewer does not see."""
-    said = request.query.get("before", "")
+    """What was asked for before the last one of the page before; without its id, up to that moment."""
+    said, _, request_id = request.query.get("before", "").partition("~")
     if not said:
         return None
     try:
         moment = datetime.fromisoformat(said)
     except ValueError:
         moment = datetime.min
-    if moment.tzinfo is None or not _FIRST_YEAR <= moment.year < _LAST_YEAR:
+    wrong_id = bool(request_id) and not is_id("apr", request_id)
+    if wrong_id or moment.tzinfo is None or not _FIRST_YEAR <= moment.year < _LAST_YEAR:
         raise Refused(400, "The address names no place in this list.")
-    return moment, AFTER_EVERY_ID
+    return moment, request_id or AFTER_EVERY_ID
 
 
 PAGES: Final = (

@@ -1,16 +1,24 @@
-"""Settlement files of providers and statements of banks: what they say, and whether their batches add up."""
+"""Settlement files of providers and statements of banks: what they say, whether their batches add up, and how one is
+taken back."""
 
 from __future__ import annotations
 
 from typing import Final
 from urllib.parse import urlencode
 
+from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.domain.report_evidence import ComparedReport
 from tallystick.domain.settlement_file import FILE_STATES, SettlementBatch, SettlementFile
-from tallystick.flows.reconciliation.files import SHOWN, shown
-from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Refused, View
+from tallystick.flows.compliance.amounts import NeedsSecondPerson
+from tallystick.flows.compliance.approvable import ask_second_person
+from tallystick.flows.compliance.four_eyes import NotDecided
+from tallystick.flows.reconciliation.files import SHOWN, NoSuchFile, shown
+from tallystick.flows.reconciliation.withdrawing import CannotWithdraw, withdraw
+from tallystick.interfaces.console.acting import act_once
+from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Redirect, Refused, View
 from tallystick.interfaces.console.tables import Cell, Section, row
 from tallystick.interfaces.console.words import Words, at, bounded, money, number, spoken
+from tallystick.kit.ids import new_id
 
 PATH: Final = f"{ROOT}/settlement-files"
 
@@ -91,7 +99,43 @@ async def settlement_file(request: PageRequest) -> Answer:
         ),
     ]
     following = f"{PATH}/{found.file_id}?after={rows[_ROWS - 1].position}" if len(rows) > _ROWS else ""
-    return _tables(request, sections, title=f"File {bounded(found.name, 120)}", next_page=following)
+    title = f"File {bounded(found.name, 120)}"
+    return _tables(request, sections, title=title, next_page=following, forms=_forms(request, found))
+
+
+def _forms(request: PageRequest, file: SettlementFile) -> list[dict[str, object]]:
+    if file.state in ("withdrawn", "refused") or not request.viewer.may("money"):
+        return []
+    return [
+        {
+            "name": "withdraw", "label": "Withdraw the file", "action": f"{PATH}/{file.file_id}/withdraw",
+            "key": new_id("opa"), "reason": True, "fields": (),
+            "says": "Nothing of it counts any more: what was posted of it is posted back, and its payments are expected"
+            " again. The same bytes can be imported again.",
+        }
+    ]  # fmt: skip
+
+
+async def withdraw_file(request: PageRequest) -> Answer:
+    """Take it back, or ask a second person for it."""
+    runtime, file_id = request.runtime, request.path["file_id"]
+
+    async def do(asked: AskedAct) -> OperatorAct:
+        try:
+            return await withdraw(runtime, asked)
+        except NeedsSecondPerson:
+            await ask_second_person(runtime, asked)
+            raise
+
+    try:
+        await act_once(request, "settlement_file.withdraw", file_id, do)
+    except NoSuchFile:
+        raise Refused(404, f"There is no settlement file {bounded(file_id, 64)}. Nothing was done.") from None
+    except NeedsSecondPerson:
+        return Redirect(f"{ROOT}/approvals" if request.viewer.may("approve") else f"{PATH}/{file_id}")
+    except (CannotWithdraw, NotDecided) as error:
+        raise Refused(409, f"{error}. Nothing was done.") from None
+    return Redirect(f"{PATH}/{file_id}")
 
 
 def _facts(file: SettlementFile) -> Section:
@@ -178,6 +222,16 @@ PAGES: Final = (
         right="read",
         title="Settlement files",
         group="Providers",
+        platform=True,
+    ),
+    Page(
+        name="withdraw_settlement_file",
+        path=f"{PATH}/{{file_id:str}}/withdraw",
+        handle=withdraw_file,
+        right="money",
+        title="Settlement files",
+        method="POST",
+        fresh=True,
         platform=True,
     ),
     Page(

@@ -1,6 +1,6 @@
 -- What came of comparing the rows of reports that post nothing with the record. It lies apart from the evidence of
 -- settlement rows, which is counted, told and posted: nothing that reads that one finds it.
--- depends: 0074_erasures_by_time
+-- depends: 0076_withdrawn_batches
 
 -- Append-only: one row for each row of the report.
 CREATE TABLE report_evidence (

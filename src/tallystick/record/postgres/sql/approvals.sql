@@ -8,21 +8,24 @@ SELECT request_id, act, target, merchant_id, arguments, shown, shown_hash, autho
        requested_at, expires_at
 FROM approval_request WHERE request_id = $1;
 
--- requests: a page of requests before the one of the id $1, the newest first
+-- requests: a page of requests before the one of the id $1, the newest first; $3: of these merchants alone, null is all
 SELECT request_id, act, target, merchant_id, arguments, shown, shown_hash, authors, needed, reason, requested_by,
        requested_at, expires_at
 FROM approval_request
-WHERE $1::text IS NULL
+WHERE ($1::text IS NULL
     OR (requested_at, request_id) < (SELECT at.requested_at, at.request_id FROM approval_request AS at
-                                     WHERE at.request_id = $1)
+                                     WHERE at.request_id = $1))
+  AND ($3::text[] IS NULL OR merchant_id = ANY ($3::text[]))
 ORDER BY requested_at DESC, request_id DESC LIMIT $2;
 
--- erasure_requests: a page of requests for erasures before the time $1 and the id $2, the newest first
+-- erasure_requests: a page of requests for erasures before the time $1 and the id $2, the newest first; $4: of these
+-- merchants alone, null is all. Requests of before erasures had a merchant show whose they are
 SELECT request_id, act, target, merchant_id, arguments, shown, shown_hash, authors, needed, reason, requested_by,
        requested_at, expires_at
 FROM approval_request
 WHERE act IN ('payment.erase', 'merchant.erase')
   AND ($1::timestamptz IS NULL OR (requested_at, request_id) < ($1::timestamptz, $2::text))
+  AND ($4::text[] IS NULL OR shown ->> 'merchant' = ANY ($4::text[]))
 ORDER BY requested_at DESC, request_id DESC LIMIT $3;
 
 -- outcomes_of: how these requests ended; none of those that wait

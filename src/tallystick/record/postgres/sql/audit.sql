@@ -63,14 +63,11 @@ SELECT max(at) AS at FROM audit_sweep;
 -- first_sweep: when everything was looked at for the first time
 SELECT min(at) AS at FROM audit_sweep;
 
--- unsealed_change: what is visible since $1 and not sealed, $2 at most. Documents as those of parts_of_changes
-SELECT s.merchant_id AS merchant_id, s.subject_id || '/' || s.version::text AS leaf_key, s.at AS at,
-       (SELECT to_json(d)::text FROM (
-             SELECT s.actor, s.at, s.cause, s.change, s.change_id, s.event, s.evidence, s.from_state, s.key_kind,
-                    s.lead_version, s.merchant_id, s.occurred_at, s.payment_id, s.provider_reference, s.stream_id,
-                    s.subject, s.subject_id, s.to_state, s.version
-        ) d) AS document,
-       s.subject_id, s.version, coalesce(s.stream_id, s.subject_id) AS stream_id
+-- unsealed_change: what is visible since $1 and not sealed, $2 at most: its time, and its columns as those of
+-- steps_of_changes
+SELECT s.at AS moment, s.actor, to_json(s.at)::text, s.cause, s.change::text, s.change_id, s.event, s.evidence::text, s.from_state,
+       s.key_kind, s.lead_version, s.merchant_id, to_json(s.occurred_at)::text, s.payment_id, s.provider_reference,
+       s.stream_id, s.subject, s.subject_id, s.to_state, s.version
 FROM transition s
 WHERE s.at >= $1 AND s.lead_version IS NULL
   AND (SELECT l.leaf_key FROM audit_leaf l
@@ -78,20 +75,10 @@ WHERE s.at >= $1 AND s.lead_version IS NULL
          AND l.leaf_key = s.subject_id || '/' || s.version::text) IS NULL
 ORDER BY s.at LIMIT $2;
 
--- all_change: in the order of the key, after $1 and so on, with where each one is sealed: by its key, whatever is known
--- of how many leaves there are
-SELECT s.merchant_id AS merchant_id, s.subject_id || '/' || s.version::text AS leaf_key, s.at AS at,
-       (SELECT to_json(d)::text FROM (
-             SELECT s.actor, s.at, s.cause, s.change, s.change_id, s.event, s.evidence, s.from_state, s.key_kind,
-                    s.lead_version, s.merchant_id, s.occurred_at, s.payment_id, s.provider_reference, s.stream_id,
-                    s.subject, s.subject_id, s.to_state, s.version
-        ) d) AS document,
-       s.subject_id, s.version, coalesce(s.stream_id, s.subject_id) AS stream_id,
-       (SELECT ROW(l.leaf_group, l.position, l.salt) FROM audit_leaf l
-        WHERE l.merchant_id = s.merchant_id AND l.kind = 'change'
-          AND l.leaf_key = s.subject_id || '/' || s.version::text)
-       AS place,
-       s.merchant_id AS place_1, s.subject_id AS place_2, s.version::text AS place_3
+-- all_change: in the order of the key, after $1 and so on: their times, and their columns as those of steps_of_changes
+SELECT s.at AS moment, s.actor, to_json(s.at)::text, s.cause, s.change::text, s.change_id, s.event, s.evidence::text, s.from_state,
+       s.key_kind, s.lead_version, s.merchant_id, to_json(s.occurred_at)::text, s.payment_id, s.provider_reference,
+       s.stream_id, s.subject, s.subject_id, s.to_state, s.version
 FROM transition s
 WHERE (s.merchant_id, s.subject_id, s.version) > ($1::text, $2::text, $3::text::int) AND s.lead_version IS NULL
 ORDER BY s.merchant_id, s.subject_id, s.version LIMIT $4;
@@ -702,83 +689,93 @@ LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'sweep'
     AND l.leaf_key = s.sweep_id
 ORDER BY s.sweep_id;
 
--- parts_of_changes: what belongs to the changes that these steps lead: steps that follow them, postings, messages, the
--- instructions whose attempts they open, and the answers of the attempts that they close. Documents have the columns of
--- encoding 2 in its order, so that nobody has to write them again
--- ($1: merchants, $2: subjects, $3: versions, $4: streams, $5: times)
+-- places_of_changes: where changes are sealed whose subjects are from $2 to $3 ($1: merchants), each an interval
 WITH k AS MATERIALIZED (
-    SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS lead_id, unnest($3::int[]) AS lead_at,
-           unnest($4::text[]) AS stream_id, unnest($5::timestamptz[]) AS at
-), subjects AS MATERIALIZED (
-    SELECT k.merchant_id, k.lead_id, k.lead_at, k.at, a.attempt_id AS subject_id, a.idempotency_key
-    FROM k JOIN attempt a ON a.merchant_id = k.merchant_id AND a.payment_id = k.lead_id
-    UNION ALL
-    SELECT k.merchant_id, k.lead_id, k.lead_at, k.at, r.refund_id, NULL
-    FROM k JOIN refund r ON r.merchant_id = k.merchant_id AND r.payment_id = k.lead_id
-    UNION ALL
-    SELECT k.merchant_id, k.lead_id, k.lead_at, k.at, d.dispute_id, NULL
-    FROM k JOIN dispute d ON d.merchant_id = k.merchant_id AND d.payment_id = k.lead_id
-    UNION ALL
-    SELECT merchant_id, lead_id, lead_at, at, lead_id, NULL FROM k
-), led AS MATERIALIZED (
-    SELECT n.merchant_id, n.lead_id, n.lead_at, n.at, n.idempotency_key, t.subject_id, t.version, t.event,
-           coalesce(t.stream_id, t.subject_id) = n.lead_id AS follows,
-           (SELECT to_json(d)::text FROM (
-                 SELECT t.actor, t.at, t.cause, t.change, t.change_id, t.event, t.evidence, t.from_state,
-                        t.key_kind, t.lead_version, t.merchant_id, t.occurred_at, t.payment_id, t.provider_reference,
-                        t.stream_id, t.subject, t.subject_id, t.to_state, t.version
-            ) d) AS document
-    FROM subjects n
-    JOIN transition t ON t.merchant_id = n.merchant_id AND t.subject_id = n.subject_id
-    WHERE t.lead_version = n.lead_at
-), claimed AS MATERIALIZED (
-    SELECT merchant_id, lead_id, lead_at, at, idempotency_key, bool_or(version = 1) AS asked,
-           bool_or(event IN ('approved', 'declined', 'give_up')) AS answered
-    FROM led
-    WHERE idempotency_key IS NOT NULL AND (version = 1 OR event IN ('approved', 'declined', 'give_up'))
-    GROUP BY merchant_id, lead_id, lead_at, at, idempotency_key
-), steps AS MATERIALIZED (
-    SELECT merchant_id, lead_id, lead_at, lead_id AS stream_id, subject_id, version FROM led WHERE follows
-    UNION ALL
-    SELECT merchant_id, lead_id, lead_at, stream_id, lead_id, lead_at FROM k
+    SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) || '/' AS begins, unnest($3::text[]) || '/~' AS ends
 )
-SELECT merchant_id, lead_id, lead_at, 'transition' AS part, document FROM led WHERE follows
+SELECT l.merchant_id, l.leaf_key, l.leaf_group, l.position, l.salt
+FROM k
+JOIN audit_leaf l ON l.merchant_id = k.merchant_id AND l.kind = 'change' AND l.leaf_key >= k.begins
+    AND l.leaf_key <= k.ends;
+
+-- places_by_key: where these changes are sealed ($1: merchants, $2: keys of leaves)
+WITH k AS MATERIALIZED (
+    SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS leaf_key
+)
+SELECT l.merchant_id, l.leaf_key, l.leaf_group, l.position, l.salt
+FROM k
+JOIN audit_leaf l ON l.merchant_id = k.merchant_id AND l.kind = 'change' AND l.leaf_key = k.leaf_key;
+
+-- steps_of_changes: steps that changes of subjects from $2 to $3 lead ($1: merchants): the subject, the key of the
+-- attempt that the step is one of, whether it is a step that closes an attempt, and the step's columns in the order of
+-- encoding 2, times and JSON as they are printed
+WITH k AS MATERIALIZED (
+    SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS begins, unnest($3::text[]) AS ends
+), subjects AS MATERIALIZED (
+    SELECT a.merchant_id, a.payment_id AS lead_id, a.attempt_id AS subject_id, a.idempotency_key
+    FROM k JOIN attempt a ON a.merchant_id = k.merchant_id AND a.payment_id >= k.begins AND a.payment_id <= k.ends
+    UNION ALL
+    SELECT r.merchant_id, r.payment_id, r.refund_id, NULL
+    FROM k JOIN refund r ON r.merchant_id = k.merchant_id AND r.payment_id >= k.begins AND r.payment_id <= k.ends
+    UNION ALL
+    SELECT d.merchant_id, d.payment_id, d.dispute_id, NULL
+    FROM k JOIN dispute d ON d.merchant_id = k.merchant_id AND d.payment_id >= k.begins AND d.payment_id <= k.ends
+)
+SELECT n.lead_id, n.idempotency_key, t.event IN ('approved', 'declined', 'give_up') AS answers,
+       t.actor, to_json(t.at)::text, t.cause, t.change::text, t.change_id, t.event, t.evidence::text, t.from_state,
+       t.key_kind, t.lead_version, t.merchant_id, to_json(t.occurred_at)::text, t.payment_id, t.provider_reference,
+       t.stream_id, t.subject, t.subject_id, t.to_state, t.version
+FROM subjects n
+JOIN transition t ON t.merchant_id = n.merchant_id AND t.subject_id = n.subject_id
+WHERE t.lead_version IS NOT NULL
 UNION ALL
-SELECT p.merchant_id, p.lead_id, p.lead_at, 'transfer',
-       (SELECT to_json(d)::text FROM (
-             SELECT x.amount, x.at, x.credit, x.currency, x.debit, x.kind, x.leg, x.merchant_id, x.payment_id,
-                    x.stream_id, x.subject_id, x.version
-        ) d) AS document
-FROM steps p
-JOIN transfer x ON x.merchant_id = p.merchant_id AND x.stream_id = p.stream_id AND x.subject_id = p.subject_id
-    AND x.version = p.version
-UNION ALL
-SELECT p.merchant_id, p.lead_id, p.lead_at, 'outbox',
-       (SELECT to_json(d)::text FROM (
-             SELECT o.answer_key, o.api_version, o.at, o.body, o.key_kind, o.merchant_id, o.message_id,
-                    o.payment_id, o.stream_id, o.subject_id, o.traceparent, o.type, o.version
-        ) d) AS document
-FROM steps p
-JOIN outbox o ON o.merchant_id = p.merchant_id AND o.stream_id = p.stream_id AND o.version = p.version
-WHERE p.subject_id = p.stream_id
-UNION ALL
-SELECT e.merchant_id, e.lead_id, e.lead_at, 'instruction',
-       (SELECT to_json(d)::text FROM (
-             SELECT i.at, i.fingerprint, i.fingerprint_version, i.idempotency_key, i.instruction_id,
-                    i.merchant_id, i.operation, i.path, i.payment_id, i.request, i.subject_id, i.traceparent
-        ) d) AS document
-FROM claimed e
-JOIN instruction i ON i.merchant_id = e.merchant_id AND i.idempotency_key = e.idempotency_key
-WHERE e.asked AND i.payment_id = e.lead_id AND i.at IS NOT DISTINCT FROM e.at
-UNION ALL
-SELECT e.merchant_id, e.lead_id, e.lead_at, 'response',
-       (SELECT to_json(d)::text FROM (
-             SELECT r.api_version, r.at, r.body, r.idempotency_key, r.merchant_id, r.status
-        ) d) AS document
-FROM claimed e
-JOIN instruction i ON i.merchant_id = e.merchant_id AND i.idempotency_key = e.idempotency_key
-JOIN response r ON r.merchant_id = e.merchant_id AND r.idempotency_key = e.idempotency_key
-WHERE e.answered AND i.payment_id = e.lead_id AND r.at IS NOT DISTINCT FROM e.at;
+SELECT t.subject_id, NULL, false,
+       t.actor, to_json(t.at)::text, t.cause, t.change::text, t.change_id, t.event, t.evidence::text, t.from_state,
+       t.key_kind, t.lead_version, t.merchant_id, to_json(t.occurred_at)::text, t.payment_id, t.provider_reference,
+       t.stream_id, t.subject, t.subject_id, t.to_state, t.version
+FROM k
+JOIN transition t ON t.merchant_id = k.merchant_id AND t.subject_id >= k.begins AND t.subject_id <= k.ends
+WHERE t.lead_version IS NOT NULL AND coalesce(t.stream_id, t.subject_id) = t.subject_id;
+
+-- postings_of_changes: postings of the streams from $2 to $3 ($1: merchants), their columns as above
+WITH k AS MATERIALIZED (
+    SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS begins, unnest($3::text[]) AS ends
+)
+SELECT x.amount, to_json(x.at)::text, x.credit, x.currency, x.debit, x.kind, x.leg, x.merchant_id, x.payment_id,
+       x.stream_id, x.subject_id, x.version
+FROM k
+JOIN transfer x ON x.merchant_id = k.merchant_id AND x.stream_id >= k.begins AND x.stream_id <= k.ends;
+
+-- messages_of_changes: messages of the streams from $2 to $3 ($1: merchants), their columns as above
+WITH k AS MATERIALIZED (
+    SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS begins, unnest($3::text[]) AS ends
+)
+SELECT o.answer_key, o.api_version, to_json(o.at)::text, o.body, o.key_kind, o.merchant_id, o.message_id, o.payment_id,
+       o.stream_id, o.subject_id, o.traceparent, o.type, o.version
+FROM k
+JOIN outbox o ON o.merchant_id = k.merchant_id AND o.stream_id >= k.begins AND o.stream_id <= k.ends;
+
+-- answers_of_changes: the instructions of these keys about these payments, and the answers to them ($1: merchants, $2:
+-- payments, $3: keys): which one, and their columns as above
+WITH k AS MATERIALIZED (
+    SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS lead_id, unnest($3::text[]) AS idempotency_key
+)
+SELECT to_json(i.at)::text, i.fingerprint, i.fingerprint_version, i.idempotency_key, i.instruction_id, i.merchant_id,
+       i.operation, i.path, i.payment_id, i.request, i.subject_id, i.traceparent,
+       r.api_version, to_json(r.at)::text, r.body, r.idempotency_key, r.merchant_id, r.status
+FROM k
+JOIN instruction i ON i.merchant_id = k.merchant_id AND i.idempotency_key = k.idempotency_key
+LEFT JOIN response r ON r.merchant_id = k.merchant_id AND r.idempotency_key = k.idempotency_key
+WHERE i.payment_id = k.lead_id;
+
+-- rows_of_changes: how many rows there are of what changes are made of. A step that names itself as its stream is among
+-- others
+SELECT (SELECT count(*) FROM transition) AS transition,
+       (SELECT count(*) FROM transition WHERE stream_id = subject_id) AS own_streams,
+       (SELECT count(*) FROM transfer) AS transfer,
+       (SELECT count(*) FROM outbox) AS outbox,
+       (SELECT count(*) FROM instruction) AS instruction,
+       (SELECT count(*) FROM response) AS response;
 
 -- stray_steps: steps of history that belong to no change that leads them
 SELECT t.merchant_id, 'transition' AS part, t.subject_id || '/' || t.version::text AS name,

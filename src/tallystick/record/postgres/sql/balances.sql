@@ -22,17 +22,20 @@ LEFT JOIN settled_batch s ON s.merchant_id = $2 AND s.provider = b.provider AND 
   AND s.batch = b.batch AND s.currency = b.currency
 WHERE b.provider = $1 AND b.opening IS NOT NULL AND b.closing IS NOT NULL AND NOT EXISTS (
     SELECT 1 FROM settlement_batch l
+    JOIN settlement_file n ON n.file_id = l.file_id
     WHERE l.provider = b.provider AND l.account = b.account AND l.batch = b.batch AND l.currency = b.currency AND l.part > b.part
+      AND n.state = 'imported'
 )
 ORDER BY b.account, b.currency, b.file_id, b.batch;
 
 -- not_stated: what is posted of batches of $1 for which no statement says a balance; $2: whose record they are in
 SELECT s.currency, count(*) AS batches, sum(s.net - s.carried)::bigint AS moved, sum(abs(s.net - s.carried))::bigint AS absolute
 FROM settled_batch s
-WHERE s.merchant_id = $2 AND s.provider = $1 AND NOT EXISTS (
+WHERE s.merchant_id = $2 AND s.provider = $1 AND s.state <> 'withdrawn' AND NOT EXISTS (
     SELECT 1 FROM settlement_batch b
+    JOIN settlement_file f ON f.file_id = b.file_id
     WHERE b.provider = s.provider AND b.account = s.account AND b.batch = s.batch AND b.currency = s.currency
-      AND b.opening IS NOT NULL AND b.closing IS NOT NULL
+      AND b.opening IS NOT NULL AND b.closing IS NOT NULL AND f.state = 'imported' AND f.purpose = 'post'
 )
 GROUP BY s.currency
 ORDER BY s.currency;

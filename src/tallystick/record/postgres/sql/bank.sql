@@ -74,20 +74,26 @@ WHERE r.kind IN ('payout', 'payout_reversal') AND f.state = 'imported' AND f.pur
   AND ($2::text IS NULL OR f.provider = $2) AND ($3::text IS NULL OR f.account = $3)
 ORDER BY r.file_id, r.position;
 
--- payouts_known: changes whenever a payout comes, or is settled
-SELECT count(*) || ' ' || count(s.file_id) AS known
+-- payouts_known: changes whenever a payout comes, is settled, or is withdrawn
+SELECT count(*) || ' ' || count(s.file_id) || ' ' || count(*) FILTER (WHERE f.state = 'withdrawn') AS known
 FROM settlement_row r
+JOIN settlement_file f ON f.file_id = r.file_id
 LEFT JOIN settlement_evidence_set s ON s.file_id = r.file_id AND s.batch = r.batch AND s.currency = r.currency
 WHERE r.kind IN ('payout', 'payout_reversal');
+
+-- hold_payouts: files whose payouts arrive must still be imported when this transaction commits
+UPDATE settlement_file SET state = state
+WHERE file_id = ANY ($1::text[]) AND state = 'imported'
+RETURNING file_id;
 
 -- insert_arrival: another one with its ordinal is a lost race
 INSERT INTO bank_arrival (payout_file_id, payout_position, ordinal, file_id, position, version, batch, currency, provider, amount)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
--- payout_of_entry: the payout of which the entry at the position $2 of the file $1 has a part
+-- payout_of_entry: the payout of which the entry at the position $2 of the file $1 has a part, by its newest evidence
 SELECT payout_file_id, payout_position FROM bank_arrival
 WHERE file_id = $1 AND position = $2
-ORDER BY version
+ORDER BY version DESC
 LIMIT 1;
 
 -- newest_comparison: the newest one of a statement
@@ -151,6 +157,8 @@ LEFT JOIN bank_statement p ON p.provider = b.provider AND p.account = b.account
   AND p.statement = b.batch AND p.currency = b.currency
 WHERE b.opening IS NOT NULL AND b.closing IS NOT NULL AND NOT EXISTS (
     SELECT 1 FROM settlement_batch l
+    JOIN settlement_file n ON n.file_id = l.file_id
     WHERE l.provider = b.provider AND l.account = b.account AND l.batch = b.batch AND l.currency = b.currency AND l.part > b.part
+      AND n.state = 'imported'
 )
 ORDER BY b.provider, b.account, b.currency, b.file_id, b.batch;

@@ -27,7 +27,7 @@ WITH asked AS MATERIALIZED (
     SELECT r.position, r.reference, r.merchant_reference, r.payment_reference
     FROM settlement_row r
     WHERE r.file_id = $1 AND r.kind = ANY ($5::text[]) AND r.position = ANY ($7::int[])
-), named AS MATERIALIZED (
+), by_name AS MATERIALIZED (
     SELECT r.position, 'provider_reference' AS found_by, a.merchant_id, a.payment_id,
            coalesce(a.refund_id, a.payment_id) AS subject_id, a.state, a.attempt_id, a.idempotency_key, a.provider_reference
     FROM (SELECT k.position, k.reference FROM asked k WHERE k.reference IS NOT NULL) r
@@ -56,6 +56,13 @@ WITH asked AS MATERIALIZED (
     FROM (SELECT k.position, k.payment_reference FROM asked k WHERE k.payment_reference IS NOT NULL) r
     JOIN payment p ON p.provider_reference = r.payment_reference
     WHERE p.provider = $2
+), named AS MATERIALIZED (
+    SELECT b.* FROM by_name b
+    WHERE EXISTS (
+        SELECT 1 FROM attempt s
+        WHERE s.merchant_id = b.merchant_id AND s.payment_id = b.payment_id AND s.operation = 'authorize'
+          AND s.provider = $2 AND s.account = $3
+    )
 )
 SELECT n.position, n.found_by, n.merchant_id, n.payment_id, coalesce(n.subject_id, t.subject_id, n.payment_id) AS subject_id,
        n.state, n.attempt_id, n.idempotency_key, n.provider_reference, t.kind AS posted_as, t.version, t.leg, t.currency,

@@ -197,12 +197,20 @@ WHERE i.merchant_id = $1
       SELECT 1 FROM rejection j
       WHERE j.merchant_id = i.merchant_id AND j.stream_id = i.payment_id AND j.idempotency_key = i.idempotency_key);
 
--- shared_charges: provider references of more than one payment
-SELECT min(payment_id) AS subject_id,
-       format('%s payments hold reference %s at %s', count(*), provider_reference, provider) AS detail
-FROM payment
-WHERE merchant_id = $1 AND provider_reference IS NOT NULL
-GROUP BY provider, provider_reference HAVING count(*) > 1;
+-- shared_charges: provider references of more than one payment that was sent through one account. The names that several
+-- payments have are few
+WITH shared AS MATERIALIZED (
+    SELECT provider, provider_reference
+    FROM payment
+    WHERE merchant_id = $1 AND provider_reference IS NOT NULL
+    GROUP BY provider, provider_reference HAVING count(*) > 1
+)
+SELECT min(p.payment_id) AS subject_id,
+       format('%s payments hold reference %s at %s', count(DISTINCT p.payment_id), p.provider_reference, p.provider) AS detail
+FROM shared s
+JOIN payment p ON p.merchant_id = $1 AND p.provider = s.provider AND p.provider_reference = s.provider_reference
+LEFT JOIN attempt a ON a.merchant_id = $1 AND a.payment_id = p.payment_id AND a.operation = 'authorize'
+GROUP BY p.provider, a.account, p.provider_reference HAVING count(DISTINCT p.payment_id) > 1;
 
 -- alerts_without_case: rejections that alert and have no case, and cases without their rejection. Those of before cases
 -- were made have no category: a worker opens theirs
@@ -422,18 +430,19 @@ FROM kept
 WHERE EXISTS (SELECT 1 FROM known)
   AND (substr(head, 1, 1) <> '\x01'::bytea OR substr(head, 2, 4) NOT IN (SELECT key_id FROM known));
 
--- settled_without_evidence: posted batches and merchants' parts that are not what the evidence of their files comes to,
+-- settled_without_evidence: posted and withdrawn batches and merchants' parts that are not what the evidence of their files comes to,
 -- row by row; ledger: what the transfers of a stream move through the account between books. A batch that is posting is
 -- not looked at. $1: parts that are merchants'; $2: how that account's name begins
 WITH posted AS MATERIALIZED (
     SELECT b.batch_id, b.merchant_id, b.rows, b.net, b.merchants, b.fees + b.tax AS costs, b.files FROM settled_batch b
-    WHERE b.state = 'posted'
+    WHERE b.state <> 'posting'
 ), counted AS MATERIALIZED (
     SELECT b.batch_id, b.batch, b.currency, json_array_elements_text(b.files) AS file_id FROM settled_batch b
-    WHERE b.state = 'posted'
+    WHERE b.state <> 'posting'
 ), evidence AS MATERIALIZED (
     SELECT coalesce(e.counted_in, e.file_id) AS file_id, e.batch, e.currency,
-           CASE WHEN e.part = ANY ($1::text[]) THEN e.merchant_id END AS merchant_id, e.kind, 1 AS rows,
+           CASE WHEN e.part = ANY ($1::text[]) THEN e.merchant_id END AS merchant_id, e.kind,
+           CASE WHEN e.reason = 'withdrawn' THEN 0 ELSE 1 END AS rows,
            e.gross - e.rounding - e.written_off AS gross, e.fee, e.net
     FROM settlement_evidence e
     UNION ALL

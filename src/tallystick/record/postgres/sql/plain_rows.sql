@@ -2,12 +2,12 @@
 -- with one posting to $4, at the account $3 of the provider $2, and that no other row of the file can have to do with.
 -- $5: kinds of rows that are about payments, $6: what part each one is; $9: reasons with which a row takes a posting;
 -- $10: kinds of postings, $11: what kind of row each one is; $12: parser, $13: its version, $14: actor, $15: the time.
--- Every other row is left to be compared one by one
+-- What was paid is null where something else was moved. Every other row is left to be compared one by one
 WITH asked AS MATERIALIZED (
     SELECT r.position, r.line, r.batch, r.currency, r.kind, k.part, r.row_key, r.gross, r.fee, r.net, r.reference,
            r.payment_reference, r.merchant_reference,
-           CASE WHEN r.payer_amount IS NULL OR r.payer_currency IS NULL THEN r.gross ELSE r.payer_amount END AS paid,
-           CASE WHEN r.payer_amount IS NULL OR r.payer_currency IS NULL THEN r.currency ELSE r.payer_currency END AS paid_in,
+           CASE WHEN r.payer_amount IS NULL OR r.payer_currency IS NULL THEN r.gross
+                WHEN r.payer_currency = r.currency AND r.payer_amount = r.gross THEN r.gross END AS paid,
            CASE WHEN r.occurred_at IS NULL AND r.booked_at IS NULL THEN 'no_date' ELSE 'no_schedule' END AS fee_unchecked
     FROM settlement_row r
     JOIN (SELECT unnest($5::text[]) AS kind, unnest($6::text[]) AS part) k ON k.kind = r.kind
@@ -15,33 +15,45 @@ WITH asked AS MATERIALIZED (
         SELECT 1 FROM (SELECT unnest($7::text[]) AS batch, unnest($8::text[]) AS currency) b
         WHERE b.batch = r.batch AND b.currency = r.currency
     )
-), named AS MATERIALIZED (
-    SELECT r.position, 1 AS stage, a.merchant_id, a.payment_id, coalesce(a.refund_id, a.payment_id) AS subject_id, a.state,
-           a.attempt_id, a.idempotency_key, a.provider_reference
+), by_name AS MATERIALIZED (
+    SELECT r.position, r.kind, r.paid, r.currency, 1 AS stage, a.merchant_id, a.payment_id,
+           coalesce(a.refund_id, a.payment_id) AS subject_id, a.state, a.attempt_id, a.idempotency_key, a.provider_reference
     FROM asked r
     JOIN attempt a ON a.provider_reference = r.reference
     WHERE a.provider = $2 AND a.account = $3 AND a.operation <> 'cancel'
     UNION ALL
-    SELECT r.position, 1, f.merchant_id, f.payment_id, f.refund_id, f.state, null, null, f.provider_reference
+    SELECT r.position, r.kind, r.paid, r.currency, 1, f.merchant_id, f.payment_id, f.refund_id, f.state, null, null,
+           f.provider_reference
     FROM asked r
     JOIN refund f ON f.provider_reference = r.reference
     WHERE f.provider = $2
     UNION ALL
-    SELECT r.position, 1, d.merchant_id, d.payment_id, d.dispute_id, d.state, null, null, d.provider_reference
+    SELECT r.position, r.kind, r.paid, r.currency, 1, d.merchant_id, d.payment_id, d.dispute_id, d.state, null, null,
+           d.provider_reference
     FROM asked r
     JOIN dispute d ON d.provider_reference = r.reference
     WHERE d.provider = $2
     UNION ALL
-    SELECT r.position, 2, a.merchant_id, a.payment_id, coalesce(a.refund_id, a.payment_id), a.state, a.attempt_id,
-           a.idempotency_key, a.provider_reference
-    FROM (SELECT k.position, k.merchant_reference FROM asked k WHERE k.merchant_reference IS NOT NULL) r
+    SELECT r.position, r.kind, r.paid, r.currency, 2, a.merchant_id, a.payment_id, coalesce(a.refund_id, a.payment_id), a.state,
+           a.attempt_id, a.idempotency_key, a.provider_reference
+    FROM (
+        SELECT k.position, k.kind, k.paid, k.currency, k.merchant_reference FROM asked k WHERE k.merchant_reference IS NOT NULL
+    ) r
     JOIN attempt a ON a.attempt_id = r.merchant_reference
     WHERE a.provider = $2 AND a.account = $3 AND a.operation <> 'cancel'
     UNION ALL
-    SELECT r.position, 3, p.merchant_id, p.payment_id, null, p.state, null, null, p.provider_reference
+    SELECT r.position, r.kind, r.paid, r.currency, 3, p.merchant_id, p.payment_id, null, p.state, null, null,
+           p.provider_reference
     FROM asked r
     JOIN payment p ON p.provider_reference = r.payment_reference
     WHERE p.provider = $2
+), named AS MATERIALIZED (
+    SELECT b.* FROM by_name b
+    WHERE EXISTS (
+        SELECT 1 FROM attempt s
+        WHERE s.merchant_id = b.merchant_id AND s.payment_id = b.payment_id AND s.operation = 'authorize'
+          AND s.provider = $2 AND s.account = $3
+    )
 ), of_one_payment AS MATERIALIZED (
     SELECT n.position, min(n.stage) AS stage
     FROM named n
@@ -53,7 +65,7 @@ WITH asked AS MATERIALIZED (
     GROUP BY n.merchant_id, n.payment_id
     HAVING min(n.position) = max(n.position)
 ), alike AS MATERIALIZED (
-    SELECT r.position, n.stage, n.merchant_id, n.payment_id, coalesce(n.subject_id, t.subject_id, n.payment_id) AS subject_id,
+    SELECT o.position, n.stage, n.merchant_id, n.payment_id, coalesce(n.subject_id, t.subject_id, n.payment_id) AS subject_id,
            n.state, n.attempt_id, n.idempotency_key, n.provider_reference, t.version, t.leg, (
         SELECT true FROM settlement_evidence e
         WHERE e.merchant_id = n.merchant_id AND e.payment_id = n.payment_id AND (e.further IS NOT NULL OR (
@@ -65,12 +77,10 @@ WITH asked AS MATERIALIZED (
     FROM of_one_payment o
     JOIN of_one_row w ON w.position = o.position
     JOIN named n ON n.position = o.position AND n.stage = o.stage
-    JOIN asked r ON r.position = o.position
     JOIN transfer t ON t.merchant_id = n.merchant_id AND t.stream_id = n.payment_id
-    JOIN (SELECT unnest($10::text[]) AS posted_as, unnest($11::text[]) AS kind) k ON k.posted_as = t.kind AND k.kind = r.kind
+    JOIN (SELECT unnest($10::text[]) AS posted_as, unnest($11::text[]) AS kind) k ON k.posted_as = t.kind AND k.kind = n.kind
     WHERE (n.subject_id IS NULL OR t.subject_id = n.subject_id) AND (t.debit = $4 OR t.credit = $4)
-      AND CASE WHEN t.debit = $4 THEN t.amount ELSE -t.amount END = r.paid AND t.currency = r.paid_in
-      AND r.paid_in = r.currency AND r.gross = r.paid
+      AND CASE WHEN t.debit = $4 THEN t.amount ELSE -t.amount END = n.paid AND t.currency = n.currency
 ), single AS MATERIALIZED (
     SELECT a.position, min(a.attempt_id) AS attempt_id
     FROM alike a
@@ -90,8 +100,8 @@ WITH asked AS MATERIALIZED (
            END,
            r.paid, r.net - r.paid, r.part, a.merchant_id, a.payment_id, a.subject_id, a.version, a.leg, a.attempt_id,
            a.idempotency_key, a.provider_reference, r.reference, r.payment_reference,
-           ('{"amount":[' || r.paid || ',' || r.paid || '],"currency":["' || r.paid_in || '","' || r.paid_in || '"],"fee":['
-            || r.fee || ',null],"kind":["' || r.kind || '","' || r.kind || '"],"reference":['
+           ('{"amount":[' || r.paid || ',' || r.paid || '],"currency":["' || r.currency || '","' || r.currency
+            || '"],"fee":[' || r.fee || ',null],"kind":["' || r.kind || '","' || r.kind || '"],"reference":['
             || coalesce(to_json(r.reference)::text, 'null') || ',' || coalesce(to_json(a.provider_reference)::text, 'null')
             || '],"state":[null,"' || a.state || '"]}')::json,
            0, r.fee_unchecked, $12, $13, $14, $15
@@ -106,37 +116,32 @@ SELECT w.batch, w.currency, w.merchant_id, w.part, count(*) AS rows, sum(w.gross
 FROM written w
 GROUP BY w.batch, w.currency, w.merchant_id, w.part;
 
--- roots: of the batches $2 (currencies $3) of the file $1: how much evidence there is of each, and the digest of all of it,
--- in the order of the rows. The text of a row is what ``digest_input`` makes of its evidence. What is alike in all of it
--- comes as that text: $4: each batch's name, $5: parser and actor, $6: the time. Digests are sorted, and not rows
-SELECT d.batch, d.currency, count(*) AS rows, encode(sha256(string_agg(d.digest, ''::bytea ORDER BY d.position)), 'hex') AS root
-FROM (
-    SELECT e.batch, e.currency, e.position, sha256(convert_to(concat(
-        '{"file_id":"', e.file_id, '","position":', e.position, ',"version":', e.version, ',"line":', e.line,
-        ',"batch":', b.said, ',"currency":"', e.currency, '","kind":"', e.kind, '","row_key":', to_json(e.row_key),
-        ',"gross":', e.gross, ',"fee":', e.fee, ',"net":', e.net, ',"status":"', e.status, '","reason":"', e.reason,
-        '","stage":"', e.stage, '","covers":', e.covers, ',"difference":', e.difference, ',"part":"', e.part,
-        '","merchant_id":', coalesce(to_json(e.merchant_id)::text, 'null'),
-        ',"payment_id":', coalesce('"' || e.payment_id || '"', 'null'),
-        ',"subject_id":', coalesce('"' || e.subject_id || '"', 'null'),
-        ',"subject_version":', coalesce(e.subject_version::text, 'null'), ',"leg":', coalesce(e.leg::text, 'null'),
-        ',"attempt_id":', coalesce('"' || e.attempt_id || '"', 'null'),
-        ',"idempotency_key":', coalesce(to_json(e.idempotency_key)::text, 'null'),
-        ',"provider_reference":', coalesce(to_json(e.provider_reference)::text, 'null'),
-        ',"row_reference":', coalesce(to_json(e.row_reference)::text, 'null'),
-        ',"payment_reference":', coalesce(to_json(e.payment_reference)::text, 'null'),
-        ',"compared":', e.compared, ',"tolerance":', e.tolerance,
-        ',"fee_expected":', coalesce(e.fee_expected::text, 'null'),
-        ',"fee_unchecked":', coalesce('"' || e.fee_unchecked || '"', 'null'),
-        ',"fee_schedule_version":', coalesce(e.fee_schedule_version::text, 'null'),
-        $5::text, ',"compared_at":', $6::text, ',"supersedes":null,"rounding":', e.rounding,
-        ',"written_off":', e.written_off, ',"counted_in":null,"further":', coalesce(e.further::text, 'null'), '}'
-    ), 'UTF8')) AS digest
-    FROM settlement_evidence e
-    JOIN (
-        SELECT unnest($2::text[]) AS batch, unnest($3::text[]) AS currency, unnest($4::text[]) AS said
-    ) b ON b.batch = e.batch AND b.currency = e.currency
-    WHERE e.file_id = $1 AND e.version = 1
-    OFFSET 0
-) d
-GROUP BY d.batch, d.currency;
+-- digested: the text of each row of evidence of the file $1 in the batches $2 (currencies $3, numbered $7), in UTF-8: what
+-- ``digest_input`` makes of it. What is alike in all of it comes as that text: $8: the file, $4: each batch, $5: parser and
+-- actor, $6: the time
+SELECT b.number, e.position, convert_to(concat(
+    $8::text, e.position, ',"version":1,"line":', e.line, b.said, e.kind, '","row_key":', to_json(e.row_key),
+    ',"gross":', e.gross, ',"fee":', e.fee, ',"net":', e.net, ',"status":"', e.status, '","reason":"', e.reason,
+    '","stage":"', e.stage, '","covers":', e.covers, ',"difference":', e.difference, ',"part":"', e.part,
+    '","merchant_id":', coalesce(to_json(e.merchant_id)::text, 'null'),
+    ',"payment_id":', coalesce('"' || e.payment_id || '"', 'null'),
+    ',"subject_id":', coalesce('"' || e.subject_id || '"', 'null'),
+    ',"subject_version":', coalesce(e.subject_version::text, 'null'), ',"leg":', coalesce(e.leg::text, 'null'),
+    ',"attempt_id":', coalesce('"' || e.attempt_id || '"', 'null'),
+    ',"idempotency_key":', coalesce(to_json(e.idempotency_key)::text, 'null'),
+    ',"provider_reference":', coalesce(to_json(e.provider_reference)::text, 'null'),
+    ',"row_reference":', coalesce(to_json(e.row_reference)::text, 'null'),
+    ',"payment_reference":', coalesce(to_json(e.payment_reference)::text, 'null'),
+    ',"compared":', e.compared, ',"tolerance":', e.tolerance,
+    ',"fee_expected":', coalesce(e.fee_expected::text, 'null'),
+    ',"fee_unchecked":', coalesce('"' || e.fee_unchecked || '"', 'null'),
+    ',"fee_schedule_version":', coalesce(e.fee_schedule_version::text, 'null'),
+    $5::text, ',"compared_at":', $6::text, ',"supersedes":null,"rounding":', e.rounding,
+    ',"written_off":', e.written_off, ',"counted_in":null,"further":', coalesce(e.further::text, 'null'), '}'
+), 'UTF8') AS said
+FROM settlement_evidence e
+JOIN (
+    SELECT unnest($2::text[]) AS batch, unnest($3::text[]) AS currency, unnest($4::text[]) AS said,
+           unnest($7::int[]) AS number
+) b ON b.batch = e.batch AND b.currency = e.currency
+WHERE e.file_id = $1 AND e.version = 1;

@@ -13,8 +13,9 @@ SELECT b.batch, b.currency
 FROM settlement_batch b
 WHERE b.file_id = $1 AND EXISTS (
     SELECT 1 FROM settlement_batch p
+    JOIN settlement_file o ON o.file_id = p.file_id
     WHERE p.provider = b.provider AND p.account = b.account AND p.batch = b.batch AND p.currency = b.currency
-      AND p.part >= b.part AND p.state = 'balanced'
+      AND p.part >= b.part AND p.state = 'balanced' AND o.state = 'imported'
 ) AND NOT EXISTS (
     SELECT 1 FROM settlement_evidence_set s WHERE s.file_id = b.file_id AND s.batch = b.batch AND s.currency = b.currency
 )
@@ -26,8 +27,9 @@ FROM settlement_file f
 JOIN settlement_batch b ON b.file_id = f.file_id
 WHERE f.state = 'imported' AND f.purpose = 'post' AND f.format <> ALL ($1::text[]) AND EXISTS (
     SELECT 1 FROM settlement_batch p
+    JOIN settlement_file o ON o.file_id = p.file_id
     WHERE p.provider = b.provider AND p.account = b.account AND p.batch = b.batch AND p.currency = b.currency
-      AND p.part >= b.part AND p.state = 'balanced'
+      AND p.part >= b.part AND p.state = 'balanced' AND o.state = 'imported'
 ) AND NOT EXISTS (
     SELECT 1 FROM settlement_evidence_set s WHERE s.file_id = b.file_id AND s.batch = b.batch AND s.currency = b.currency
 )
@@ -41,7 +43,7 @@ LEFT JOIN settlement_file f ON f.file_id = s.file_id
 LEFT JOIN settled_batch b ON b.merchant_id = $1 AND b.provider = s.provider AND b.account = s.account
   AND b.batch = s.batch AND b.currency = s.currency
 WHERE (f.format IS NULL OR f.format <> ALL ($2::text[]))
-  AND (b.state IS NULL OR b.state <> 'posted' OR position(s.file_id IN b.files::text) = 0)
+  AND (b.state IS NULL OR b.state = 'posting' OR position(s.file_id IN b.files::text) = 0)
 ORDER BY s.provider, s.account, s.batch, s.currency;
 
 -- compared_rows: the rows of the file $1 in these batches that have no evidence yet, in the file's order
@@ -63,7 +65,7 @@ WITH asked AS MATERIALIZED (
     FROM settlement_row r
     WHERE r.file_id = $1 AND r.kind = ANY ($5::text[])
       AND NOT EXISTS (SELECT 1 FROM settlement_evidence e WHERE e.file_id = r.file_id AND e.position = r.position)
-), named AS (
+), by_name AS (
     SELECT r.position, 'provider_reference' AS found_by, a.merchant_id, a.payment_id,
            coalesce(a.refund_id, a.payment_id) AS subject_id, a.state, a.attempt_id, a.idempotency_key, a.provider_reference
     FROM asked r
@@ -92,6 +94,13 @@ WITH asked AS MATERIALIZED (
     FROM asked r
     JOIN payment p ON p.provider_reference = r.payment_reference
     WHERE p.provider = $2
+), named AS (
+    SELECT b.* FROM by_name b
+    WHERE EXISTS (
+        SELECT 1 FROM attempt s
+        WHERE s.merchant_id = b.merchant_id AND s.payment_id = b.payment_id AND s.operation = 'authorize'
+          AND s.provider = $2 AND s.account = $3
+    )
 ), taken AS (
     SELECT DISTINCT c.merchant_id, c.subject_id, c.subject_version, c.leg
     FROM covered_posting c
@@ -174,19 +183,20 @@ SELECT e.currency, e.status, e.reason, count(*) AS rows, sum(e.difference + e.fe
        count(*) FILTER (WHERE e.fee_expected IS NULL AND e.fee <> 0) AS fees_unchecked
 FROM settlement_evidence e
 JOIN settlement_evidence_set s ON s.file_id = e.file_id AND s.batch = e.batch AND s.currency = e.currency
-WHERE s.provider = $1 AND e.kind <> ALL ($2::text[]) AND NOT EXISTS (
+WHERE s.provider = $1 AND e.kind <> ALL ($2::text[]) AND e.reason <> 'withdrawn' AND NOT EXISTS (
     SELECT 1 FROM settlement_evidence l
     WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
 )
 GROUP BY e.currency, e.status, e.reason
 ORDER BY e.currency, e.status, e.reason;
 
--- file_totals: what the files of the provider $1 say that the balance moved by, besides what left it; from the rows
+-- file_totals: what the files of the provider $1 that were not withdrawn say that the balance moved by, besides what left it; from the rows
 -- themselves
 SELECT r.currency, sum(r.net)::bigint AS net
 FROM settlement_row r
 JOIN settlement_evidence_set s ON s.file_id = r.file_id AND s.batch = r.batch AND s.currency = r.currency
-WHERE s.provider = $1 AND r.kind <> ALL ($2::text[])
+JOIN settlement_file f ON f.file_id = r.file_id
+WHERE s.provider = $1 AND r.kind <> ALL ($2::text[]) AND f.state <> 'withdrawn'
 GROUP BY r.currency
 ORDER BY r.currency;
 
@@ -262,7 +272,7 @@ WHERE t.merchant_id = $1 AND t.stream_id = $2 AND (t.debit = $3 OR t.credit = $3
 UNION ALL
 SELECT 'row', e.subject_id, e.subject_version, e.leg, e.compared_at, e.currency, e.status, e.batch, e.fee, e.net, e.covers
 FROM settlement_evidence e
-WHERE e.merchant_id = $1 AND e.payment_id = $2 AND NOT EXISTS (
+WHERE e.merchant_id = $1 AND e.payment_id = $2 AND e.reason <> 'withdrawn' AND NOT EXISTS (
     SELECT 1 FROM settlement_evidence l
     WHERE l.file_id = e.file_id AND l.position = e.position AND l.version > e.version
 )
@@ -307,7 +317,7 @@ SELECT s.account, e.status AS state, e.currency, count(*) AS count, sum(e.net)::
        min(e.compared_at) AS oldest_at
 FROM settlement_evidence e
 JOIN settlement_evidence_set s ON s.file_id = e.file_id AND s.batch = e.batch AND s.currency = e.currency
-WHERE s.provider = $1 AND NOT EXISTS (
+WHERE s.provider = $1 AND e.reason <> 'withdrawn' AND NOT EXISTS (
     SELECT 1 FROM settlement_evidence l
     WHERE l.file_id = e.file_id AND l.position = e.position AND l.version > e.version
 )
@@ -328,7 +338,8 @@ ORDER BY e.version DESC
 LIMIT 1;
 
 -- postings_of_subject: the postings of the payment, refund or dispute $1 to the account $2; $3: reasons with which a row
--- takes a posting; the row at position $5 of the file $4 does not count
+-- takes a posting; the row at position $5 of the file $4 does not count. None where its payment was not sent through the
+-- account $8 of the provider $7
 SELECT t.merchant_id, t.stream_id AS payment_id, t.subject_id, t.kind AS posted_as, t.version, t.leg, t.currency,
        CASE WHEN t.debit = $2 THEN t.amount ELSE -t.amount END AS amount, EXISTS (
     SELECT 1 FROM covered_posting c
@@ -337,5 +348,9 @@ SELECT t.merchant_id, t.stream_id AS payment_id, t.subject_id, t.kind AS posted_
       AND NOT (c.file_id = $4 AND c.position = $5)
 ) AS taken
 FROM transfer t
-WHERE t.subject_id = $1 AND (t.debit = $2 OR t.credit = $2) AND t.kind <> ALL ($6::text[])
+WHERE t.subject_id = $1 AND (t.debit = $2 OR t.credit = $2) AND t.kind <> ALL ($6::text[]) AND EXISTS (
+    SELECT 1 FROM attempt s
+    WHERE s.merchant_id = t.merchant_id AND s.payment_id = t.stream_id AND s.operation = 'authorize'
+      AND s.provider = $7 AND s.account = $8
+)
 ORDER BY t.version, t.leg;

@@ -23,36 +23,45 @@ WITH waiting AS MATERIALIZED (
           SELECT 1 FROM settlement_evidence l
           WHERE l.file_id = e.file_id AND l.position = e.position AND l.version > e.version
       )
-), named AS (
-    SELECT w.file_id, w.position, 'provider_reference' AS found_by, a.merchant_id, a.payment_id,
+), by_name AS (
+    SELECT w.file_id, w.position, w.account, 'provider_reference' AS found_by, a.merchant_id, a.payment_id,
            coalesce(a.refund_id, a.payment_id) AS subject_id, a.state, a.attempt_id, a.idempotency_key, a.provider_reference
     FROM waiting w
     JOIN attempt a ON a.provider_reference = w.reference
     WHERE a.provider = $1 AND a.account = w.account AND a.operation <> 'cancel'
     UNION ALL
-    SELECT w.file_id, w.position, 'provider_reference', f.merchant_id, f.payment_id, f.refund_id, f.state, null, null,
-           f.provider_reference
+    SELECT w.file_id, w.position, w.account, 'provider_reference', f.merchant_id, f.payment_id, f.refund_id, f.state,
+           null, null, f.provider_reference
     FROM waiting w
     JOIN refund f ON f.provider_reference = w.reference
     WHERE f.provider = $1
     UNION ALL
-    SELECT w.file_id, w.position, 'provider_reference', d.merchant_id, d.payment_id, d.dispute_id, d.state, null, null,
-           d.provider_reference
+    SELECT w.file_id, w.position, w.account, 'provider_reference', d.merchant_id, d.payment_id, d.dispute_id, d.state,
+           null, null, d.provider_reference
     FROM waiting w
     JOIN dispute d ON d.provider_reference = w.reference
     WHERE d.provider = $1
     UNION ALL
-    SELECT w.file_id, w.position, 'alternative_reference', a.merchant_id, a.payment_id, coalesce(a.refund_id, a.payment_id),
-           a.state, a.attempt_id, a.idempotency_key, a.provider_reference
+    SELECT w.file_id, w.position, w.account, 'alternative_reference', a.merchant_id, a.payment_id,
+           coalesce(a.refund_id, a.payment_id), a.state, a.attempt_id, a.idempotency_key, a.provider_reference
     FROM waiting w
     JOIN attempt a ON a.attempt_id = w.merchant_reference
     WHERE a.provider = $1 AND a.account = w.account AND a.operation <> 'cancel'
     UNION ALL
-    SELECT w.file_id, w.position, 'payment_reference', p.merchant_id, p.payment_id, null, p.state, null, null,
-           p.provider_reference
+    SELECT w.file_id, w.position, w.account, 'payment_reference', p.merchant_id, p.payment_id, null, p.state, null,
+           null, p.provider_reference
     FROM waiting w
     JOIN payment p ON p.provider_reference = w.payment_reference
     WHERE p.provider = $1
+), named AS (
+    SELECT b.file_id, b.position, b.found_by, b.merchant_id, b.payment_id, b.subject_id, b.state, b.attempt_id,
+           b.idempotency_key, b.provider_reference
+    FROM by_name b
+    WHERE EXISTS (
+        SELECT 1 FROM attempt s
+        WHERE s.merchant_id = b.merchant_id AND s.payment_id = b.payment_id AND s.operation = 'authorize'
+          AND s.provider = $1 AND s.account = b.account
+    )
 )
 SELECT n.file_id, n.position, n.found_by, n.merchant_id, n.payment_id,
        coalesce(n.subject_id, t.subject_id, n.payment_id) AS subject_id, n.state, n.attempt_id, n.idempotency_key,

@@ -146,13 +146,6 @@ WHERE f.file_id = k.file_id
   AND NOT EXISTS (SELECT 1 FROM settlement_evidence_set s WHERE s.file_id = $1)
 RETURNING f.file_id;
 
--- later_parts: newer parts of the batches of the file $1
-SELECT DISTINCT l.file_id
-FROM settlement_batch b
-JOIN settlement_batch l ON l.provider = b.provider AND l.account = b.account AND l.batch = b.batch
-  AND l.currency = b.currency AND l.part > b.part
-WHERE b.file_id = $1;
-
 -- files: before this id, the newest first; null matches all
 SELECT file_id, provider, account, digest, name, format, parser_version, purpose, zone, size_bytes, state, rows, known_rows,
        bad_rows, lines, supplements, actor, detail, created_at, imported_at, withdrawn_at

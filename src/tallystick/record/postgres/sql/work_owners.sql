@@ -16,5 +16,5 @@ INSERT INTO work_owner AS w (item_id, list, owner, act_id, since) VALUES ($1, $2
 ON CONFLICT (item_id, list) DO UPDATE SET owner = excluded.owner, act_id = excluded.act_id, since = excluded.since
 RETURNING item_id;
 
--- give_back: it is nobody's again
-DELETE FROM work_owner WHERE item_id = $1 AND list = $2 RETURNING item_id;
+-- give_back: it is nobody's again, if $3 has it
+DELETE FROM work_owner WHERE item_id = $1 AND list = $2 AND owner = $3 RETURNING item_id;

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from tallystick.domain.json_types import Currency, Time, described, example_id
+from tallystick.domain.json_types import Currency, PaymentId, Time, described, example_id
 from tallystick.domain.report_evidence import ComparedReport
 from tallystick.domain.settlement_evidence import REASONS, STAGES, STATUSES
 from tallystick.domain.settlement_row import ROW_KINDS
@@ -43,7 +43,7 @@ class ReportExceptionView(Struct, frozen=True, kw_only=True):
     payment_reference: Annotated[str | None, described("Its name of the payment that this belongs to.", "PSP1")]
     merchant_id: Annotated[str | None, described("Whose payment it is; null where none is found.", "shop")]
     payment_id: Annotated[
-        str | None, described("The payment that it is about; null where none is found.", example_id("pay"))
+        PaymentId | None, described("The payment that it is about; null where none is found.", example_id("pay"))
     ]
     compared: Annotated[
         dict[str, Any], described("The values that were compared, each as row and record.", {"amount": [1_001, 1_000]})

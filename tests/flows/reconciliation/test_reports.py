@@ -212,7 +212,7 @@ async def test_a_report_is_compared_once_and_shown(database: Database, fresh_mer
         done = await asyncio.gather(*(compare_report(each, file.file_id, ACTOR) for each in (one, other, one)))
         assert sorted(each.rows for each in done) == [0, 0, 5], done
         assert max(each.open_rows for each in done) == 2
-        assert await book.reports_to_compare() == []
+        assert file.file_id not in await book.reports_to_compare()
         shown = await book.of_file(file, 10)
         assert isinstance(shown, ComparedReport)
         assert [(each.status, each.reason, each.rows) for each in shown.counts] == [
@@ -234,7 +234,7 @@ async def test_a_worker_compares_it(database: Database, fresh_merchant: str, tmp
         before = await balances(runtime, fresh_merchant)
         worker = ReconciliationWorker(runtime)
         await worker.round()
-        assert dict(worker.compared)[file.file_id].rows == 5 and worker.failed == []
+        assert dict(worker.compared)[file.file_id].rows == 5 and file.file_id not in worker.failed
         assert await kept(runtime, file, scene) == list(ROWS)
         assert await balances(runtime, fresh_merchant) == before
 

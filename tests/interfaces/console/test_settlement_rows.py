@@ -62,7 +62,7 @@ async def test_a_row_is_said_to_be_a_payments_or_is_written_off(new_database: Ne
         assert "1 asked for" in asked and await newest(world, off) == "mismatched: amount"
         [found] = await world.runtime.pool.fetch("SELECT request_id FROM approval_request")
         request = (await four_eyes.read(world.runtime, found["request_id"])).request  # type: ignore[union-attr]
-        assert (request.shown["amount"], request.shown["written off"], request.shown["row"]) == (999, -1, off)
+        assert (request.shown["amount"], request.shown["written off"], request.shown["row"]) == (1000, -1, off)
         await four_eyes.decide(
             world.runtime,
             APPROVABLE,

@@ -7,6 +7,7 @@ prints what the client says. It can be killed at any time: another one on the sa
 from __future__ import annotations
 
 import random
+import sqlite3
 import subprocess
 import sys
 import time
@@ -90,7 +91,11 @@ def main() -> None:
     payments = ShopPayments(shop.url, shop.api_key, shop.file, patience_s=PATIENCE_S, timeout_s=1.5)
     orders = random.Random(shop.seed).sample(shop.orders, len(shop.orders))
     with httpx.Client(trust_env=False) as shopper, ThreadPoolExecutor(len(orders)) as pool:
-        said = list(pool.map(lambda order: _serve(payments, order, shopper), orders))
+        try:
+            said = list(pool.map(lambda order: _serve(payments, order, shopper), orders))
+        except sqlite3.Error as error:
+            error.add_note(f"SQLite calls it {error.sqlite_errorname}")  # "disk I/O error" has thirty names
+            raise
     print(msgspec.json.encode(said).decode())
 
 

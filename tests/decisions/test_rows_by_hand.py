@@ -9,7 +9,7 @@ import pytest
 
 from tallystick.decisions.rows_by_hand import NotResolvable, matched_by_hand, written_off
 from tallystick.decisions.superseding import difference_of
-from tallystick.domain.settlement_evidence import Candidate, Evidence
+from tallystick.domain.settlement_evidence import Candidate, CoveredPosting, Evidence
 
 
 def evidence(**fields: Any) -> Evidence:
@@ -82,6 +82,29 @@ def test_a_wrong_fee_is_accepted_and_moves_nothing_however_often() -> None:
             (0, 0, 0, 0)
         ]
         row = accepted
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {
+            "gross": 3_000,
+            "covers": 3_000,
+            "further": (CoveredPosting(subject_id="pay_1", subject_version=4, leg=0, covers=2_000),),
+            "tolerance": 2,
+        },
+        {"gross": 1_001, "covers": 1_000, "rounding": 1},
+    ],
+    ids=["two postings in one row", "rounded"],
+)
+def test_a_row_whose_wrong_fee_is_accepted_accounts_for_what_it_did(kept: dict[str, Any]) -> None:
+    """Of the first, no other row may have either capture of 1,000 and 2,000. Of the second, the merchant has 1,000."""
+    row = evidence(**{**WRONG_FEE, **kept})
+    accepted = written_off(row)
+    assert {name: getattr(accepted, name) for name in kept} == kept
+    assert [
+        (each.rows, each.gross, each.fee, each.rounding, each.written_off) for each in difference_of(row, accepted)
+    ] == [(0, 0, 0, 0, 0)]
 
 
 def test_a_match_moves_the_row_from_what_nobody_knows_to_its_merchant() -> None:

@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from tallystick.domain.provider_answer import READ_BYTES, HeardAnswer, body_of
 from tallystick.kit.card_mask import mask_cards, names_a_card
 from tallystick.kit.escapes import unescaped
 from tallystick.kit.secret_shapes import has_secret
@@ -20,6 +21,12 @@ _CHARS: Final = 1 << 18
 
 #: CPU time. It takes some tens of milliseconds; with the square of the size it takes minutes.
 _LIMIT_S: Final = 20.0
+
+
+def _kept(unit: bytes) -> None:
+    """Of an answer that broke off."""
+    body = (unit * READ_BYTES)[: READ_BYTES // 2]
+    body_of(HeardAnswer(asked="call", status=400, headers={}, body=body, size_bytes=READ_BYTES, ended=False))
 
 
 def _parts(read: Callable[[bytes], object], text: bytes) -> None:
@@ -36,6 +43,12 @@ WORST: Final[Mapping[str, Callable[[], object]]] = {
     "many beginnings of one token": lambda: has_secret("eyJ-" * (_CHARS // 4)),
     "many beginnings of a token's middle": lambda: has_secret("eyJaaaaaaaa." + "eyJaaaaaaaa-" * (_CHARS // 12)),
     "a string that never ends, in many elements": lambda: _parts(elements, b'[{"\\"},' + b'{\\"},' * (_CHARS // 5)),
+    "names of secrets, and values beside them": lambda: _kept(b'"name":"token","value":"'),
+    "names of secrets, and no values": lambda: _kept(b'{"name":"token"}'),
+    "JSON in texts, with secrets": lambda: _kept(rb"{\"name\":\"token\",\"value\":\""),
+    "backslashes in an answer": lambda: _kept(b"\\"),
+    "attributes that never end": lambda: _kept(b'<a name = "token" value = "'),
+    "spaces behind the name of a value": lambda: _kept(b"<a value" + b" " * 1_000),
     "a string that never ends, in a member": lambda: _parts(members, b'{"a":{"' + b'\\"' * (_CHARS // 2)),
 }
 

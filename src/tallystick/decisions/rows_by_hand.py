@@ -78,13 +78,15 @@ def written_off(row: Evidence) -> Evidence:
     """Nobody will find out what the row is. Where the fee alone is wrong it is accepted, and no money moves. Raises
     NotResolvable."""
     require_open(row)
-    said = replace(_next(row), status="explained", reason="person", stage="person")
-    if row.reason == "fee":
-        return replace(said, reason="fee")
+    if row.reason == "fee":  # its payment agrees: what it accounts for, and its rounding, stay as they are
+        return replace(row, version=row.version + 1, supersedes=row.version, status="explained", stage="person")
     if row.part != "unexplained" and row.stage != "person":
         raise NotResolvable(f"the row's money is not in doubt: it is {row.part}")
     return replace(
-        said,
+        _next(row),
+        status="explained",
+        reason="person",
+        stage="person",
         covers=0,
         difference=row.net,
         written_off=row.gross,

@@ -8,7 +8,6 @@ payer has to do next lets whoever has it act as the payer, and is withheld like 
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -16,7 +15,8 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
-from tallystick.kit.escapes import unescaped
+from tallystick.kit.escapes import json_in_texts, unescaped
+from tallystick.kit.inflating import inflated
 from tallystick.kit.log_lines import SECRET_NAMES
 from tallystick.kit.secret_shapes import SECRETS, has_secret
 
@@ -74,11 +74,9 @@ _BESIDE_CHARS: Final = 256
 
 #: The same as attributes of an element.
 _TAG: Final = re.compile(r"<[\w:.-]{1,64}\s[^<>]{1,1024}+", re.ASCII)
-_NAMING_ATTRIBUTE: Final = re.compile(rf"""\b(?:{"|".join(_NAMING)})=["']([^"'<>]{{1,64}})["']""", re.IGNORECASE)
-_NAMED_ATTRIBUTE: Final = re.compile(rf"""\b({"|".join(_NAMED)})=(["'])[^"'<>]*+""", re.IGNORECASE)
+_NAMING_ATTRIBUTE: Final = re.compile(rf"""(?i)\b(?:{"|".join(_NAMING)})\s*+=\s*+["']([^"'<>]{{1,64}})["']""")
+_NAMED_ATTRIBUTE: Final = re.compile(rf"""(?i)\b((?:{"|".join(_NAMED)})\s*+=\s*+)(?:(")[^"<>]*+|(')[^'<>]*+)""")
 
-#: How a body that nobody says is compressed may be: with the header of gzip or zlib, or as deflate without one.
-_WINDOW_BITS: Final = (47, -15)
 
 #: What ends a word of a body; and so many other characters may stand between the digits of one number.
 _ENDS_A_WORD: Final = frozenset(" \t\r\n\"'<>&=,;:{}[]()")
@@ -126,18 +124,17 @@ def body_of(answer: HeardAnswer, secrets: Collection[str] = ()) -> str:
     """Its body without secrets: as it came where there are none, else the same JSON written anew. ``secrets``: those
     that this process has. Bytes that are no UTF-8 are read as Windows-1252, as pages of proxies mostly are. What breaks
     off loses its last word and the digits before it: nobody can tell what they began."""
-    body, whole = _inflated(answer.body, whole=answer.ended and len(answer.body) >= answer.size_bytes)
+    body, whole = inflated(answer.body, READ_BYTES, whole=answer.ended and len(answer.body) >= answer.size_bytes)
     text = _read(body)
     if not whole:
-        text = _without_its_end(text)
-    else:
-        try:
-            said = _DECODER.decode(body)
-            kept = _without_secrets(said, secrets)
-            if kept != said:
-                text = msgspec.json.encode(kept).decode()
-        except _ILL_FORMED:
-            pass  # what follows reads no JSON
+        return _without_escaped_secrets(_without_its_end(text), secrets)
+    try:
+        said = _DECODER.decode(body)
+        kept = _without_secrets(said, secrets)
+        if kept != said:
+            text = msgspec.json.encode(kept).decode()
+    except _ILL_FORMED:
+        return _without_escaped_secrets(text, secrets)
     return without_secrets(text, secrets)
 
 
@@ -157,6 +154,18 @@ def without_secrets(text: str, secrets: Collection[str]) -> str:
     return SECRETS.sub(WITHHELD, text) if has_secret(text) else text
 
 
+def _without_escaped_secrets(text: str, secrets: Collection[str]) -> str:
+    """A text that cannot be read as JSON and may be some: with its escapes replaced where they hide a secret."""
+    kept = without_secrets(text, secrets)
+    if "\\" not in kept:
+        return kept
+    inner = json_in_texts(kept, "\0")
+    clear = without_secrets(inner, secrets)
+    outer = clear.replace("\0", '"')
+    found = without_secrets(outer, secrets)
+    return kept if clear == inner and found == outer else found
+
+
 def cut(text: str, most_bytes: int) -> bytes:
     """Its first bytes, without a part of a character."""
     kept = text.encode("utf-8", "backslashreplace")
@@ -172,23 +181,6 @@ def _read(body: bytes) -> str:
     return text.replace("\0", "")
 
 
-def _inflated(body: bytes, *, whole: bool) -> tuple[bytes, bool]:
-    """The body, read where it is compressed and no header said so; and whether that is all of it. A text of ASCII is
-    none, and what only looks so is as it came."""
-    if body.isascii():
-        return body, whole
-    for bits in _WINDOW_BITS:
-        reader = zlib.decompressobj(bits)
-        try:
-            read = reader.decompress(body, READ_BYTES)
-        except zlib.error:
-            continue
-        cut_off = not whole or bool(reader.unconsumed_tail)
-        if read and not reader.unused_data and (reader.eof or cut_off):
-            return read, reader.eof and not reader.unconsumed_tail
-    return body, whole
-
-
 def _without_named(text: str) -> str:
     """Without the values of members and attributes that another one beside them calls a secret."""
     spans: dict[int, int] = {}
@@ -200,19 +192,15 @@ def _without_named(text: str) -> str:
     for start, end in sorted(spans.items()):
         if start < at:
             continue
-        if text[start] in "[{":  # nothing says where it ends
-            return "".join((*parts, text[at:start], WITHHELD))
-        parts += (text[at:start], f'"{WITHHELD}"')
-        at = end
+        is_tree = text[start] in "[{"  # nothing says where it ends
+        parts += (text[at:start], WITHHELD if is_tree else f'"{WITHHELD}"')
+        at = len(text) if is_tree else end
     return _TAG.sub(_tag, "".join((*parts, text[at:])))
 
 
 def _values_beside(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Where the values of members beside the one at these places stand, as (start, end)."""
-    first = max(0, start - _BESIDE_CHARS)
-    first = max(first, text.rfind("{", first, start))
-    last = end + _BESIDE_CHARS if (close := text.find("}", end, end + _BESIDE_CHARS)) < 0 else close
-    for named in _NAMED_MEMBER.finditer(text, first, last):
+    """Where values of members near the one at these places stand, as (start, end). Braces may be a text's."""
+    for named in _NAMED_MEMBER.finditer(text, max(0, start - _BESIDE_CHARS), end + _BESIDE_CHARS):
         if (value := _VALUE.match(text, named.end())) is not None:
             yield value.span()
 
@@ -220,7 +208,7 @@ def _values_beside(text: str, start: int, end: int) -> Iterator[tuple[int, int]]
 def _tag(found: re.Match[str]) -> str:
     if not any(_is_withheld(name[1]) for name in _NAMING_ATTRIBUTE.finditer(found[0])):
         return found[0]
-    return _NAMED_ATTRIBUTE.sub(lambda named: f"{named[1]}={named[2]}{WITHHELD}", found[0])
+    return _NAMED_ATTRIBUTE.sub(lambda named: f"{named[1]}{named[2] or named[3]}{WITHHELD}", found[0])
 
 
 def _without_its_end(text: str) -> str:

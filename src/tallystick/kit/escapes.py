@@ -17,12 +17,25 @@ _ESCAPE: Final = re.compile(
     r"|&(?:(?P<space>[A-Za-z]{2,20})|\#(?P<html>[0-9]{1,7})|\#[xX](?P<html_hex>[0-9A-Fa-f]{1,6}));",
 )
 _URL_BYTE: Final = re.compile(r"%(?:25)*([0-9A-Fa-f]{2})")
+
+#: A character of ASCII as JSON escapes it, once or several times over; or a quote that is not escaped.
+_IN_JSON: Final = re.compile(r"(?<!\\)\\++(?:u00(?P<ascii>[2-7][0-9A-Fa-f])|(?P<sign>[\"/]))|\"")
+
 _LAST_CODE_POINT: Final = 0x10FFFF
 
 
 def unescaped(text: str) -> str:
     """The text with each escape replaced by what it means."""
     return _ESCAPE.sub(lambda found: "".join(character for character, _, _ in _meaning(found)), text)
+
+
+def json_in_texts(text: str, quote: str) -> str:
+    """JSON, also cut off or broken, with what its texts escape of ASCII as it is: JSON in them can be read. ``quote``:
+    what stands for the quotes around them."""
+    return _IN_JSON.sub(
+        lambda found: chr(int(found["ascii"], 16)) if found["ascii"] else found["sign"] or quote,
+        text,
+    )
 
 
 def unescaped_with_places(text: str) -> Iterator[tuple[str, int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import threading
 from typing import Any, Final
@@ -100,12 +101,13 @@ async def test_a_long_answer_is_screened_beside_the_event_loop(
     provider = BookedProvider()
     async with runtime_of(database.app_url, provider) as runtime:
         client = Client(runtime, fresh_merchant)
-        for key, body in (("short", REFUSAL), ("long", REFUSAL + b" " * KEPT_BYTES)):
+        short, long = REFUSAL, REFUSAL + b" " * KEPT_BYTES
+        for key, body in (("short", short), ("long", long), ("long when it is read", gzip.compress(long))):
             provider.before = refused(body)
             payment_id = read(await client.create(key))["id"]
             [answer] = await kept(runtime, fresh_merchant, payment_id)
             assert answer.size_bytes == len(body)
-    assert screened_by == [True, False]
+    assert screened_by == [True, False, False]
 
 
 async def test_a_plain_success_keeps_nothing(database: Database, fresh_merchant: str) -> None:

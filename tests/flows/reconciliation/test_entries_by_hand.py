@@ -16,6 +16,7 @@ from tallystick.flows.compliance.amounts import NeedsSecondPerson
 from tallystick.flows.operations.acts import once
 from tallystick.flows.reconciliation.by_hand import look, resolve, target_of
 from tallystick.flows.runtime import Runtime
+from tallystick.oversight.console import WorkFilter, WorkReads
 from tests.flows.reconciliation.test_bank import at_bank, evidence_of, paid_out, rounds
 from tests.guarantees.second_opinion.comparison import disagreements
 from tests.guarantees.second_opinion.exported import history, stored_books
@@ -72,6 +73,10 @@ async def test_an_entry_is_a_payout_or_is_written_off(database: Database, fresh_
         whole, part = await payout_row(runtime, first), await payout_row(runtime, second)
         shown = await look(runtime, target_of(file_id, 1), {"subject": whole})
         assert (shown["arrived"], shown["amount"], shown["currency"], shown["payout"]) == (60_011, 60_011, "EUR", whole)
+        rows = [target_of(file_id, position) for position in (1, 2, 3, 4, 5)]
+        listed = await WorkReads(runtime.pool).page("settlement_rows", WorkFilter(), None, 10, ids=rows)
+        alone = [(await look(runtime, each.item_id, {}))["amount"] for each in listed]
+        assert [each.moves for each in listed] == alone == [60_011, 30_008, 77, 500, 4], "a list says what each moves"
         key = new_letters()
         act = await done(runtime, file_id, 1, key, subject=whole)
         assert (await done(runtime, file_id, 1, key, subject=whole)).act_id == act.act_id

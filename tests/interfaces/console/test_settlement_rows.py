@@ -8,7 +8,8 @@ from pathlib import Path
 from tallystick.access.viewer import Viewer
 from tallystick.flows.compliance import four_eyes
 from tallystick.flows.compliance.approvable import APPROVABLE
-from tallystick.flows.reconciliation.by_hand import target_of
+from tallystick.flows.reconciliation.by_hand import look, target_of
+from tallystick.oversight.console import WorkFilter, WorkReads
 from tests.flows.compliance.test_four_eyes import World
 from tests.support.console import inside_console
 from tests.support.console_record import submit
@@ -115,3 +116,37 @@ async def test_what_many_rows_come_to_needs_a_second_person(new_database: NewDat
         assert "a second person is asked" not in preview
         assert "2 done" in (await submit(ada, preview, f"{PATH}/write-off", reason="nobody knows them")).text
         assert [await newest(world, row) for row in rows] == ["explained: person"] * 3
+
+
+async def test_many_rows_are_judged_by_what_each_moves(new_database: NewDatabase, tmp_path: Path) -> None:
+    """Two rows of 1 that name captures of 900: each moves 900 and no more than 1,000, and together they move 1,800. So
+    do two rows of 2 that name nothing, as soon as somebody says which payment of 900 they are."""
+    merchant = f"m{new_letters()}"
+    async with inside_console(new_database(), BookedProvider(), second_person_above="EUR=1000") as console:
+        world = World(console)
+        await world.person("bob", "operator")
+        ada = console.person("operator")
+        payment = await paid(world.runtime, merchant, 900)
+        file = Acquirer()
+        for _ in range(2):
+            file.of(await paid(world.runtime, merchant, 900), "charge", 1)
+        for _ in range(2):
+            file.row("riddle", 2)
+        file_id, _, _ = await settled(world.runtime, file.text(), tmp_path)
+        rows = [target_of(file_id, number) for number in (1, 2, 3, 4)]
+        book = WorkReads(world.runtime.pool)
+        listed = await book.page("settlement_rows", WorkFilter(), None, 10, ids=rows)
+        alone = [(await look(world.runtime, each.item_id, {}))["amount"] for each in listed]
+        assert [each.moves for each in listed] == alone == [900, 900, 2, 2]
+        preview = (await ada.see(f"{PATH}/write-off/preview", ids=",".join(rows[:2]))).text
+        assert "a second person is asked about each" in preview and "18.00" in preview
+        for _ in range(2):
+            answer = (await submit(ada, preview, f"{PATH}/write-off", reason="nobody knows them")).text
+            assert "2 asked for" in answer
+        preview = (await ada.see(f"{PATH}/match/preview", ids=",".join(rows[2:]))).text
+        assert "a second person is asked" not in preview, "nobody has said yet what they are"
+        said = {"subject": payment["id"], "writes_off_difference": "yes", "reason": "by their letter"}
+        assert "2 asked for" in (await submit(ada, preview, f"{PATH}/match", **said)).text
+        assert [await newest(world, row) for row in rows[2:]] == ["unexplained: unknown_type"] * 2
+        preview = (await ada.see(f"{PATH}/match/preview", ids=rows[2])).text
+        assert "1 done" in (await submit(ada, preview, f"{PATH}/match", **said)).text, "one of them is not too much"

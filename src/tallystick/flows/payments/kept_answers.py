@@ -91,8 +91,9 @@ class AnswerKept:
 
 
 async def _screened(answer: HeardAnswer, secrets: Collection[str]) -> tuple[bytes, bool]:
-    """``kept_bytes``: in a thread where it may take long, so that nothing else waits for it."""
-    if len(answer.body) + sum(map(len, answer.headers.values())) <= _INLINE_BYTES:
+    """``kept_bytes``: in a thread where it may take long, so that nothing else waits for it. What is no ASCII may be
+    compressed, and is as long as it is when it is read."""
+    if answer.body.isascii() and len(answer.body) + sum(map(len, answer.headers.values())) <= _INLINE_BYTES:
         return kept_bytes(answer, secrets)
     return await asyncio.to_thread(kept_bytes, answer, secrets)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal, get_args
 from urllib.parse import quote
 
@@ -42,6 +42,9 @@ MOST: Final = 1_000
 
 #: Rows that are acted on at the same time: the connections of this process are also others'.
 _AT_ONCE: Final = 8
+
+#: An amount in minor units, and its currency.
+_Moved = tuple[int, str]
 
 Became = Literal["done", "done before", "asked for", "refused", "failed"]
 
@@ -86,7 +89,7 @@ async def preview(page: WorkPage, act: ListAct, request: PageRequest) -> Answer:
             "sums": sums_of(rows),
             "without": sum(each.amount is None for each in rows),
             "left": in_all - len(rows),
-            "above": _above(request.runtime, act, money_of(rows)),
+            "above": currencies_above(request.runtime.settings, filter(None, _previewed(act, money_of(rows)))),
             "query": query_of(request),
             "colleagues": await colleagues_for([act], request, rows),
             "w": Words(request.runtime.clock.now()),
@@ -110,8 +113,8 @@ async def act_on(page: WorkPage, act: ListAct, request: PageRequest) -> Answer:
     except WordsRefused as error:
         raise Refused(400, f"{error}. Nothing was done.") from None
     left = await _left(page, request, dict(zip(ids, money, strict=True)))
-    room, above = asyncio.Semaphore(_AT_ONCE), _above(request.runtime, act, money)
-    why = {item_id: above.get(amount.partition(" ")[2]) for item_id, amount in zip(ids, money, strict=True)}
+    room = asyncio.Semaphore(_AT_ONCE)
+    why = await _why_second_person(request.runtime, room, asked, _previewed(act, money), left)
 
     async def one(each: AskedAct) -> Result:
         if each.target in left:
@@ -167,20 +170,57 @@ async def _left(page: WorkPage, request: PageRequest, money: Mapping[str, str]) 
     return left | dict.fromkeys(changed, shown)
 
 
-def _above(runtime: Runtime, act: ListAct, money: Sequence[str]) -> dict[str, str]:
-    """The currencies of which the act moves more than one person may, and why each of its rows needs a second one.
-    ``money``: as it was previewed, of every row, so that a form that is sent again is judged as before. Raises
-    Refused."""
+def _previewed(act: ListAct, money: Sequence[str]) -> list[_Moved | None]:
+    """What the act moves of each row, as it was previewed; None: not known, or no act of money. Raises Refused."""
     if act.act not in OF_MONEY:
-        return {}
+        return [None] * len(money)
+    parts = [each.partition(" ") for each in money]
     try:
-        moved = [(int(amount), currency) for amount, _, currency in (each.partition(" ") for each in money if each)]
+        return [(int(amount), currency) if amount else None for amount, _, currency in parts]
     except ValueError:
         raise Refused(400, "The form cannot be read. Nothing was done.") from None
-    return {
+
+
+async def _why_second_person(
+    runtime: Runtime,
+    room: asyncio.Semaphore,
+    asked: Sequence[AskedAct],
+    previewed: Sequence[_Moved | None],
+    left: Collection[str],
+) -> dict[str, str | None]:
+    """Why each row needs a second person whatever it moves alone: all of them together move more of its currency than
+    one person may. ``left``: rows that are not acted on count as they were previewed. Raises Refused."""
+
+    async def moved(each: AskedAct, before: _Moved | None) -> _Moved | None:
+        if each.target in left:
+            return before
+        async with room:
+            return await _moved(runtime, each, before)
+
+    found = await asyncio.gather(*map(moved, asked, previewed))
+    above = currencies_above(runtime.settings, filter(None, found))
+    said = {
         currency: f"{total} {currency} (minor units) in one act is more than one person may move; nothing was done"
-        for currency, total in currencies_above(runtime.settings, moved).items()
+        for currency, total in above.items()
     }
+    return {each.target: said.get(of[1]) if of else None for each, of in zip(asked, found, strict=True)}
+
+
+async def _moved(runtime: Runtime, asked: AskedAct, previewed: _Moved | None) -> _Moved | None:
+    """What the act moves of one row, in minor units with the currency: the amount by which it is judged alone, since
+    only what was said with the form tells which posting a row is. At least as it was previewed, so that a form that is
+    sent again is judged as before. Raises Refused."""
+    if asked.act not in OF_MONEY or runtime.settings.second_person_above is None:
+        return previewed
+    try:
+        shown = await OF_MONEY[asked.act].look(runtime, asked.target, asked.arguments)
+    except (TallystickError, ValueError):  # as it is, it cannot be done, and each row says so for itself
+        return previewed
+    except Exception:  # what it moves is not known
+        log.exception("row of an act on many cannot be read", act=asked.act, target=asked.target)
+        raise Refused(409, "The rows cannot be read just now. Nothing was done; send the form again.") from None
+    amount, currency = shown["amount"], shown["currency"]
+    return max(abs(amount), abs(previewed[0]) if previewed else 0), currency
 
 
 async def _done(

@@ -228,8 +228,13 @@ def digest_of(act: str, ids: Sequence[str], money: Sequence[str]) -> str:
 
 
 def money_of(rows: Sequence[WorkItem]) -> list[str]:
-    """How much each row was shown to be about, in minor units: ``1250 EUR``, or nothing where it is not known."""
-    return ["" if each.amount is None or each.currency is None else f"{each.amount} {each.currency}" for each in rows]
+    """How much an act on each row moves, as it was shown, in minor units: ``1250 EUR``, or nothing where it is not
+    known."""
+    moves = [each.amount if each.moves is None else each.moves for each in rows]
+    return [
+        "" if amount is None or each.currency is None else f"{amount} {each.currency}"
+        for each, amount in zip(rows, moves, strict=True)
+    ]
 
 
 def acts_of(page: WorkPage, request: PageRequest) -> list[ListAct]:

@@ -49,7 +49,8 @@ class WorkFilter(Struct, frozen=True, kw_only=True):
 
 class WorkItem(Struct, frozen=True, kw_only=True):
     """One row. ``since``: since when it waits. ``place``: with ``item_id`` its place in the list. ``amount`` is in
-    minor units, of the payment where the row has none of its own; None where no payment is known."""
+    minor units, of the payment where the row has none of its own; None where no payment is known. ``moves``: how much
+    an act on it moves, where that may be more than its amount."""
 
     item_id: str
     merchant_id: str | None
@@ -65,6 +66,7 @@ class WorkItem(Struct, frozen=True, kw_only=True):
     currency: str | None
     tries: int
     account: str | None = None
+    moves: int | None = None
 
 
 class Total(Struct, frozen=True, kw_only=True):

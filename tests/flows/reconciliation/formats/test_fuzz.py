@@ -93,7 +93,7 @@ def test_an_amount_is_read_or_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["1,00", "1 000", "1e3", "NaN", "inf", "", ".", "-", "--1", "1.2.3", "٣", "0x10", "1_0"]
+    "text", ["1,00", "1 000", "1e3", "NaN", "inf", "", ".", "-", "--1", "1.2.3", "٣", "0x10", "1_0", ".-5", "-.-5"]
 )
 def test_what_is_no_decimal_is_refused(text: str) -> None:
     with pytest.raises(RowRefused):

@@ -115,7 +115,7 @@ def minor_units(text: str, exponent: int) -> int:
         digits = text[:-3] + text[-2:]
         if digits.isdigit():
             return int(digits)
-        if digits[0] == "-" and digits[1:].isdigit():
+        if text[0] == "-" and digits[1:].isdigit():
             return -int(digits[1:])
     match = _AMOUNT.fullmatch(text)
     if match is None:

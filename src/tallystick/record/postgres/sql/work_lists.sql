@@ -108,10 +108,13 @@ WHERE p.amount_late > 0
 GROUP BY p.currency ORDER BY p.currency;
 
 -- settlement_rows: rows of files, and entries of bank statements, whose newest comparison waits for a person, by file and
--- place; $5: the currency
+-- place; $5: the currency. A row moves what it has, and what it took of a posting before; what an entry of a bank lacks of
+-- its payout is written off
 SELECT e.file_id || '/' || e.position AS item_id, e.merchant_id, e.payment_id, f.provider, e.reason AS kind,
        e.status AS state, e.kind || coalesce(' ' || e.row_reference, '') || ' in ' || f.name AS says, NULL::text AS owner,
-       e.compared_at AS since, e.compared_at AS place, e.gross AS amount, e.currency, 0 AS tries
+       e.compared_at AS since, e.compared_at AS place, e.gross AS amount, e.currency, 0 AS tries,
+       greatest(abs(e.gross), abs(e.covers), abs(e.written_off),
+                CASE WHEN e.part = 'arrived' AND e.reason = 'amount' THEN abs(e.net - e.covers) ELSE 0 END) AS moves
 FROM settlement_evidence e
 JOIN settlement_file f ON f.file_id = e.file_id
 WHERE e.status IN ('mismatched', 'unexplained')

@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 
 from tallystick.decisions.change_builder import Cause
-from tallystick.decisions.verdicts import apply_verdict
+from tallystick.decisions.verdicts import apply_verdict, give_up
+from tallystick.domain.notices import AttemptNotice
 from tallystick.domain.subjects import Operation
-from tallystick.domain.verdicts import Approved, Verdict
+from tallystick.domain.verdicts import Approved, NotFound, Verdict
 from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tests.flows.reconciliation.test_news import newest, stored, tell_file, work
 from tests.support.database import Database
-from tests.support.inbox import assert_invariants
+from tests.support.inbox import accept, assert_invariants, envelope
 from tests.support.letters import new_letters
 from tests.support.news_files import Adyen, Double, File, Stripe, at_providers
 from tests.support.runtime import Client, read, timed_out
@@ -44,13 +45,17 @@ async def in_doubt(runtime: Runtime, double: Double, merchant_id: str, operation
     return payment_id, await runtime.pool.fetchval(named, payment_id, operation)
 
 
-async def say(runtime: Runtime, merchant_id: str, payment_id: str, attempt_id: str, word: Verdict) -> None:
-    """What becomes of the call."""
+async def say(runtime: Runtime, merchant_id: str, payment_id: str, attempt_id: str, word: Verdict | None) -> None:
+    """What becomes of the call; None: it is given up."""
     loaded = await runtime.reads.load(merchant_id, payment_id)
     assert loaded is not None
     cause = Cause(change_id=new_id("chg"), at=runtime.clock.now(), trigger="operator", actor="person:x")
     checks = runtime.checks(loaded.stored.payment.provider)
-    change = apply_verdict(loaded.stored, attempt_id, word, cause, new_id("rej"), checks)
+    change = (
+        give_up(loaded.stored, attempt_id, cause)
+        if word is None
+        else apply_verdict(loaded.stored, attempt_id, word, cause, new_id("rej"), checks)
+    )
     assert change is not None
     await runtime.journal.commit(change)
 
@@ -106,5 +111,30 @@ async def test_a_call_that_a_person_said_was_executed_may_be_the_movement(
         double.says[attempt_id] = executed(operation, name if provider_says == "it is that one" else "another")
         await work(runtime, fresh_merchant)
         assert len(await moved(runtime, fresh_merchant, payment_id)) == movements
+        assert await newest(runtime, file.name) == {"refund" if operation == "refund" else "charge": "matched: same"}
+    await assert_invariants(database, fresh_merchant)
+
+
+@pytest.mark.parametrize(("operation", "format_"), [("refund", Stripe), ("capture", Adyen)])
+async def test_the_late_effect_of_a_closed_call_is_not_posted_beside_its_news(
+    database: Database, fresh_merchant: str, tmp_path: Path, operation: Operation, format_: type[File]
+) -> None:
+    """The call was closed without effect. A file tells of the movement, and then its webhook says whose it was."""
+    async with at_providers(database) as (runtime, doubles):
+        double = doubles[format_.provider]
+        payment_id, attempt_id = await in_doubt(runtime, double, fresh_merchant, operation)
+        await say(runtime, fresh_merchant, payment_id, attempt_id, NotFound())
+        await say(runtime, fresh_merchant, payment_id, attempt_id, None)
+        payment, name = await stored(runtime, fresh_merchant, payment_id), f"mod{new_letters()}"
+        word = double.says[attempt_id] = executed(operation, name)
+        file = told(format_(f"b{new_letters()}"), operation, payment.provider_reference, name)
+        await tell_file(runtime, file, tmp_path)
+        await work(runtime, fresh_merchant)
+        before = await moved(runtime, fresh_merchant, payment_id)
+        notice = AttemptNotice(operation=operation, attempt_id=attempt_id, reference=name, verdict=word)
+        await accept(database, [envelope(new_letters(), notice, payment=payment, provider=double.name)])
+        await work(runtime, fresh_merchant)
+        posts = "refund_succeeded" if operation == "refund" else "capture"
+        assert before == await moved(runtime, fresh_merchant, payment_id) == [(posts, 300)]
         assert await newest(runtime, file.name) == {"refund" if operation == "refund" else "charge": "matched: same"}
     await assert_invariants(database, fresh_merchant)

@@ -34,6 +34,11 @@ class NewsRows:
         found = await self._connection.fetch(NEWS_STATEMENTS["told_rows"], file_id, timeout=_LONG_S)
         return frozenset([row["position"] for row in found])
 
+    async def waits(self, file_id: str, limit: int) -> bool:
+        """Whether the inbox has not decided on news of the file, and it waited for less than ``limit`` rounds: this is
+        one more."""
+        return bool(await self._connection.fetch(NEWS_STATEMENTS["count_tries"], file_id, limit, timeout=_LONG_S))
+
     async def told_of(self, rows: Sequence[RowName]) -> frozenset[RowName]:
         """Those of these rows that the inbox was told of."""
         names = ([file_id for file_id, _ in rows], [position for _, position in rows])

@@ -1,0 +1,41 @@
+"""News of files whose rows wait: no file is compared before its news was heard, and no row is forgotten. Amounts are by
+hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tallystick.flows.reconciliation.matching import compare_file
+from tallystick.flows.runtime import Runtime
+from tests.flows.reconciliation.test_news import newest, tell_file, work
+from tests.support.database import Database
+from tests.support.inbox import assert_invariants
+from tests.support.letters import new_letters
+from tests.support.news_files import File, Stripe, at_providers
+from tests.support.settlement_days import ACTOR, paid
+
+
+async def file_of(runtime: Runtime, file: File) -> str:
+    found: str = await runtime.pool.fetchval("SELECT file_id FROM settlement_batch WHERE batch = $1", file.name)
+    return found
+
+
+async def test_whoever_waited_for_the_turn_waits_for_the_news(
+    database: Database, fresh_merchant: str, tmp_path: Path
+) -> None:
+    """Of two processes that began at once the first one tells of the file; the second one has its turn after that."""
+    async with at_providers(database) as (runtime, _):
+        made = await paid(runtime, fresh_merchant, provider="stripe")
+        file = Stripe(f"po{new_letters()}")
+        file.row("refund", -300, charge=made["charge"], effect=f"re{new_letters()}", movement=new_letters())
+        await tell_file(runtime, file, tmp_path)
+        asked = await file_of(runtime, file)
+        first, second = [await compare_file(runtime, asked, ACTOR, tells_news=True) for _ in range(2)]
+        assert (first.news, first.waits) == (1, False)
+        assert (second.news, second.waits) == (0, True)
+        assert await newest(runtime, file.name) == {}
+        tries = "SELECT tries FROM settlement_news WHERE file_id = $1"
+        assert await runtime.pool.fetchval(tries, asked) == 1
+        await work(runtime, fresh_merchant)
+        assert await newest(runtime, file.name) == {"refund": "matched: same"}
+    await assert_invariants(database, fresh_merchant)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from tallystick.flows.reconciliation.matching import compare_file
 from tallystick.flows.runtime import Runtime
-from tests.flows.reconciliation.test_news import newest, tell_file, work
+from tests.flows.reconciliation.test_news import newest, stored, tell_file, work
 from tests.support.database import Database
 from tests.support.inbox import assert_invariants
 from tests.support.letters import new_letters
 from tests.support.news_files import File, Stripe, at_providers
-from tests.support.settlement_days import ACTOR, paid
+from tests.support.settlement_days import ACTOR, paid, refunded
 
 
 async def file_of(runtime: Runtime, file: File) -> str:
@@ -38,4 +38,29 @@ async def test_whoever_waited_for_the_turn_waits_for_the_news(
         assert await runtime.pool.fetchval(tries, asked) == 1
         await work(runtime, fresh_merchant)
         assert await newest(runtime, file.name) == {"refund": "matched: same"}
+    await assert_invariants(database, fresh_merchant)
+
+
+async def test_a_duplicate_by_payment_that_was_told_of_is_compared_again(
+    database: Database, fresh_merchant: str, tmp_path: Path
+) -> None:
+    """Another file has the refund of 300 that is known. The row with another name is a duplicate of it until its own
+    event is decided."""
+    async with at_providers(database) as (runtime, _):
+        made = await paid(runtime, fresh_merchant, provider="stripe")
+        ours = await refunded(runtime, made, 300)
+        files = []
+        for name in (ours["effect"], f"re{new_letters()}"):
+            file = Stripe(f"po{new_letters()}")
+            file.row("refund", -300, charge=made["charge"], effect=name, movement=new_letters())
+            await tell_file(runtime, file, tmp_path)
+            assert (await compare_file(runtime, await file_of(runtime, file), ACTOR, tells_news=True)).news == len(
+                files
+            )
+            files.append(file)
+        await compare_file(runtime, await file_of(runtime, files[1]), ACTOR)  # it waits no longer
+        assert await newest(runtime, files[1].name) == {"refund": "mismatched: duplicate"}
+        await work(runtime, fresh_merchant)
+        assert (await stored(runtime, fresh_merchant, made["id"])).amount_refunded == 600
+        assert [await newest(runtime, file.name) for file in files] == [{"refund": "matched: same"}] * 2
     await assert_invariants(database, fresh_merchant)

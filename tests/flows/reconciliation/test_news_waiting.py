@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from tallystick.flows.reconciliation import waiting
 from tallystick.flows.reconciliation.matching import compare_file
 from tallystick.flows.runtime import Runtime
 from tests.flows.reconciliation.test_news import newest, stored, tell_file, work
@@ -63,4 +66,22 @@ async def test_a_duplicate_by_payment_that_was_told_of_is_compared_again(
         await work(runtime, fresh_merchant)
         assert (await stored(runtime, fresh_merchant, made["id"])).amount_refunded == 600
         assert [await newest(runtime, file.name) for file in files] == [{"refund": "matched: same"}] * 2
+    await assert_invariants(database, fresh_merchant)
+
+
+async def test_rows_that_are_no_news_do_not_stand_before_news(
+    database: Database, fresh_merchant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first row waits, and is no news: nothing that was taken back at once is told of without its charge."""
+    monkeypatch.setattr(waiting, "NEWS_AT_ONCE", 1)
+    async with at_providers(database) as (runtime, _):
+        made = await paid(runtime, fresh_merchant, provider="stripe")
+        file = Stripe(f"po{new_letters()}")
+        file.row("charge_reversal", -7, charge=made["charge"], effect="", movement=new_letters())
+        file.row("refund", -300, charge=made["charge"], effect=f"re{new_letters()}", movement=new_letters())
+        await tell_file(runtime, file, tmp_path)
+        await compare_file(runtime, await file_of(runtime, file), ACTOR)
+        await work(runtime, fresh_merchant)
+        assert (await stored(runtime, fresh_merchant, made["id"])).amount_refunded == 300
+        assert (await newest(runtime, file.name))["refund"] == "matched: same"
     await assert_invariants(database, fresh_merchant)

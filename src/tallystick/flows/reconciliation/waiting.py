@@ -92,9 +92,12 @@ async def _tell_news(
     told = await rows.news.told_of([(each.file_id, each.row.position) for each, _, _ in may_be])
     untold = [each for each in may_be if (each[0].file_id, each[0].row.position) not in told]
     gathered: dict[tuple[str, str], NewsIn] = {}
-    for each, match, found in untold[:NEWS_AT_ONCE]:
-        if (news := news_in(each.format, provider)) is not None:
-            gathered.setdefault((each.account, each.file_id), news).add(each.row, match, found)
+    for each, match, found in untold:
+        if (news := news_in(each.format, provider)) is None:
+            continue
+        added = gathered.setdefault((each.account, each.file_id), news).add(each.row, match, found)
+        if added and sum(map(len, gathered.values())) % NEWS_AT_ONCE == 0 and any(m.news() for m in gathered.values()):
+            break  # what may be news and is none stands before no other one
     for (account, file_id), news in gathered.items():
         if found_now := news.news():
             await tell(runtime, rows.news, provider, account, file_id, found_now)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tallystick.domain.verdicts import Approved
 from tallystick.flows.reconciliation import waiting
 from tallystick.flows.reconciliation.matching import compare_file
 from tallystick.flows.runtime import Runtime
@@ -15,6 +16,7 @@ from tests.support.database import Database
 from tests.support.inbox import assert_invariants
 from tests.support.letters import new_letters
 from tests.support.news_files import File, Stripe, at_providers
+from tests.support.runtime import Client, read
 from tests.support.settlement_days import ACTOR, paid, refunded
 
 
@@ -84,4 +86,23 @@ async def test_rows_that_are_no_news_do_not_stand_before_news(
         await work(runtime, fresh_merchant)
         assert (await stored(runtime, fresh_merchant, made["id"])).amount_refunded == 300
         assert (await newest(runtime, file.name))["refund"] == "matched: same"
+    await assert_invariants(database, fresh_merchant)
+
+
+async def test_a_charge_that_waits_is_told_of(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
+    """Its file was compared while the payment was authorized: no money moved for it yet."""
+    async with at_providers(database) as (runtime, doubles):
+        held = read(await Client(runtime, fresh_merchant).create(new_letters(), manual=True, provider="stripe"))
+        charge = (await stored(runtime, fresh_merchant, held["id"])).provider_reference
+        assert charge is not None
+        attempt = await runtime.pool.fetchval("SELECT attempt_id FROM attempt WHERE payment_id = $1", held["id"])
+        taken = Approved(amount=1_000, currency="EUR", effect="captured", reference=charge)
+        doubles["stripe"].says[attempt] = taken
+        file = Stripe(f"po{new_letters()}")
+        file.row("charge", 1_000, charge=charge, effect="", movement=new_letters())
+        await tell_file(runtime, file, tmp_path)
+        await compare_file(runtime, await file_of(runtime, file), ACTOR)
+        await work(runtime, fresh_merchant)
+        assert (await stored(runtime, fresh_merchant, held["id"])).state == "captured"
+        assert await newest(runtime, file.name) == {"charge": "matched: same"}
     await assert_invariants(database, fresh_merchant)

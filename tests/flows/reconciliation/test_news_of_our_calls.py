@@ -4,6 +4,7 @@ hand: one movement of 300 for each call, and two where the provider names anothe
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -25,7 +26,7 @@ from tests.support.settlement_days import paid
 
 
 def executed(operation: Operation, name: str | None = None) -> Approved:
-    effect = "captured" if operation == "capture" else "refunded"
+    effect: Literal["captured", "refunded"] = "captured" if operation == "capture" else "refunded"
     return Approved(amount=300, currency="EUR", effect=effect, reference=name)
 
 

@@ -10,12 +10,14 @@ import pytest
 from tallystick.domain.verdicts import Approved
 from tallystick.flows.reconciliation import waiting
 from tallystick.flows.reconciliation.matching import compare_file
+from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tests.flows.reconciliation.test_news import newest, stored, tell_file, work
+from tests.flows.reconciliation.test_withdrawing import withdrawn
 from tests.support.database import Database
-from tests.support.inbox import assert_invariants
+from tests.support.inbox import assert_invariants, drain
 from tests.support.letters import new_letters
-from tests.support.news_files import File, Stripe, at_providers
+from tests.support.news_files import Adyen, File, Stripe, at_providers
 from tests.support.runtime import Client, read
 from tests.support.settlement_days import ACTOR, paid, refunded
 
@@ -54,7 +56,7 @@ async def test_a_duplicate_by_payment_that_was_told_of_is_compared_again(
     async with at_providers(database) as (runtime, _):
         made = await paid(runtime, fresh_merchant, provider="stripe")
         ours = await refunded(runtime, made, 300)
-        files = []
+        files: list[Stripe] = []
         for name in (ours["effect"], f"re{new_letters()}"):
             file = Stripe(f"po{new_letters()}")
             file.row("refund", -300, charge=made["charge"], effect=name, movement=new_letters())
@@ -105,4 +107,30 @@ async def test_a_charge_that_waits_is_told_of(database: Database, fresh_merchant
         await work(runtime, fresh_merchant)
         assert (await stored(runtime, fresh_merchant, held["id"])).state == "captured"
         assert await newest(runtime, file.name) == {"charge": "matched: same"}
+    await assert_invariants(database, fresh_merchant)
+
+
+@pytest.mark.parametrize("decided", [False, True], ids=["before it was decided", "after"])
+async def test_news_of_a_withdrawn_file_is_told_anew_by_the_corrected_one(
+    database: Database, fresh_merchant: str, tmp_path: Path, decided: bool
+) -> None:
+    """The first file says 400, and its event is open when the file is withdrawn: it posts nothing. The corrected file
+    says 100 of the same movement. Where the first one's was posted, the movement is in the record once, as it said."""
+    async with at_providers(database) as (runtime, _):
+        made = await paid(runtime, fresh_merchant, provider="adyen")
+        name, batch = f"mod{new_letters()}", f"b{new_letters()}"
+        wrong, right = Adyen(batch), Adyen(batch)
+        wrong.row("refund", -400, charge=made["charge"], effect=name, movement="")
+        right.row("refund", -100, charge=made["charge"], effect=name, movement="")
+        await tell_file(runtime, wrong, tmp_path)
+        await ReconciliationWorker(runtime).round()
+        if decided:
+            await drain(runtime, fresh_merchant)
+        await withdrawn(runtime, await file_of(runtime, wrong))
+        await drain(runtime, fresh_merchant)
+        assert (await stored(runtime, fresh_merchant, made["id"])).amount_refunded == (400 if decided else 0)
+        await tell_file(runtime, right, tmp_path)
+        await work(runtime, fresh_merchant)
+        assert (await stored(runtime, fresh_merchant, made["id"])).amount_refunded == (400 if decided else 100)
+        assert await newest(runtime, batch) == {"refund": "mismatched: amount" if decided else "matched: same"}
     await assert_invariants(database, fresh_merchant)

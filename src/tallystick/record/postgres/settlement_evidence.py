@@ -282,6 +282,10 @@ class EvidenceBook:
         found = await self._pool.fetch(STATEMENTS["files_to_compare"], given, timeout=_LONG_S)
         return [row["file_id"] for row in found]
 
+    async def is_taken_back(self, provider: str, account: str, event: str) -> bool:
+        """Whether only files that are withdrawn told of this event."""
+        return bool(await NewsRows(self._pool).taken_back(provider, account, [event]))
+
     async def batches_to_post(self) -> Sequence[BatchName]:
         """Batches with evidence that is not posted, or not wholly."""
         given = (self.merchant_id, list(STATEMENT_FORMATS))

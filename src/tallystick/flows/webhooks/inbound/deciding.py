@@ -82,6 +82,10 @@ class Deciding:
         unsettled_ms: int,
     ) -> Decided | Ask | NotYet:
         if is_news(event.type, event.provider_event_id):
+            if await self._runtime.stores.evidence.is_taken_back(
+                event.provider, event.account, event.provider_event_id
+            ):
+                return Decided("stale", reason="every file that told of it was withdrawn")
             told = as_told(
                 stored,
                 notice,

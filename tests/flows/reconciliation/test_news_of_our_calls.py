@@ -12,7 +12,7 @@ from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.verdicts import apply_verdict, give_up
 from tallystick.domain.notices import AttemptNotice
 from tallystick.domain.subjects import Operation
-from tallystick.domain.verdicts import Approved, NotFound, Verdict
+from tallystick.domain.verdicts import Approved, NotFound, Pending, Verdict
 from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
@@ -138,4 +138,24 @@ async def test_the_late_effect_of_a_closed_call_is_not_posted_beside_its_news(
         posts = "refund_succeeded" if operation == "refund" else "capture"
         assert before == await moved(runtime, fresh_merchant, payment_id) == [(posts, 300)]
         assert await newest(runtime, file.name) == {"refund" if operation == "refund" else "charge": "matched: same"}
+    await assert_invariants(database, fresh_merchant)
+
+
+async def test_news_of_a_provider_that_cannot_be_asked_is_its_word(
+    database: Database, fresh_merchant: str, tmp_path: Path
+) -> None:
+    """A file tells of a refund of 250 while one of 300 has no name. Then ours has this name: the amounts differ, and
+    nobody can be asked. It is kept as a conflict, and not tried until it is a dead letter."""
+    async with at_providers(database) as (runtime, doubles):
+        payment_id, attempt_id = await in_doubt(runtime, doubles["adyen"], fresh_merchant, "refund")
+        payment, name = await stored(runtime, fresh_merchant, payment_id), f"mod{new_letters()}"
+        assert payment.provider_reference is not None
+        file = Adyen(f"b{new_letters()}")
+        file.row("refund", -250, charge=payment.provider_reference, effect=name, movement="")
+        await tell_file(runtime, file, tmp_path)
+        await ReconciliationWorker(runtime).round()
+        await say(runtime, fresh_merchant, payment_id, attempt_id, Pending(reference=name))
+        await work(runtime, fresh_merchant)
+        events = "SELECT state FROM inbox WHERE payment_id = $1 AND type = 'settlement_row.refund'"
+        assert [row["state"] for row in await runtime.pool.fetch(events, payment_id)] == ["conflict"]
     await assert_invariants(database, fresh_merchant)

@@ -108,13 +108,7 @@ def _of_unnamed(
 
 def _outcome(notice: RefundNotice, attempt: Attempt) -> AttemptNotice:
     """The refund as the outcome of our own call."""
-    verdict = Approved(
-        amount=notice.amount,
-        currency=notice.currency,
-        effect="refunded",
-        reference=notice.reference,
-        occurred_at=notice.occurred_at,
-    )
+    verdict = notice.as_verdict()
     return AttemptNotice(operation="refund", attempt_id=attempt.attempt_id, reference=notice.reference, verdict=verdict)
 
 

@@ -31,7 +31,8 @@ _DIGEST_BYTES: Final = 20
 
 class News(Struct, frozen=True, kw_only=True):
     """One movement. ``positions``: its rows, the first one first; ``line``: of that one. ``movement``: the provider's
-    names of it. ``charge``: the provider's name for the charge that it belongs to."""
+    names of it. ``charge``: the provider's name for the charge that it belongs to. ``telling``: 1, and one more where
+    every file that told of it before was withdrawn."""
 
     positions: tuple[int, ...]
     line: int
@@ -42,6 +43,7 @@ class News(Struct, frozen=True, kw_only=True):
     charge: str | None
     occurred_at: datetime | None
     notice: Notice
+    telling: int = 1
 
     @property
     def type(self) -> str:
@@ -51,7 +53,8 @@ class News(Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """The name of its event: the same whichever file tells of it."""
-        said = "\x1f".join((self.kind, *self.movement)).encode()
+        again = () if self.telling == 1 else (f"telling {self.telling}",)
+        said = "\x1f".join((self.kind, *self.movement, *again)).encode()
         digest = hashlib.sha256(said).digest()[:_DIGEST_BYTES]
         return f"{_NAME}{base64.b32encode(digest).decode().lower()}"
 

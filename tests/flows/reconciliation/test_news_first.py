@@ -15,9 +15,9 @@ from msgspec.structs import replace
 from tallystick.access.key_store import OPERATORS
 from tallystick.decisions.settlements import BatchName
 from tallystick.domain.verdicts import Approved, Declined, Pending, Unknown, Verdict
-from tallystick.flows.reconciliation.matching import compare_file
+from tallystick.flows.reconciliation.matching import NEWS_TRIES, compare_file
 from tallystick.flows.reconciliation.posting import batch_id_of
-from tallystick.flows.reconciliation.worker import NEWS_TRIES, ReconciliationWorker
+from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.providers.port import ProviderCall
 from tallystick.record.postgres.settlement_evidence import EvidenceBook

@@ -14,7 +14,7 @@ from tallystick.decisions.provider_events.dispositions import Ask, NotYet
 from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
 from tallystick.domain.notices import AttemptNotice, CaptureNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.domain.snapshot import PaymentSnapshot
-from tallystick.domain.subjects import Attempt
+from tallystick.domain.subjects import Attempt, Operation
 from tallystick.domain.verdicts import Approved, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
 from tallystick.kit.ids import derived_id
 
@@ -35,6 +35,8 @@ def as_told(
         case CaptureNotice() if (sale := _authorize(stored)).capture:  # it is captured once, and by itself
             verdict = replace(notice.as_verdict(), reference=sale.provider_reference)
             return as_told(stored, ChargeNotice(verdict=verdict), sale.account, newest, can_look_up=can_look_up)
+        case CaptureNotice() if _unnamed(stored, "capture", notice.amount, notice.currency):
+            return NotYet("a capture of ours of this amount has no name, and this may be it")
         case RefundNotice():
             return _refund(stored, notice, newest, can_look_up=can_look_up)
         case AttemptNotice():
@@ -68,7 +70,7 @@ def _refund(
         return _by_look_up(_outcome(notice, named), named, newest) if can_look_up else _outcome(notice, named)
     nameless = [each for each in ours if each.provider_reference is None]
     if not nameless:
-        return notice
+        return _of_unnamed(stored, notice, newest, can_look_up=can_look_up)
     first = nameless[0]
     if can_look_up and newest is None:
         return Ask(first.attempt_id, "it may be a refund of ours whose answer was lost")
@@ -77,15 +79,36 @@ def _refund(
     return NotYet("a refund of ours has no outcome yet, and this may be it")
 
 
+def _unnamed(stored: PaymentSnapshot, operation: Operation, amount: int, currency: str) -> list[Attempt]:
+    """Calls of ours of this amount that a person said were executed, without the provider's name for them."""
+    return [
+        each
+        for each in stored.attempts
+        if (each.operation, each.state, each.provider_reference) == (operation, "approved", None)
+        and (each.amount, each.currency) == (amount, currency)
+    ]
+
+
+def _of_unnamed(
+    stored: PaymentSnapshot, notice: RefundNotice, newest: Verdict | None, *, can_look_up: bool
+) -> Notice | Ask | NotYet:
+    """It may be one of ours that was executed under a name that nobody told."""
+    unnamed = _unnamed(stored, "refund", notice.amount, notice.currency)
+    if not unnamed:
+        return notice
+    first = unnamed[0]
+    if can_look_up and newest is None:
+        return Ask(first.attempt_id, "it may be a refund of ours that has no name")
+    if isinstance(newest, Approved) and newest.reference == notice.reference:
+        return replace(_outcome(notice, first), verdict=newest)
+    if isinstance(newest, Approved) and newest.reference is not None and len(unnamed) == 1:
+        return notice
+    return NotYet("a refund of ours of this amount has no name, and this may be it")
+
+
 def _outcome(notice: RefundNotice, attempt: Attempt) -> AttemptNotice:
     """The refund as the outcome of our own call."""
-    verdict = Approved(
-        amount=notice.amount,
-        currency=notice.currency,
-        effect="refunded",
-        reference=notice.reference,
-        occurred_at=notice.occurred_at,
-    )
+    verdict = notice.as_verdict()
     return AttemptNotice(operation="refund", attempt_id=attempt.attempt_id, reference=notice.reference, verdict=verdict)
 
 

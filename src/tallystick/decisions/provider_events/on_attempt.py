@@ -79,7 +79,9 @@ def on_attempt(case: Case, attempt: Attempt, said: Verdict) -> EventDecision:
             f"the provider reversed the {attempt.operation} that is {attempt.state} here, with its money in our ledger"
         )
         return case.conflict("reversed", reason)
-    if meaning is VerdictMeaning.LATE_EFFECT and (attempt.late_effect or _is_booked(case.stored, verdict)):
+    if meaning is VerdictMeaning.LATE_EFFECT and (
+        attempt.late_effect or _is_booked_by_name(case.stored, attempt, verdict) or _is_booked(case.stored, verdict)
+    ):
         return Decided("duplicate_effect")
     if wrong is None and meaning is VerdictMeaning.SAME:
         if case.newest is not None:
@@ -117,6 +119,17 @@ def _was_booked_elsewhere(stored: PaymentSnapshot, attempt: Attempt) -> bool:
         return True
     closed = attempt.state in ("declined", "failed") and attempt.operation in ("authorize", "capture")
     return closed and stored.payment.state == "captured"
+
+
+def _is_booked_by_name(stored: PaymentSnapshot, attempt: Attempt, verdict: Verdict) -> bool:
+    """Whether the effect is in our ledger by its own name: a settlement file told of it, and not whose call it was."""
+    name = verdict.reference
+    if name is None:
+        return False
+    others = (each for each in stored.refunds if each.refund_id != attempt.refund_id and each.state != "failed")
+    return any(each.provider_reference == name for each in others) or any(
+        each.reference == name for each in stored.payment.provider_operations
+    )
 
 
 def _is_booked(stored: PaymentSnapshot, verdict: Verdict) -> bool:

@@ -28,6 +28,10 @@ from tallystick.flows.reconciliation.races import looked_again
 from tallystick.flows.runtime import Runtime
 from tallystick.record.postgres.settlement_evidence import Comparing, EvidenceSet
 
+#: Rounds in which a file waits for the inbox to decide on its news: two minutes of one worker, in which an event has
+#: had its first tries. Then it is compared, and what is not decided posts apart, until it is.
+NEWS_TRIES: Final = 24
+
 #: Evidence that is written at once.
 _PIECE: Final = 10_000
 
@@ -49,10 +53,11 @@ class NotComparable(TallystickError):
 
 class Compared(Struct, frozen=True, kw_only=True):
     """What comparing a file came to: rows, and how many of each (status, reason). ``news``: nothing was written but so
-    many movements, which the inbox hears first."""
+    many movements, which the inbox hears first. ``waits``: nor that, for the inbox has not decided on what it heard."""
 
     rows: int = 0
     news: int = 0
+    waits: bool = False
     by_reason: dict[tuple[str, str], int] = {}
 
     @property
@@ -83,6 +88,8 @@ async def _compared(runtime: Runtime, file: SettlementFile, actor: str, *, tells
         await comparing.take_turn(file.provider)  # before any file is held, as everybody does who takes turns
         if not await comparing.is_held():
             raise NotComparable(f"the rows of {file.file_id} are not posted: it is {file.state}, to {file.purpose}")
+        if tells_news and await comparing.news.waits(file.file_id, NEWS_TRIES):  # whoever had the turn may have told
+            return Compared(waits=True)
         if expects_many_rows(file):
             await comparing.expect_many_rows()
         at = runtime.clock.now()

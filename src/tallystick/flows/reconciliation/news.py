@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from tallystick.domain.settlement_news import News
 from tallystick.flows.runtime import Runtime
@@ -31,9 +32,18 @@ async def tell(
 ) -> int:
     """Tell the inbox of them, in the transaction of ``rows``. Returns how many movements it had not heard of. Raises
     what sealing raises."""
+    news = await _told_anew(rows, provider, account, news)
     arrivals = _arrivals(runtime, (provider, account), file_id, news)
     told = [((file_id, at), (provider, account, each.name)) for each in news for at in each.positions]
     return await rows.tell(told, arrivals, runtime.clock.now(), runtime.clock.shift_ms)
+
+
+async def _told_anew(rows: NewsRows, provider: str, account: str, news: Sequence[News]) -> Sequence[News]:
+    """What only withdrawn files told of is told under another name: the event of the first name says what they said,
+    and is decided as nothing."""
+    while back := await rows.taken_back(provider, account, [each.name for each in news]):
+        news = [replace(each, telling=each.telling + 1) if each.name in back else each for each in news]
+    return news
 
 
 def _arrivals(runtime: Runtime, account: tuple[str, str], file_id: str, news: Sequence[News]) -> list[ArrivalRow]:

@@ -25,11 +25,15 @@ from tallystick.flows.reconciliation.races import looked_again
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.record.postgres.settlement_evidence import EvidenceSet, digest_input
-from tallystick.record.postgres.settlement_waiting import WaitingRow, WaitingRows
+from tallystick.record.postgres.settlement_waiting import WaitingRow, WaitingRows, has_money
 
 #: How often: it reads a provider's charges whole where a row waits, and nobody waits for a webhook that comes after its
 #: file, which is there once a day.
 EVERY_MS: Final = 300_000
+
+
+#: A row that comes to what it came to before, and what it may be about.
+_AsBefore = tuple[WaitingRow, Match, Sequence[Candidate]]
 
 
 class _Next(Struct, frozen=True):
@@ -60,6 +64,8 @@ async def _compared(runtime: Runtime, provider: str, rows: WaitingRows, actor: s
     waiting = await rows.rows()
     held = await rows.held(sorted({each.file_id for each, _ in waiting}))
     waiting = [(each, found) for each, found in waiting if each.file_id in held]
+    without_money = [(each, found) for each, found in waiting if not has_money(found)]
+    waiting = [(each, found) for each, found in waiting if has_money(found)]
     by_row = {id(each.row): (each, found) for each, found in waiting}
     schedules = {
         account: await runtime.stores.fee_schedules.of_account(provider, account)
@@ -77,13 +83,20 @@ async def _compared(runtime: Runtime, provider: str, rows: WaitingRows, actor: s
         source = (each.file_id, each.format, each.parser_version)
         after = replace(evidence_of(match, *source, actor, at), version=before.version + 1, supersedes=before.version)
         next_ones.append(_Next(each.account, before, after))
-    await _tell_news(runtime, provider, rows, as_before)
+    await _tell_news(runtime, provider, rows, [*as_before, *await _compared_for_news(rows, without_money)])
     return next_ones
 
 
-async def _tell_news(
-    runtime: Runtime, provider: str, rows: WaitingRows, waiting: Sequence[tuple[WaitingRow, Match, Sequence[Candidate]]]
-) -> None:
+async def _compared_for_news(
+    rows: WaitingRows, waiting: Sequence[tuple[WaitingRow, Sequence[Candidate]]]
+) -> Sequence[_AsBefore]:
+    """Of rows about which no money moved there is nothing to say but to the inbox."""
+    by_row = {id(each.row): (each, found) for each, found in waiting if each.format in NEWS_FORMATS}
+    matches = await _matched(rows, [(each, found, fees_of(each.row, ())) for each, found in by_row.values()])
+    return [(by_row[id(match.row)][0], match, by_row[id(match.row)][1]) for match in matches]
+
+
+async def _tell_news(runtime: Runtime, provider: str, rows: WaitingRows, waiting: Sequence[_AsBefore]) -> None:
     """What names a payment by now, and the inbox was not told of: its file was compared before the payment was known,
     or by an earlier release."""
     may_be = [each for each in waiting if each[0].format in NEWS_FORMATS]
@@ -92,9 +105,12 @@ async def _tell_news(
     told = await rows.news.told_of([(each.file_id, each.row.position) for each, _, _ in may_be])
     untold = [each for each in may_be if (each[0].file_id, each[0].row.position) not in told]
     gathered: dict[tuple[str, str], NewsIn] = {}
-    for each, match, found in untold[:NEWS_AT_ONCE]:
-        if (news := news_in(each.format, provider)) is not None:
-            gathered.setdefault((each.account, each.file_id), news).add(each.row, match, found)
+    for each, match, found in untold:
+        if (news := news_in(each.format, provider)) is None:
+            continue
+        added = gathered.setdefault((each.account, each.file_id), news).add(each.row, match, found)
+        if added and sum(map(len, gathered.values())) % NEWS_AT_ONCE == 0 and any(m.news() for m in gathered.values()):
+            break  # what may be news and is none stands before no other one
     for (account, file_id), news in gathered.items():
         if found_now := news.news():
             await tell(runtime, rows.news, provider, account, file_id, found_now)

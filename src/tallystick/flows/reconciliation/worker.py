@@ -23,10 +23,6 @@ from tallystick.kit.logs import get_logger
 #: Who compares and posts, in evidence and history.
 ACTOR: Final = RECONCILIATION
 
-#: Rounds in which a file waits for the inbox to decide on its news: two minutes of one worker, in which an event has
-#: had its first tries. Then it is compared, and what is not decided posts apart, until it is.
-NEWS_TRIES: Final = 24
-
 #: Files come once a day, and nobody waits for a second.
 EVERY_MS: Final = 5_000
 
@@ -71,9 +67,9 @@ class ReconciliationWorker:
     async def _file(self, file_id: str) -> int:
         """Compare it, unless it has news that the inbox hears first, or has heard and not decided yet. Returns 1 where
         something was written."""
-        if await self._runtime.stores.evidence.waits_for_news(file_id, NEWS_TRIES):
-            return 0
         compared = await compare_file(self._runtime, file_id, self._actor, tells_news=True)
+        if compared.waits:
+            return 0
         if compared.news:
             log.info("news of a settlement file", file_id=file_id, movements=compared.news)
             return 1

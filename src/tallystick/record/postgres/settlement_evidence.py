@@ -25,7 +25,7 @@ from tallystick.domain.settlement_row import CLOSING, SettlementRow
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.few_rows import Asked, few_rows
 from tallystick.record.postgres.plain_rows import PlainSum, roots, write_plain_rows
-from tallystick.record.postgres.settlement_news import NEWS_STATEMENTS, NewsRows
+from tallystick.record.postgres.settlement_news import NewsRows
 from tallystick.record.postgres.structs import structs_of
 from tallystick.record.postgres.subject_reads import reader
 
@@ -283,10 +283,9 @@ class EvidenceBook:
         found = await self._pool.fetch(STATEMENTS["files_to_compare"], given, timeout=_LONG_S)
         return [row["file_id"] for row in found]
 
-    async def waits_for_news(self, file_id: str, limit: int) -> bool:
-        """Whether the inbox has not decided on news of the file, and it waited for less than ``limit`` rounds: this is
-        one more."""
-        return bool(await self._pool.fetch(NEWS_STATEMENTS["count_tries"], file_id, limit))
+    async def is_taken_back(self, provider: str, account: str, event: str) -> bool:
+        """Whether only files that are withdrawn told of this event."""
+        return bool(await NewsRows(self._pool).taken_back(provider, account, [event]))
 
     async def batches_to_post(self) -> Sequence[BatchName]:
         """Batches with evidence that is not posted, or not wholly."""

@@ -24,7 +24,8 @@ _LONG_S: Final = 600.0
 
 
 class NewsRows:
-    """In a transaction that has its turn with the provider: nobody else tells of its rows until it ends."""
+    """In a transaction that has its turn with the provider: nobody else tells of its rows until it ends. Over a pool of
+    connections only to look."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -33,6 +34,17 @@ class NewsRows:
         """The rows of a file that the inbox was told of."""
         found = await self._connection.fetch(NEWS_STATEMENTS["told_rows"], file_id, timeout=_LONG_S)
         return frozenset([row["position"] for row in found])
+
+    async def waits(self, file_id: str, limit: int) -> bool:
+        """Whether the inbox has not decided on news of the file, and it waited for less than ``limit`` rounds: this is
+        one more."""
+        return bool(await self._connection.fetch(NEWS_STATEMENTS["count_tries"], file_id, limit, timeout=_LONG_S))
+
+    async def taken_back(self, provider: str, account: str, names: Sequence[str]) -> frozenset[str]:
+        """Of these names of events, those that only withdrawn files told of."""
+        given = (provider, account, list(names))
+        found = await self._connection.fetch(NEWS_STATEMENTS["taken_back"], *given, timeout=_LONG_S)
+        return frozenset([row["provider_event_id"] for row in found])
 
     async def told_of(self, rows: Sequence[RowName]) -> frozenset[RowName]:
         """Those of these rows that the inbox was told of."""

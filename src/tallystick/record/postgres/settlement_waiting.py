@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
@@ -64,7 +64,8 @@ class WaitingRows:
         await Comparing(self._connection, "").take_turn(self._provider)
 
     async def rows(self) -> Sequence[tuple[WaitingRow, list[Candidate]]]:
-        """Those that name something for which money has moved, in the order of their files, each with its postings."""
+        """Those that name something for which money has moved, in the order of their files, each with its postings; and
+        those that name something for which none has, while the inbox was not told of them."""
         found: dict[tuple[str, int], dict[tuple[Any, ...], Candidate]] = {}
         given = (list(WAITING), provider_account(self._provider), sorted(OF_PAYMENTS), sorted(TAKES))
         for each in await self._connection.fetch(
@@ -74,7 +75,9 @@ class WaitingRows:
             of_row = found.setdefault((each["file_id"], each["position"]), {})
             of_row.setdefault((candidate.found_by, *candidate.posting), candidate)
         # All that a row names counts, as in a file: a later stage is not asked where an earlier one names a subject.
-        found = {name: held for name, held in found.items() if any(each.amount is not None for each in held.values())}
+        without_money = {name for name, held in found.items() if not has_money(held.values())}
+        for name in await self.news.told_of(sorted(without_money)):
+            del found[name]
         names = ([file_id for file_id, _ in found], [position for _, position in found])
         rows = await self._connection.fetch(_STATEMENTS["compared_again"], *names, timeout=_LONG_S)
         return [(_waiting(row), list(found[row["file_id"], row["position"]].values())) for row in rows]
@@ -126,6 +129,11 @@ class WaitingBook:
             for statement in FOR_LISTS:
                 await connection.execute(statement)
             yield WaitingRows(connection, provider)
+
+
+def has_money(found: Iterable[Candidate]) -> bool:
+    """Whether money has moved for something that a row may be about."""
+    return any(each.amount is not None for each in found)
 
 
 def _waiting(row: Any) -> WaitingRow:

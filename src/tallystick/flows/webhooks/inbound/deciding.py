@@ -18,6 +18,7 @@ from tallystick.domain.notices import (
     CaptureNotice,
     ChargeNotice,
     Notice,
+    RefundNotice,
     ReportNotice,
     StoredNotice,
     Unreadable,
@@ -82,6 +83,10 @@ class Deciding:
         unsettled_ms: int,
     ) -> Decided | Ask | NotYet:
         if is_news(event.type, event.provider_event_id):
+            if await self._runtime.stores.evidence.is_taken_back(
+                event.provider, event.account, event.provider_event_id
+            ):
+                return Decided("stale", reason="every file that told of it was withdrawn")
             told = as_told(
                 stored,
                 notice,
@@ -134,7 +139,7 @@ class Deciding:
         traits = self._runtime.provider(attempt.provider).traits
         if not traits.can_fetch and isinstance(notice, AttemptNotice | ChargeNotice):
             return Newest(notice.verdict)
-        if not traits.can_fetch and isinstance(notice, CaptureNotice):
+        if not traits.can_fetch and isinstance(notice, CaptureNotice | RefundNotice):
             return Newest(notice.as_verdict())
         verdict, heard = await look_up(self._runtime, stored.payment, attempt)
         return Newest(verdict, AnswerKept(self._runtime, attempt, heard, "lookup"))

@@ -12,7 +12,7 @@ WHERE b.file_id = ANY ($1::text[]) AND l.file_id <> ALL ($1::text[]) AND f.state
 ORDER BY l.file_id;
 
 -- proved_files: imported files, besides those of $1, with older parts of their batches that are compared, and that no other
--- file's total proves
+-- file's total proves; not those that have a batch which another newer file proves: they stay, and go with that one
 SELECT DISTINCT o.file_id
 FROM settlement_batch b
 JOIN settlement_batch o ON o.provider = b.provider AND o.account = b.account AND o.batch = b.batch
@@ -24,6 +24,12 @@ WHERE b.file_id = ANY ($1::text[]) AND o.file_id <> ALL ($1::text[]) AND f.state
     JOIN settlement_file g ON g.file_id = p.file_id
     WHERE p.provider = o.provider AND p.account = o.account AND p.batch = o.batch AND p.currency = o.currency
       AND p.part >= o.part AND p.state = 'balanced' AND p.file_id <> ALL ($1::text[]) AND g.state = 'imported'
+) AND NOT EXISTS (
+    SELECT 1 FROM settlement_batch m
+    JOIN settlement_batch p ON p.provider = m.provider AND p.account = m.account AND p.batch = m.batch
+      AND p.currency = m.currency AND p.part > m.part AND p.state = 'balanced'
+    JOIN settlement_file g ON g.file_id = p.file_id
+    WHERE m.file_id = o.file_id AND p.file_id <> ALL ($1::text[]) AND g.state = 'imported'
 )
 ORDER BY o.file_id;
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -11,6 +13,7 @@ from tallystick.oversight.audit import anchors, seal, verify
 from tallystick.oversight.audit.anchors import read_anchors
 from tallystick.oversight.audit.report import AuditReport
 from tallystick.record.postgres import audit_heads
+from tallystick.record.postgres.audit_rows import AuditRows, Thing
 from tallystick.record.postgres.connections import open_pool
 from tests.support.audit import SETTINGS, compare, copy_heads, named, seal_all, sealer_of
 from tests.support.database import NewDatabase
@@ -62,6 +65,37 @@ async def test_what_is_behind_goes_on_from_where_it_was(
     assert (named(report), report.unsealed) == ([], 0)
     assert report.leaves == report.examined > 11
     assert report.heads > 3 and len(read_anchors(tmp_path)) > 2
+
+
+async def test_more_than_a_round_takes_is_no_reason_to_look_at_the_whole_window(
+    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where payments are many each round finds more than it takes: a look at the window after each would never end."""
+    for name, value in (("AT_ONCE", 3), ("ATTACHED_EVERY_MS", 0), ("WINDOW_EVERY_MS", 3_600_000)):
+        monkeypatch.setattr(seal, name, value)
+    looked, unsealed = list[datetime](), AuditRows.unsealed
+
+    async def noted(self: AuditRows, kind: str, since: datetime, *arguments: Any) -> list[Thing]:
+        looked.append(since)
+        return await unsealed(self, kind, since, *arguments)
+
+    monkeypatch.setattr(AuditRows, "unsealed", noted)
+    database = new_database()
+    async with await open_pool(database.app_url, SETTINGS) as pool:
+        sealer = sealer_of(pool, audit_sweep_interval_ms=86_400_000)
+        sealer._window = timedelta(hours=1)
+        while await sealer.round():
+            pass
+        begun = sealer._last_round
+        looked.clear()
+        await pool.execute(_ANSWERS, 0, 11)
+        while await sealer.round():
+            pass
+        await sealer.round()
+        left = await pool.fetchval(_UNSEALED)
+        await sealer.leave()
+    assert left == 0
+    assert begun is not None and min(looked) >= begun - timedelta(milliseconds=seal.NEAR_MS)
 
 
 async def test_a_sweep_goes_through_all_of_its_pages(

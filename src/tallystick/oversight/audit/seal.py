@@ -101,8 +101,10 @@ class Sealer:
         except (LostSeal, asyncpg.UniqueViolationError):
             return 1
         if until is not None:
-            self._behind_since = until  # the oldest came first: the next round goes on from there
-            self._whole_window_ms = -WINDOW_EVERY_MS  # when all is sealed, what committed meanwhile is looked for
+            # The oldest came first: the next round goes on from there, or from where a quick look begins, since what is
+            # newer may still commit. What takes longer is found by the looks at the whole window. One after each such
+            # round would take so long where payments are many that the next round had too much again.
+            self._behind_since = min(until, now - timedelta(milliseconds=NEAR_MS))
             return found
         self._behind_since, self._last_round = None, now
         return await self._go_on_sweeping()
@@ -115,16 +117,23 @@ class Sealer:
     async def _since(self, now: datetime) -> datetime:
         """How far back this round looks. The first one, and one every half minute, goes back a window before the newest
         checkpoint: what was made while nobody sealed is found too."""
-        if self._behind_since is not None:
-            return self._behind_since
         now_ms = monotonic_ms()
-        if self._last_round is not None and now_ms - self._whole_window_ms < WINDOW_EVERY_MS:
+        due = now_ms - self._whole_window_ms >= WINDOW_EVERY_MS
+        if self._behind_since is not None and not (due and self._keeps_up(now)):
+            return self._behind_since
+        if self._last_round is not None and not due:
             return self._last_round - timedelta(milliseconds=NEAR_MS)
         self._whole_window_ms = now_ms
         async with self._pool.acquire() as proxy:
             newest = await AuditRows(cast(asyncpg.Connection, proxy)).last_checkpoint()
         sealed_at = now if newest is None else min(now, newest.sealed_at)
         return min(sealed_at, self._last_round or now) - self._window
+
+    def _keeps_up(self, now: datetime) -> bool:
+        """Whether what is not sealed was made just now: of many payments a round may find more than it takes."""
+        if self._last_round is None:
+            return False
+        return self._behind_since is None or self._behind_since >= now - timedelta(milliseconds=2 * NEAR_MS)
 
     async def _look(self, since: datetime) -> tuple[int, datetime | None]:
         """Seal what is visible since then: how much that was, and up to when where that was not all."""
@@ -150,8 +159,7 @@ class Sealer:
         """What is looked for beside changes, and since when what may stand in their leaves is: that is looked for now
         and then only, back to where the looks without it began."""
         begin = since if self._attached_since is None else min(since, self._attached_since)
-        quick = self._behind_since is None and self._last_round is not None
-        if quick and monotonic_ms() - self._attached_ms < ATTACHED_EVERY_MS:
+        if self._keeps_up(self._clock.now()) and monotonic_ms() - self._attached_ms < ATTACHED_EVERY_MS:
             self._attached_since = begin
             return [kind for kind in KINDS if kind != "change" and kind not in ATTACHED], begin
         self._attached_ms, self._attached_since = monotonic_ms(), None

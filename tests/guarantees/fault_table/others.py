@@ -126,8 +126,10 @@ async def asked_to_wait(database: Database, programs: Programs, patch: pytest.Mo
             assert [len(trial.passages(process)) for trial in (*mine, other)] == [0, 0, 0, 0, 1], (
                 "recovery waits as well"
             )
-            ahead[0] += pause.LONGEST_MS
+            # In this order: the process reads what is left each second, and would begin to wait anew after the shift.
             await process.runtime.pool.execute("UPDATE provider_pause SET until = now()")
+            await process.runtime.pauses.learn()
+            ahead[0] += pause.LONGEST_MS
         await follow(process, trials)
         assert [len(other.passages(process)) for other in others] == [2, 2, 2]
         await books_hold(process)

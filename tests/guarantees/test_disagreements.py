@@ -35,7 +35,7 @@ from tests.support.card_bank import signed
 from tests.support.database import Database
 from tests.support.inbox import PATIENT_WEBHOOKS, WEBHOOK_SETTINGS, accept, drain, envelope, states
 from tests.support.letters import new_letters
-from tests.support.runtime import BookedProvider, Client, read, runtime_of, timed_out
+from tests.support.runtime import BookedProvider, Client, read, runtime_of, stored, timed_out
 from tests.support.screen import SCREEN
 from tests.support.settlement_days import Acquirer, paid, settled
 from tests.support.settlement_imports import imported
@@ -59,12 +59,6 @@ def kept(*pairs: Pair, as_: str, settles: str) -> None:
     for pair in pairs:
         row = authority(*pair)
         assert (row.kept, row.settles) == (as_, settles), pair
-
-
-async def stored(runtime: Runtime, merchant_id: str, payment_id: str) -> Payment:
-    loaded = await runtime.reads.load(merchant_id, payment_id)
-    assert loaded is not None
-    return loaded.stored.payment
 
 
 async def money(runtime: Runtime, merchant_id: str, payment_id: str) -> dict[str, int]:

@@ -15,6 +15,7 @@ from tallystick.decisions.instructions import Instruction
 from tallystick.domain.money import Exponents
 from tallystick.domain.requests.commands import CancelPayment, CapturePayment, CreatePayment, CreateRefund
 from tallystick.domain.requests.fingerprint import FINGERPRINT_VERSION, canonical, fingerprint
+from tallystick.domain.subjects import Payment
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Approved, Effect, NotFound, NotSent, Unknown, Verdict
 from tallystick.flows.assembly import open_runtime
@@ -189,6 +190,13 @@ def read(reply: Reply) -> dict[str, Any]:
     """The JSON of an answer."""
     body: dict[str, Any] = json.loads(reply.body)
     return body
+
+
+async def stored(runtime: Runtime, merchant_id: str, payment_id: str) -> Payment:
+    """The payment as the record has it."""
+    loaded = await runtime.reads.load(merchant_id, payment_id)
+    assert loaded is not None
+    return loaded.stored.payment
 
 
 @asynccontextmanager

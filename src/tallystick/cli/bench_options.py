@@ -27,6 +27,14 @@ DataDir = Annotated[
         show_default=False,
     ),
 ]
+FilledDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        help="Directory of a database that was filled; default: an empty one, which is filled.",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
 Rounds = Annotated[int, typer.Option(min=1, help="Number of rounds; figures are medians over them.")]
 

@@ -14,6 +14,7 @@ import typer
 from tallystick.cli.bench_options import (
     AsJson,
     DataDir,
+    FilledDir,
     Rounds,
     bench_settings,
     print_figures,
@@ -159,14 +160,7 @@ def trace(
 
 
 def reconciliation(
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            "--data-dir",
-            help="Directory of a database that was filled; default: an empty one, which is filled.",
-            show_default=False,
-        ),
-    ] = None,
+    data_dir: FilledDir = None,
     rows: Annotated[int, typer.Option(min=1, help="Rows of payments, in three files.")] = 1_000_000,
     payments: Annotated[
         int | None,
@@ -197,14 +191,7 @@ def reconciliation(
 
 
 def sealing(
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            "--data-dir",
-            help="Directory of a database that was filled; default: an empty one, which is filled.",
-            show_default=False,
-        ),
-    ] = None,
+    data_dir: FilledDir = None,
     payments: Annotated[int, typer.Option(min=1, help="Payments that the record has at least.")] = 1_000_000,
     rounds: Rounds = 3,
     beside_rate: Annotated[

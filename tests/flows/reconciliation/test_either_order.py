@@ -25,7 +25,7 @@ from tests.support.acquirer_days import causes
 from tests.support.database import DEEP, Database
 from tests.support.inbox import PATIENT_WEBHOOKS, accept, assert_invariants, drain, envelope
 from tests.support.letters import new_letters
-from tests.support.runtime import BookedProvider, Client, read, runtime_of
+from tests.support.runtime import BookedProvider, Client, read, runtime_of, stored
 from tests.support.settlement_days import ACTOR, Acquirer, balances, paid, refunded, settled
 from tests.support.settlement_imports import imported
 
@@ -64,12 +64,6 @@ class Moved(Struct, frozen=True):
     effect: str
 
 
-async def _stored(runtime: Runtime, merchant_id: str, payment_id: str) -> Payment:
-    loaded = await runtime.reads.load(merchant_id, payment_id)
-    assert loaded is not None
-    return loaded.stored.payment
-
-
 def _disputed(name: str, *, won: bool) -> DisputeNotice:
     moved = [Movement(reference=f"{name}_out", funds="withdrawn", amount=1_000, before_verdict=True)]
     if won:
@@ -83,7 +77,7 @@ async def scene(database: Database, runtime: Runtime, merchant_id: str) -> list[
     """A payment for each kind, right before its movement."""
     found = []
     held = read(await Client(runtime, merchant_id).create(new_letters(), manual=True))
-    payment = await _stored(runtime, merchant_id, held["id"])
+    payment = await stored(runtime, merchant_id, held["id"])
     charge = payment.provider_reference
     assert payment.state == "authorized" and charge is not None
     taken = Approved(amount=1_000, currency="EUR", effect="captured", reference=charge)
@@ -99,7 +93,7 @@ async def scene(database: Database, runtime: Runtime, merchant_id: str) -> list[
             notice = AttemptNotice(operation="refund", reference=name, verdict=said)
         else:
             notice = _disputed(name, won=kind == "dispute_reversal")
-        payment = await _stored(runtime, merchant_id, made["id"])
+        payment = await stored(runtime, merchant_id, made["id"])
         if kind == "dispute_reversal":
             await accept(database, [envelope(new_letters(), _disputed(name, won=False), payment=payment)])
         found.append(Moved(kind, payment, notice, made["charge"], name))
@@ -192,7 +186,7 @@ async def test_a_doubled_row_is_one_posting_when_its_webhook_comes(
         for _ in range(2):
             file.row("refund", -400, charge=made["charge"], effect=name)
         await settled(runtime, file.text(), tmp_path)
-        payment = await _stored(runtime, fresh_merchant, made["id"])
+        payment = await stored(runtime, fresh_merchant, made["id"])
         notice = RefundNotice(reference=name, amount=400, currency="EUR")
         await accept(database, [envelope(new_letters(), notice, payment=payment)])
         await drain(runtime, fresh_merchant)
@@ -231,7 +225,7 @@ async def test_batches_of_one_name_at_two_accounts_are_compared_again(
             each.row("refund", -400, charge=made["charge"], effect=name)
             asked = {} if of is runtime else {"account": "second", "provider": "simulator"}
             await settled(runtime, each.text(), tmp_path, **asked)
-            payment = await _stored(runtime, fresh_merchant, made["id"])
+            payment = await stored(runtime, fresh_merchant, made["id"])
             notice = RefundNotice(reference=name, amount=400, currency="EUR")
             notices.append(envelope(new_letters(), notice, payment=payment, account=of.providers["simulator"].account))
         await accept(database, notices)
@@ -251,7 +245,7 @@ async def test_rows_of_two_accounts_are_never_one_movement(
         for each, asked in ((file, {}), (other, {"account": "second", "provider": "simulator"})):
             each.row("refund", -200, charge=made["charge"], effect=name)
             await settled(runtime, each.text(), tmp_path, name=f"{len(asked)}.csv", **asked)
-        payment = await _stored(runtime, fresh_merchant, made["id"])
+        payment = await stored(runtime, fresh_merchant, made["id"])
         notice = RefundNotice(reference=name, amount=400, currency="EUR")
         await accept(database, [envelope(new_letters(), notice, payment=payment)])
         await drain(runtime, fresh_merchant)

@@ -21,7 +21,7 @@ from tests.support.database import DEEP, Database
 from tests.support.inbox import accept, assert_invariants, drain, envelope
 from tests.support.letters import new_letters
 from tests.support.news_files import Adyen, Double, File, Stripe, at_providers
-from tests.support.runtime import Client, read
+from tests.support.runtime import Client, read, stored
 from tests.support.settlement_days import balances, paid, refunded
 from tests.support.settlement_imports import imported
 
@@ -55,12 +55,6 @@ class Moved(Struct, frozen=True):
     charge: str
     effect: str
     movement: str
-
-
-async def stored(runtime: Runtime, merchant_id: str, payment_id: str) -> Payment:
-    loaded = await runtime.reads.load(merchant_id, payment_id)
-    assert loaded is not None
-    return loaded.stored.payment
 
 
 def disputed(provider: str, name: str, movement: str, *, back: str | None = None) -> DisputeNotice:

@@ -4,14 +4,15 @@ The order of a tree is the order of sealing, never a clock's. A round is one tra
 checkpoint over them are there together or not at all. Several may run. The primary key of heads decides which of two
 rounds makes the next one; the other starts again.
 
-The quick look goes back a few seconds, and now and then the whole window. What commits later than that is found by the
-sweep over everything, which also seals what was there before sealing began.
+A round looks at the newest, and at a part of the window, so that each moment in the window is come to again and again.
+What commits later than that is found by the sweep over everything, which also seals what was there before sealing
+began.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final, cast
 
 import asyncpg
@@ -21,11 +22,12 @@ from tallystick.kit.clock import Clock, monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import get_logger
 from tallystick.oversight.audit.heads import SigningKey, moment
+from tallystick.oversight.audit.looks import Look, Page, WindowLook
 from tallystick.oversight.audit.pages import PagesAhead
 from tallystick.oversight.audit.tree_writer import BrokenHead, LostSeal, TreeWriter
-from tallystick.record.postgres.audit_rows import ATTACHED, END, KINDS, AuditRows, Thing
+from tallystick.record.postgres.audit_rows import KINDS, AuditRows, Thing
 from tallystick.record.postgres.number_reads import Watch
-from tallystick.settings.audit import sealing_window_ms
+from tallystick.settings.audit import longest_write_ms, sealing_window_ms
 from tallystick.settings.load import Settings
 
 __all__ = ["BrokenHead", "LostSeal", "Sealer"]
@@ -42,15 +44,19 @@ AT_ONCE: Final = 2_000
 #: Things of one kind in one step of a sweep.
 SWEPT_AT_ONCE: Final = 2_000
 
-#: Beside the time since the last round, a quick look goes back this far: most transactions are shorter.
-NEAR_MS: Final = 3_000
+#: Where changes are many, the next look at them begins so long after this one: each look reads those of a few seconds
+#: before it again, and what is sealed by then is younger than ten seconds still.
+MANY_EVERY_MS: Final = 3_000
 
-#: How often a quick look is also for what may stand in the leaves of changes: it takes a look at each one's change, and
-#: hardly any has a leaf of its own.
-ATTACHED_EVERY_MS: Final = 5_000
+#: How often a look is for everything but changes: it asks for the change of each instruction and answer, and hardly
+#: any of them has a leaf of its own; the other kinds are a score of statements that find little.
+OTHERS_EVERY_MS: Final = 5_000
 
-#: How often a quick look goes back the whole window.
+#: Each moment in the window is come to once in this time at least.
 WINDOW_EVERY_MS: Final = 30_000
+
+#: How often a part of the window is looked at: a score of statements, too.
+WINDOW_STEP_MS: Final = 1_000
 
 #: How long a round goes on with a sweep.
 SWEEP_STEP_MS: Final = 1_000
@@ -81,32 +87,32 @@ class Sealer:
         self._writer = TreeWriter(clock, settings.audit_merchant_groups, key)
         self._watch = Watch(pool, clock, NAME, new_id("lse"))
         self._window = timedelta(milliseconds=sealing_window_ms(settings))
-        self._last_round: datetime | None = None
-        self._behind_since: datetime | None = None
-        self._whole_window_ms = 0
         self._sweep: Sweep | None = None
-        self._attached_ms = 0
-        self._attached_since: datetime | None = None
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """What was looked at before is not known any more: another process has sealed meanwhile, or none."""
+        self._changes = Look(("change",))
+        self._others = Look(tuple(kind for kind in KINDS if kind != "change"))
+        self._in_window = WindowLook(KINDS, self._window, _cycle(self._settings))
+        self._in_window_ms = monotonic_ms()
 
     async def round(self) -> int:
-        """Seal what is new: how much was found. Raises what the database raises, and BrokenHead."""
+        """Seal what is new. 1 where there is more to do at once, otherwise 0. Raises what the database raises, and
+        BrokenHead."""
         if not await self._watch.hold(LEASE_MS):
-            self._last_round = self._behind_since = None
+            self._begin_anew()
             await self._give_up_sweep()
             return 0
-        now = self._clock.now()
-        since = await self._since(now)
+        await self._begin_looks()
         try:
-            found, until = await self._look(since)
+            await self._look()
         except (LostSeal, asyncpg.UniqueViolationError):
             return 1
-        if until is not None:
-            # The oldest came first: the next round goes on from there, or from where a quick look begins, since what is
-            # newer may still commit. What takes longer is found by the looks at the whole window. One after each such
-            # round would take so long where payments are many that the next round had too much again.
-            self._behind_since = min(until, now - timedelta(milliseconds=NEAR_MS))
-            return found
-        self._behind_since, self._last_round = None, now
+        now_ms = monotonic_ms()
+        for look in (self._changes, self._others):
+            if look.begun is not None or (look.full and look.due_ms <= now_ms):
+                return 1
         return await self._go_on_sweeping()
 
     async def leave(self) -> None:
@@ -114,56 +120,54 @@ class Sealer:
         await self._give_up_sweep()
         await self._watch.leave()
 
-    async def _since(self, now: datetime) -> datetime:
-        """How far back this round looks. The first one, and one every half minute, goes back a window before the newest
-        checkpoint: what was made while nobody sealed is found too."""
+    async def _begin_looks(self) -> None:
+        """Begin the looks that are due. The first ones go back a window before the newest checkpoint: what was made
+        while nobody sealed is found too."""
+        now, now_ms = self._clock.now(), monotonic_ms()
+        due = [look for look in (self._changes, self._others) if look.begun is None and look.due_ms <= now_ms]
+        first = now
+        if any(look.ended is None for look in due):
+            async with self._pool.acquire() as proxy:
+                newest = await AuditRows(cast(asyncpg.Connection, proxy)).last_checkpoint()
+            first = (now if newest is None else min(now, newest.sealed_at)) - self._window
+        for look in due:
+            look.begin(now, first)
+            look.due_ms = now_ms + (OTHERS_EVERY_MS if look is self._others else 0)
+
+    async def _look(self) -> None:
+        """Seal what is visible on the next page of each look that is under way, and on the part of the window that is
+        due: in one transaction, where it finds anything."""
         now_ms = monotonic_ms()
-        due = now_ms - self._whole_window_ms >= WINDOW_EVERY_MS
-        if self._behind_since is not None and not (due and self._keeps_up(now)):
-            return self._behind_since
-        if self._last_round is not None and not due:
-            return self._last_round - timedelta(milliseconds=NEAR_MS)
-        self._whole_window_ms = now_ms
-        async with self._pool.acquire() as proxy:
-            newest = await AuditRows(cast(asyncpg.Connection, proxy)).last_checkpoint()
-        sealed_at = now if newest is None else min(now, newest.sealed_at)
-        return min(sealed_at, self._last_round or now) - self._window
-
-    def _keeps_up(self, now: datetime) -> bool:
-        """Whether what is not sealed was made just now: of many payments a round may find more than it takes."""
-        if self._last_round is None:
-            return False
-        return self._behind_since is None or self._behind_since >= now - timedelta(milliseconds=2 * NEAR_MS)
-
-    async def _look(self, since: datetime) -> tuple[int, datetime | None]:
-        """Seal what is visible since then: how much that was, and up to when where that was not all."""
-        kinds, attached_since = self._other_kinds(since)
+        looks = [look for look in (self._changes, self._others) if look.begun is not None]
+        part = self._part_of_window(now_ms)
+        pages = [] if part is None else [part]
+        pages += [look.page() for look in looks]
+        if not pages:
+            return
         async with self._pool.acquire() as proxy, proxy.transaction():
             rows = AuditRows(cast(asyncpg.Connection, proxy))
             await rows.in_utc()
-            changes = await rows.unsealed("change", since, AT_ONCE)
-            # Whether an answer stands in the leaf of a change is asked of each: of no more than these changes may have.
-            until = END if len(changes) < AT_ONCE else changes[-1].at
-            rest = [
-                await rows.unsealed(kind, attached_since if kind in ATTACHED else since, AT_ONCE, until)
-                for kind in kinds
+            found = [
+                [await rows.unsealed(kind, page.since, AT_ONCE, page.until) for kind in page.kinds] for page in pages
             ]
-            found = [thing for things in (changes, *rest) for thing in things]
-            await self._writer.seal(rows, found)
+            sealed = [thing for on_page in found for things in on_page for thing in things]
+            await self._writer.seal(rows, sealed)
         if self._sweep is not None:
-            self._sweep.pages.sealed(found)
-        full = [things[-1].at for things in (changes, *rest) if len(things) >= AT_ONCE]
-        return len(found), min(full, default=None)
+            self._sweep.pages.sealed(sealed)
+        if part is not None:
+            self._in_window.looked(pages.pop(0), found.pop(0), AT_ONCE)
+            self._in_window_ms = now_ms
+        for look, page, on_page in zip(looks, pages, found, strict=True):
+            if look.looked(page, on_page, AT_ONCE) and look is self._changes and look.found >= AT_ONCE:
+                look.due_ms += MANY_EVERY_MS
 
-    def _other_kinds(self, since: datetime) -> tuple[list[str], datetime]:
-        """What is looked for beside changes, and since when what may stand in their leaves is: that is looked for now
-        and then only, back to where the looks without it began."""
-        begin = since if self._attached_since is None else min(since, self._attached_since)
-        if self._keeps_up(self._clock.now()) and monotonic_ms() - self._attached_ms < ATTACHED_EVERY_MS:
-            self._attached_since = begin
-            return [kind for kind in KINDS if kind != "change" and kind not in ATTACHED], begin
-        self._attached_ms, self._attached_since = monotonic_ms(), None
-        return [kind for kind in KINDS if kind != "change"], begin
+    def _part_of_window(self, now_ms: int) -> Page | None:
+        """The part of the window that is due: of what both looks have gone over."""
+        elapsed_ms = now_ms - self._in_window_ms
+        if elapsed_ms < WINDOW_STEP_MS or self._changes.reached is None or self._others.reached is None:
+            return None
+        reached = min(self._changes.reached, self._others.reached)
+        return self._in_window.page(reached, timedelta(milliseconds=elapsed_ms))
 
     async def _go_on_sweeping(self) -> int:
         """Take a sweep further, or begin one that is due. 1 while it is not at its end."""
@@ -182,7 +186,7 @@ class Sealer:
                 page = await sweep.pages.next()
                 if page is None:
                     await self._end(sweep)
-                    self._sweep = None
+                    self._sweep, self._others.due_ms = None, 0  # its row is to be sealed too
                     return 0
                 await self._seal_swept(sweep, *page)
         except (LostSeal, asyncpg.UniqueViolationError):
@@ -226,3 +230,11 @@ class Sealer:
             rows = AuditRows(cast(asyncpg.Connection, proxy))
             await rows.add_sweep(sweep.sweep_id, self._clock.now(), sweep.examined, sweep.late)
         log.info("looked at everything that is sealed", examined=sweep.examined, sealed=sweep.sealed, late=sweep.late)
+
+
+def _cycle(settings: Settings) -> timedelta:
+    """In what time each moment in the window is come to again. What is visible as late as may be, is found before it is
+    older than the window; and nothing more often than that needs, since each time reads everything in it."""
+    window_ms = sealing_window_ms(settings)
+    spare_ms = min(window_ms // 2, window_ms - longest_write_ms(settings))
+    return timedelta(milliseconds=max(WINDOW_EVERY_MS, spare_ms))

@@ -30,7 +30,7 @@ from tallystick.oversight.audit.heads import (
 )
 from tallystick.oversight.audit.leaves import new_salt, sealed_leaf
 from tallystick.oversight.audit.merkle import Peaks
-from tallystick.record.postgres.audit_heads import Checkpoint, Head, Record
+from tallystick.record.postgres.audit_heads import Checkpoint, Head, Record, TreeEnd
 from tallystick.record.postgres.audit_rows import AuditRows, Thing
 
 #: Leaves that are hashed without a pause: a few milliseconds.
@@ -85,7 +85,7 @@ class TreeWriter:
     async def _add(
         self, rows: AuditRows, record: Record, group: int, things: Sequence[Thing], now: datetime
     ) -> GroupHead:
-        last = await rows.last_head(group)
+        last = await rows.tree_end(group)
         peaks, previous, sequence = self._after(last)
         first = peaks.size
         salts = [new_salt() for _ in things]
@@ -123,7 +123,7 @@ class TreeWriter:
         await rows.add_leaves(group, things, range(first, peaks.size), salts)
         return GroupHead(group=group, sequence=head.sequence, size=head.size, head=digest(text))
 
-    def _after(self, last: Head | None) -> tuple[Peaks, str, int]:
+    def _after(self, last: TreeEnd | None) -> tuple[Peaks, str, int]:
         """The tree that ends in this head, what the next head calls it, and its sequence. Raises BrokenHead."""
         if last is None:
             return Peaks(), NO_HEAD, 0

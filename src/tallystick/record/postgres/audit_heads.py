@@ -33,6 +33,17 @@ class Head(Struct, frozen=True, kw_only=True):
     sealed_at: datetime
 
 
+class TreeEnd(Struct, frozen=True, kw_only=True):
+    """The newest head of a group's tree, as stored, without the list of its leaves."""
+
+    leaf_group: int
+    sequence: int
+    size: int
+    peaks: bytes
+    document: str
+    signature: bytes
+
+
 class Checkpoint(Struct, frozen=True, kw_only=True):
     """A signed head of heads, as stored."""
 
@@ -71,9 +82,9 @@ class HeadRows:
         assert found is not None, "it was written, or was there"
         return found
 
-    async def last_head(self, group: int) -> Head | None:
+    async def tree_end(self, group: int) -> TreeEnd | None:
         """The newest head of a group."""
-        found = structs_of(await self._connection.fetch(STATEMENTS["last_head"], group), Head)
+        found = structs_of(await self._connection.fetch(STATEMENTS["tree_end"], group), TreeEnd)
         return found[0] if found else None
 
     async def heads(self, group: int, after: int = 0) -> AsyncIterator[Head]:
@@ -134,6 +145,15 @@ class HeadRows:
         """The newest head of heads that was made before then."""
         found = structs_of(await self._connection.fetch(STATEMENTS["checkpoint_before"], at), Checkpoint)
         return found[0] if found else None
+
+    async def position(self, name: str) -> datetime | None:
+        """Up to when a sealer has looked at everything that these kinds had then; None where none noted it."""
+        found: datetime | None = await self._connection.fetchval(STATEMENTS["sealing_position"], name)
+        return found
+
+    async def note_position(self, name: str, at: datetime) -> None:
+        """Everything of these kinds was looked at up to then."""
+        await self._connection.execute(STATEMENTS["note_position"], name, at)
 
     async def anchored(self, target: str) -> int:
         """Up to which checkpoint heads were sent there; 0 where none were."""

@@ -5,8 +5,8 @@ SELECT record_id, merchant_groups FROM audit_record WHERE name = 'record';
 INSERT INTO audit_record (name, record_id, merchant_groups, created_at) VALUES ('record', $1, $2, $3)
 ON CONFLICT DO NOTHING;
 
--- last_head: the newest head of a group
-SELECT leaf_group, sequence, size, peaks, leaves, document, signature, sealed_at FROM audit_head
+-- tree_end: the newest head of a group, without the list of its leaves, which is long
+SELECT leaf_group, sequence, size, peaks, document, signature FROM audit_head
 WHERE leaf_group = $1 ORDER BY sequence DESC LIMIT 1;
 
 -- add_head: the next head of a group; no row where somebody else added it
@@ -36,6 +36,13 @@ SELECT sealed_at FROM audit_checkpoint WHERE number > $1 ORDER BY number LIMIT 1
 -- checkpoint_before: the newest head of heads that was made before then
 SELECT number, document, signature, sealed_at FROM audit_checkpoint WHERE sealed_at < $1 ORDER BY number DESC LIMIT 1;
 
+-- sealing_position: up to when all of these kinds was looked at that was visible then
+SELECT at FROM audit_position WHERE name = $1;
+
+-- note_position: everything of these kinds was looked at up to then
+INSERT INTO audit_position (name, at) VALUES ($1, $2)
+ON CONFLICT (name) DO UPDATE SET at = excluded.at;
+
 -- anchored: up to which checkpoint heads were sent to a place
 SELECT checkpoint FROM audit_anchor WHERE target = $1;
 
@@ -63,13 +70,13 @@ SELECT max(at) AS at FROM audit_sweep;
 -- first_sweep: when everything was looked at for the first time
 SELECT min(at) AS at FROM audit_sweep;
 
--- unsealed_change: what is visible since $1 and not sealed, $2 at most: its time, and its columns as those of
--- steps_of_changes
+-- unsealed_change: what is visible from $1 to before $3 and not sealed, $2 at most: its time, and its columns as those
+-- of steps_of_changes
 SELECT s.at AS moment, s.actor, to_json(s.at)::text, s.cause, s.change::text, s.change_id, s.event, s.evidence::text, s.from_state,
        s.key_kind, s.lead_version, s.merchant_id, to_json(s.occurred_at)::text, s.payment_id, s.provider_reference,
        s.stream_id, s.subject, s.subject_id, s.to_state, s.version
 FROM transition s
-WHERE s.at >= $1 AND s.lead_version IS NULL
+WHERE s.at >= $1 AND s.at < $3 AND s.lead_version IS NULL
   AND (SELECT l.leaf_key FROM audit_leaf l
        WHERE l.merchant_id = s.merchant_id AND l.kind = 'change'
          AND l.leaf_key = s.subject_id || '/' || s.version::text) IS NULL
@@ -83,21 +90,23 @@ FROM transition s
 WHERE (s.merchant_id, s.subject_id, s.version) > ($1::text, $2::text, $3::text::int) AND s.lead_version IS NULL
 ORDER BY s.merchant_id, s.subject_id, s.version LIMIT $4;
 
--- unsealed_instruction: what is visible from $1 to $3, in no change's leaf and not sealed, $2 at most
+-- unsealed_instruction: what is visible from $1 to before $3, in no change's leaf and not sealed, $2 at most. All steps of a
+-- change have its time: where the step that opens the attempt has it, so has the step that leads
 SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at, to_json(s)::text AS document
 FROM instruction s
-WHERE s.at >= $1 AND s.at <= $3
-  AND (SELECT l.leaf_key FROM audit_leaf l
-       WHERE l.merchant_id = s.merchant_id AND l.kind = 'instruction' AND l.leaf_key = s.idempotency_key) IS NULL
-  AND (SELECT t.version
-      FROM attempt a
-      JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.version = 1
-      JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.payment_id
-          AND t.version = o.lead_version
-      WHERE a.merchant_id = s.merchant_id AND a.payment_id = s.payment_id AND a.idempotency_key = s.idempotency_key
-        AND t.lead_version IS NULL AND t.at IS NOT DISTINCT FROM s.at
-      LIMIT 1
-  ) IS NULL
+WHERE s.at >= $1 AND s.at < $3
+  AND CASE
+      WHEN (SELECT o.version
+          FROM attempt a
+          JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.version = 1
+          WHERE a.merchant_id = s.merchant_id AND a.payment_id = s.payment_id
+            AND a.idempotency_key = s.idempotency_key
+            AND o.lead_version IS NOT NULL AND o.at = s.at
+          LIMIT 1
+      ) IS NOT NULL THEN false
+      ELSE (SELECT l.leaf_key FROM audit_leaf l
+            WHERE l.merchant_id = s.merchant_id AND l.kind = 'instruction' AND l.leaf_key = s.idempotency_key) IS NULL
+  END
 ORDER BY s.at LIMIT $2;
 
 -- all_instruction: in the order of the key, after $1 and so on, with where each one is sealed; without its document where it
@@ -119,24 +128,24 @@ FROM instruction s
 WHERE (s.merchant_id, s.idempotency_key) > ($1::text, $2::text)
 ORDER BY s.merchant_id, s.idempotency_key LIMIT $3;
 
--- unsealed_response: what is visible from $1 to $3, in no change's leaf and not sealed, $2 at most
+-- unsealed_response: what is visible from $1 to before $3, in no change's leaf and not sealed, $2 at most. As above
 SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at, to_json(s)::text AS document
 FROM response s
-WHERE s.at >= $1 AND s.at <= $3
-  AND (SELECT l.leaf_key FROM audit_leaf l
-       WHERE l.merchant_id = s.merchant_id AND l.kind = 'response' AND l.leaf_key = s.idempotency_key) IS NULL
-  AND (SELECT t.version
-      FROM instruction i
-      JOIN attempt a ON a.merchant_id = i.merchant_id AND a.payment_id = i.payment_id
-          AND a.idempotency_key = i.idempotency_key
-      JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id
-          AND o.event IN ('approved', 'declined', 'give_up')
-      JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.payment_id
-          AND t.version = o.lead_version
-      WHERE i.merchant_id = s.merchant_id AND i.idempotency_key = s.idempotency_key
-        AND t.lead_version IS NULL AND t.at IS NOT DISTINCT FROM s.at
-      LIMIT 1
-  ) IS NULL
+WHERE s.at >= $1 AND s.at < $3
+  AND CASE
+      WHEN (SELECT o.version
+          FROM instruction i
+          JOIN attempt a ON a.merchant_id = i.merchant_id AND a.payment_id = i.payment_id
+              AND a.idempotency_key = i.idempotency_key
+          JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id
+              AND o.event IN ('approved', 'declined', 'give_up')
+          WHERE i.merchant_id = s.merchant_id AND i.idempotency_key = s.idempotency_key
+            AND o.lead_version IS NOT NULL AND o.at = s.at
+          LIMIT 1
+      ) IS NOT NULL THEN false
+      ELSE (SELECT l.leaf_key FROM audit_leaf l
+            WHERE l.merchant_id = s.merchant_id AND l.kind = 'response' AND l.leaf_key = s.idempotency_key) IS NULL
+  END
 ORDER BY s.at LIMIT $2;
 
 -- all_response: in the order of the key, after $1 and so on, with where each one is sealed; without its document where it
@@ -161,13 +170,13 @@ FROM response s
 WHERE (s.merchant_id, s.idempotency_key) > ($1::text, $2::text)
 ORDER BY s.merchant_id, s.idempotency_key LIMIT $3;
 
--- unsealed_rejection: what is visible since $1 and not sealed, $2 at most
+-- unsealed_rejection: what is visible from $1 to before $3 and not sealed, $2 at most
 SELECT s.merchant_id AS merchant_id, s.stream_id || '/' || s.rejection_id AS leaf_key, s.at AS at, to_json(s)::text AS
        document
 FROM rejection s
 LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'rejection'
     AND l.leaf_key = s.stream_id || '/' || s.rejection_id
-WHERE s.at >= $1 AND l.leaf_key IS NULL
+WHERE s.at >= $1 AND s.at < $3 AND l.leaf_key IS NULL
 ORDER BY s.at LIMIT $2;
 
 -- all_rejection: in the order of the key, after $1 and so on, with where each one is sealed
@@ -180,13 +189,13 @@ LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'rejection'
 WHERE (s.merchant_id, s.stream_id, s.rejection_id) > ($1::text, $2::text, $3::text)
 ORDER BY s.merchant_id, s.stream_id, s.rejection_id LIMIT $4;
 
--- unsealed_message_try: what is visible since $1 and not sealed, $2 at most
+-- unsealed_message_try: what is visible from $1 to before $3 and not sealed, $2 at most
 SELECT s.merchant_id AS merchant_id, s.endpoint_id || '/' || s.message_id || '/' || s.try_id AS leaf_key, s.started_at
        AS at, to_json(s)::text AS document
 FROM message_try s
 LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'message_try'
     AND l.leaf_key = s.endpoint_id || '/' || s.message_id || '/' || s.try_id
-WHERE s.started_at >= $1 AND l.leaf_key IS NULL
+WHERE s.started_at >= $1 AND s.started_at < $3 AND l.leaf_key IS NULL
 ORDER BY s.started_at LIMIT $2;
 
 -- all_message_try: in the order of the key, after $1 and so on, with where each one is sealed
@@ -200,13 +209,13 @@ LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'message_tr
 WHERE (s.merchant_id, s.endpoint_id, s.message_id, s.try_id) > ($1::text, $2::text, $3::text, $4::text)
 ORDER BY s.merchant_id, s.endpoint_id, s.message_id, s.try_id LIMIT $5;
 
--- unsealed_endpoint_act: what is visible since $1 and not sealed, $2 at most
+-- unsealed_endpoint_act: what is visible from $1 to before $3 and not sealed, $2 at most
 SELECT s.merchant_id AS merchant_id, s.endpoint_id || '/' || s.act_id AS leaf_key, s.at AS at, to_json(s)::text AS
        document
 FROM webhook_endpoint_act s
 LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'endpoint_act'
     AND l.leaf_key = s.endpoint_id || '/' || s.act_id
-WHERE s.at >= $1 AND l.leaf_key IS NULL
+WHERE s.at >= $1 AND s.at < $3 AND l.leaf_key IS NULL
 ORDER BY s.at LIMIT $2;
 
 -- all_endpoint_act: in the order of the key, after $1 and so on, with where each one is sealed
@@ -219,10 +228,10 @@ LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'endpoint_a
 WHERE (s.merchant_id, s.endpoint_id, s.act_id) > ($1::text, $2::text, $3::text)
 ORDER BY s.merchant_id, s.endpoint_id, s.act_id LIMIT $4;
 
--- unsealed_delivery: what is visible since $1 and not sealed, $2 at most
+-- unsealed_delivery: what is visible from $1 to before $3 and not sealed, $2 at most
 WITH s AS MATERIALIZED (
     SELECT provider, account, provider_event_id, delivery_id, received_at, validated_at, recorded_at, result, digest
-    FROM delivery WHERE recorded_at >= $1
+    FROM delivery WHERE recorded_at >= $1 AND recorded_at < $3
 )
 SELECT '' AS merchant_id,
        replace(replace(s.provider, '~', '~0'), '/', '~1') || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
@@ -257,10 +266,10 @@ LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'delivery'
        || '/' || replace(replace(s.provider_event_id, '~', '~0'), '/', '~1') || '/' || s.delivery_id
 ORDER BY s.provider, s.account, s.provider_event_id, s.delivery_id;
 
--- unsealed_processing: what is visible since $1 and not sealed, $2 at most
+-- unsealed_processing: what is visible from $1 to before $3 and not sealed, $2 at most
 WITH s AS MATERIALIZED (
     SELECT *
-    FROM processing WHERE ended_at >= $1
+    FROM processing WHERE ended_at >= $1 AND ended_at < $3
 )
 SELECT '' AS merchant_id, replace(replace(s.provider, '~', '~0'), '/', '~1')
        || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
@@ -295,10 +304,10 @@ LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'processing'
        || '/' || replace(replace(s.provider_event_id, '~', '~0'), '/', '~1') || '/' || s.try_id
 ORDER BY s.provider, s.account, s.provider_event_id, s.try_id;
 
--- unsealed_operator_act: what is visible since $1 and not sealed, $2 at most
+-- unsealed_operator_act: what is visible from $1 to before $3 and not sealed, $2 at most
 WITH s AS MATERIALIZED (
     SELECT *
-    FROM operator_act WHERE at >= $1
+    FROM operator_act WHERE at >= $1 AND at < $3
 )
 SELECT '' AS merchant_id, replace(replace(s.operator, '~', '~0'), '/', '~1')
        || '/' || s.idempotency_key AS leaf_key, s.at AS at,
@@ -324,10 +333,10 @@ LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'operator_act'
     AND l.leaf_key = replace(replace(s.operator, '~', '~0'), '/', '~1') || '/' || s.idempotency_key
 ORDER BY s.operator, s.idempotency_key;
 
--- unsealed_deployment: what is visible since $1 and not sealed, $2 at most
+-- unsealed_deployment: what is visible from $1 to before $3 and not sealed, $2 at most
 WITH s AS MATERIALIZED (
     SELECT *
-    FROM deployment WHERE at >= $1
+    FROM deployment WHERE at >= $1 AND at < $3
 )
 SELECT '' AS merchant_id, s.deployment_id AS leaf_key, s.at AS at,
        to_json(s)::text AS document
@@ -350,10 +359,10 @@ LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'deployment'
     AND l.leaf_key = s.deployment_id
 ORDER BY s.deployment_id;
 
--- unsealed_sealing_key_act: what is visible since $1 and not sealed, $2 at most
+-- unsealed_sealing_key_act: what is visible from $1 to before $3 and not sealed, $2 at most
 WITH s AS MATERIALIZED (
     SELECT *
-    FROM sealing_key_act WHERE at >= $1
+    FROM sealing_key_act WHERE at >= $1 AND at < $3
 )
 SELECT '' AS merchant_id, s.number::text AS leaf_key, s.at AS at,
        to_json(s)::text AS document
@@ -376,10 +385,10 @@ LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'sealing_key_act'
     AND l.leaf_key = s.number::text
 ORDER BY s.number;
 
--- unsealed_operator_version: what is visible since $1 and not sealed, $2 at most
+-- unsealed_operator_version: what is visible from $1 to before $3 and not sealed, $2 at most
 WITH s AS MATERIALIZED (
     SELECT *
-    FROM operator_version WHERE at >= $1
+    FROM operator_version WHERE at >= $1 AND at < $3
 )
 SELECT '' AS merchant_id, replace(replace(s.operator_id, '~', '~0'), '/', '~1')
        || '/' || s.version::text AS leaf_key, s.at AS at,
@@ -407,10 +416,10 @@ LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'operator_version'
        || '/' || s.version::text
 ORDER BY s.operator_id, s.version;
 
--- unsealed_operator_bootstrap: what is visible since $1 and not sealed, $2 at most
+-- unsealed_operator_bootstrap: what is visible from $1 to before $3 and not sealed, $2 at most
 WITH s AS MATERIALIZED (
     SELECT *
-    FROM operator_bootstrap WHERE at >= $1
+    FROM operator_bootstrap WHERE at >= $1 AND at < $3
 )
 SELECT '' AS merchant_id, s.place::text AS leaf_key, s.at AS at,
        to_json(s)::text AS document
@@ -433,10 +442,10 @@ LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'operator_bootstrap'
     AND l.leaf_key = s.place::text
 ORDER BY s.place;
 
--- unsealed_approval_request: what is visible since $1 and not sealed, $2 at most
+-- unsealed_approval_request: what is visible from $1 to before $3 and not sealed, $2 at most
 WITH s AS MATERIALIZED (
     SELECT *
-    FROM approval_request WHERE requested_at >= $1
+    FROM approval_request WHERE requested_at >= $1 AND requested_at < $3
 )
 SELECT '' AS merchant_id, s.request_id AS leaf_key, s.requested_at AS at,
        to_json(s)::text AS document
@@ -459,10 +468,10 @@ LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'approval_request'
     AND l.leaf_key = s.request_id
 ORDER BY s.request_id;
 
--- unsealed_approval_decision: what is visible since $1 and not sealed, $2 at most
+-- unsealed_approval_decision: what is visible from $1 to before $3 and not sealed, $2 at most
 WITH s AS MATERIALIZED (
     SELECT *
-    FROM approval_decision WHERE at >= $1
+    FROM approval_decision WHERE at >= $1 AND at < $3
 )
 SELECT '' AS merchant_id, replace(replace(s.request_id, '~', '~0'), '/', '~1')
        || '/' || s.decided_by AS leaf_key, s.at AS at,
@@ -490,10 +499,10 @@ LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'approval_decision'
        || '/' || s.decided_by
 ORDER BY s.request_id, s.decided_by;
 
--- unsealed_approval_outcome: what is visible since $1 and not sealed, $2 at most
+-- unsealed_approval_outcome: what is visible from $1 to before $3 and not sealed, $2 at most
 WITH s AS MATERIALIZED (
     SELECT *
-    FROM approval_outcome WHERE at >= $1
+    FROM approval_outcome WHERE at >= $1 AND at < $3
 )
 SELECT '' AS merchant_id, s.request_id AS leaf_key, s.at AS at,
        to_json(s)::text AS document
@@ -516,10 +525,10 @@ LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'approval_outcome'
     AND l.leaf_key = s.request_id
 ORDER BY s.request_id;
 
--- unsealed_fee_schedule: what is visible since $1 and not sealed, $2 at most
+-- unsealed_fee_schedule: what is visible from $1 to before $3 and not sealed, $2 at most
 WITH s AS MATERIALIZED (
     SELECT *
-    FROM fee_schedule WHERE created_at >= $1
+    FROM fee_schedule WHERE created_at >= $1 AND created_at < $3
 )
 SELECT '' AS merchant_id, replace(replace(s.provider, '~', '~0'), '/', '~1')
        || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
@@ -551,10 +560,10 @@ LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'fee_schedule'
        || '/' || s.version::text
 ORDER BY s.provider, s.account, s.version;
 
--- unsealed_settlement_evidence_set: what is visible since $1 and not sealed, $2 at most
+-- unsealed_settlement_evidence_set: what is visible from $1 to before $3 and not sealed, $2 at most
 WITH s AS MATERIALIZED (
     SELECT *
-    FROM settlement_evidence_set WHERE created_at >= $1
+    FROM settlement_evidence_set WHERE created_at >= $1 AND created_at < $3
 )
 SELECT '' AS merchant_id, replace(replace(s.file_id, '~', '~0'), '/', '~1')
        || '/' || replace(replace(s.batch, '~', '~0'), '/', '~1')
@@ -586,10 +595,10 @@ LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'settlement_evidence_s
        || '/' || s.currency
 ORDER BY s.file_id, s.batch, s.currency;
 
--- unsealed_api_key_act: what is visible since $1 and not sealed, $2 at most
+-- unsealed_api_key_act: what is visible from $1 to before $3 and not sealed, $2 at most
 WITH s AS MATERIALIZED (
     SELECT *
-    FROM api_key_act WHERE at >= $1
+    FROM api_key_act WHERE at >= $1 AND at < $3
 )
 SELECT s.merchant_id AS merchant_id, replace(replace(s.key_id, '~', '~0'), '/', '~1') || '/' || s.number::text AS leaf_key,
        s.at AS at, to_json(s)::text AS document
@@ -613,10 +622,10 @@ LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'api_key_ac
     AND l.leaf_key = replace(replace(s.key_id, '~', '~0'), '/', '~1') || '/' || s.number::text
 ORDER BY s.merchant_id, s.key_id, s.number;
 
--- unsealed_restore: what is visible since $1 and not sealed, $2 at most
+-- unsealed_restore: what is visible from $1 to before $3 and not sealed, $2 at most
 WITH s AS MATERIALIZED (
     SELECT *
-    FROM audit_restore WHERE declared_at >= $1
+    FROM audit_restore WHERE declared_at >= $1 AND declared_at < $3
 )
 SELECT '' AS merchant_id, s.number::text AS leaf_key, s.declared_at AS at, to_json(s)::text AS document
 FROM s
@@ -638,10 +647,10 @@ LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'restore'
     AND l.leaf_key = s.number::text
 ORDER BY s.number;
 
--- unsealed_key_rotation: what is visible since $1 and not sealed, $2 at most
+-- unsealed_key_rotation: what is visible from $1 to before $3 and not sealed, $2 at most
 WITH s AS MATERIALIZED (
     SELECT *
-    FROM audit_key_rotation WHERE rotated_at >= $1
+    FROM audit_key_rotation WHERE rotated_at >= $1 AND rotated_at < $3
 )
 SELECT '' AS merchant_id, s.number::text AS leaf_key, s.rotated_at AS at, to_json(s)::text AS document
 FROM s
@@ -663,10 +672,10 @@ LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'key_rotation'
     AND l.leaf_key = s.number::text
 ORDER BY s.number;
 
--- unsealed_sweep: what is visible since $1 and not sealed, $2 at most
+-- unsealed_sweep: what is visible from $1 to before $3 and not sealed, $2 at most
 WITH s AS MATERIALIZED (
     SELECT *
-    FROM audit_sweep WHERE at >= $1
+    FROM audit_sweep WHERE at >= $1 AND at < $3
 )
 SELECT '' AS merchant_id, s.sweep_id AS leaf_key, s.at AS at,
        to_json(s)::text AS document

@@ -7,3 +7,6 @@ CREATE TABLE audit_position (
 );
 
 GRANT SELECT, INSERT, UPDATE ON audit_position TO tallystick_app;
+
+-- What was sent to a place: a record that was restored may have made another checkpoint of that number.
+ALTER TABLE audit_anchor ADD COLUMN digest text;

@@ -32,7 +32,15 @@ from tests.support.runtime import BookedProvider, runtime_of
 _ANSWER = "INSERT INTO response (merchant_id, idempotency_key, status, body, at) VALUES ('m', $1, 200, 'x', now())"
 
 #: What a back-up of these tests has.
-_BACKED_UP = ("response", "audit_record", "audit_head", "audit_checkpoint", "audit_leaf", "audit_sweep", "audit_position")
+_BACKED_UP = (
+    "response",
+    "audit_record",
+    "audit_head",
+    "audit_checkpoint",
+    "audit_leaf",
+    "audit_sweep",
+    "audit_position",
+)
 
 OTHER = SigningKey.from_text(base64.b64encode(b"no secret: the next one of tests").decode())
 

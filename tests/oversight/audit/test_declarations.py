@@ -244,4 +244,4 @@ async def test_another_key_signs_and_the_old_one_ends(fresh: Database, tmp_path:
     assert f"checkpoint: checkpoint {last.number}" in by_the_old
     assert "stray: key_rotation" in unsigned and f"checkpoint: checkpoint {said.begins}" in unsigned
     assert KEYS.keys() == {KEY.key_id}
-    assert (by_own, own.keys(), alone.keys()) == ([], {KEY.key_id, OTHER.key_id}, {OTHER.key_id})
+    assert (by_own, set(own), set(alone)) == ([], {KEY.key_id, OTHER.key_id}, {OTHER.key_id})

@@ -175,9 +175,7 @@ async def test_a_regenerated_file_supplements(runtime: Runtime, tmp_path: Path) 
         (stripe_rows(2, amount="10.00") + stripe_rows(1, start=2, amount="10.01").splitlines()[1] + "\n", "line 4"),
     ],
 )
-async def test_a_changed_row_is_a_conflict(
-    runtime: Runtime, tmp_path: Path, content: str, said: str
-) -> None:
+async def test_a_changed_row_is_a_conflict(runtime: Runtime, tmp_path: Path, content: str, said: str) -> None:
     await imported(runtime, stripe_rows(3), tmp_path)
     before = await everything(runtime.pool)
     done = await imported(runtime, content, tmp_path)
@@ -394,7 +392,7 @@ async def test_reports_of_days_that_cut_through_a_payout_are_parts_of_it(runtime
 
 
 async def test_a_payout_that_came_back_leaves_its_batch_balanced(runtime: Runtime, tmp_path: Path) -> None:
-    """The report of payouts tells of it; its money is in the payout that has it. Neither is the batch that was closed."""
+    """The report of payouts tells of it; its money is in the payout that has it. Neither is of the batch before."""
     header = "payout_id,effective_at_utc,currency,gross,fee,net,reporting_category,balance_transaction_id\n"
     back = f"{header}po_1,2026-03-06 00:00:00,usd,20.00,0.00,20.00,payout_reversal,txn_back\n"
     row = "txn_back,2026-03-06 00:00:00,usd,20.00,0.00,20.00,payout_reversal,po_1,po_2\n"

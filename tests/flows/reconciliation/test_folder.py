@@ -99,7 +99,7 @@ async def test_links_hidden_files_and_other_names_are_left_alone(runtime: Runtim
 async def test_what_is_refused_lies_with_its_reason(runtime: Runtime, account: Path) -> None:
     put(account / "letter.txt", "Dear customer")
     put(account / "stripe.csv", stripe_rows(3))
-    put(account / "stripe2.csv", stripe_rows(2))
+    put(account / "stripe2.csv", stripe_rows(3, amount="11.00"))
     folder = WatchedFolder(runtime, account.parents[1])
     assert await folder.round() == 3
     assert names(account / "done") == ["stripe.csv"]
@@ -162,7 +162,7 @@ async def test_the_folder_s_names_say_whose_a_file_is(runtime: Runtime, account:
 async def test_what_fails_about_one_account_or_file_keeps_no_other_one(
     runtime: Runtime, account: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first account cannot be written; the first file of the second one makes the import fail, again and again."""
+    """The first account cannot be written; the first file of the second one fails the import, again and again."""
     closed = account.parents[1] / "adyen" / "main"
     closed.mkdir(parents=True)
     (closed / ".taken").write_text("no directory")

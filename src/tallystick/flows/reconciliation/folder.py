@@ -52,7 +52,9 @@ _A_ROUND: Final = 10
 
 
 #: What a person can do about a file or directory that fails.
-_NEXT: Final = "look whether the worker may read and write the directory, and all in it; otherwise report it with this line"
+_NEXT: Final = (
+    "look whether the worker may read and write the directory, and all in it; otherwise report it with this line"
+)
 
 
 class _Seen(Struct, frozen=True):
@@ -76,10 +78,14 @@ class WatchedFolder:
         self._failing = set[Path]()
 
     async def round(self) -> int:
-        """Take and import files that rest. Returns how many. What fails about one file or directory keeps no other one from
-        being imported; it is taken up again. Raises what asyncpg raises where the database is away."""
+        """Take and import files that rest. Returns how many. What fails about one file or directory keeps no other one
+        from being imported; it is taken up again. Raises what asyncpg raises where the database is away."""
         count = 0
-        for path in await asyncio.to_thread(self._to_import):
+        paths, failed = await asyncio.to_thread(self._to_import)
+        for account, error in failed:
+            with self._failures.apart(_shown(account)):
+                raise error
+        for path in paths:
             self._failing.add(path)
             with self._failures.apart(_shown(path)), _locked(path) as is_held:
                 if is_held:
@@ -87,16 +93,19 @@ class WatchedFolder:
                 self._failing.discard(path)
         return count
 
-    def _to_import(self) -> list[Path]:
-        """What was taken and nobody holds, and what can be taken now."""
+    def _to_import(self) -> tuple[list[Path], list[tuple[Path, NotMoved]]]:
+        """What was taken and nobody holds, and what can be taken now; and accounts where that failed."""
         found: list[Path] = []
+        failed: list[tuple[Path, NotMoved]] = []
         seen: dict[Path, _Seen] = {}
         for account in _accounts(self._root):
-            with self._failures.apart(_shown(account)):
+            try:
                 self._look_into(account, found, seen)
+            except NotMoved as error:
+                failed.append((account, error))
         self._seen = seen
         self._failing.intersection_update(found)
-        return sorted(found, key=self._failing.__contains__)[:_A_ROUND]  # what failed comes last
+        return sorted(found, key=self._failing.__contains__)[:_A_ROUND], failed  # what failed before comes last
 
     def _look_into(self, account: Path, found: list[Path], seen: dict[Path, _Seen]) -> None:
         found += _files(account / TAKEN)

@@ -48,7 +48,8 @@ class PartTaken(Exception):
 
 
 class FileStarted(Struct, frozen=True, kw_only=True):
-    """What is stored of a file so far, and how it was read. ``read_as``: a digest of the options; None where none was noted."""
+    """What is stored of a file so far, and how it was read. ``read_as``: a digest of the options; None where none was
+    noted."""
 
     rows: int
     bad_rows: int

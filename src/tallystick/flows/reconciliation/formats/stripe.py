@@ -191,7 +191,7 @@ class _Rows:
             name_of(cells[self._intent]),
         )
         if row.kind == "payout_reversal":
-            # It moves what the payout that it names moved before, and is paid out with another one: the one that has it.
+            # It moves what the payout that it names moved before, and is paid out with another one: that one has it.
             row.batch = name_of(cells[self._batch]) or ""
             row.reference = source or name_of(cells[self._payout])
             row.payout_reference = name_of(cells[self._payout]) or source

@@ -122,6 +122,7 @@ class ShopPayments:
                 "Tallystick-Version": "2026-11-26",
             },
         )
+        self._keep_a_log()
         with self._db() as db:
             db.execute("""CREATE TABLE IF NOT EXISTS instruction (
                 key TEXT PRIMARY KEY, order_id TEXT NOT NULL, kind TEXT NOT NULL, ref TEXT NOT NULL,
@@ -206,6 +207,15 @@ class ShopPayments:
                 for r in db.execute("SELECT key FROM instruction WHERE outcome IN ('checking', 'act') ORDER BY next_at")
             ]
         return [self._run(key, patience_s) for key in keys]
+
+    def _keep_a_log(self) -> None:
+        """Several processes: nobody has to roll back what another one was killed in. It is set once for the file."""
+        for _ in range(300):
+            with contextlib.closing(sqlite3.connect(self.db_path)) as db, contextlib.suppress(sqlite3.OperationalError):
+                if db.execute("PRAGMA journal_mode=WAL").fetchone()[0] == "wal":
+                    return
+            time.sleep(0.1)  # another process of ours sets it now
+        raise ShopError("the file of payments is locked")
 
     @contextlib.contextmanager
     def _db(self) -> Iterator[sqlite3.Connection]:

@@ -83,6 +83,24 @@ CASES: Final[dict[str, tuple[list[Any], list[Payout], list[tuple[Any, ...]]]]] =
         [payout(1, 900, "po_first")],
         [("mismatched", "amount", "alternative_reference", {1: 885})],
     ),
+    "a charge about a payout is no part of it": (
+        [entry(1, -25, "fee for po_first"), entry(2, 900, "po_first")],
+        [payout(1, 900, "po_first")],
+        [
+            ("unexplained", "not_in_record", "alternative_reference", {}),
+            ("matched", "same", "alternative_reference", {1: 900}),
+        ],
+    ),
+    "a charge after the payout arrived is no double of it": (
+        [entry(1, -25, "fee for po_first")],
+        [payout(1, 900, "po_first", arrivals=1, arrived=900)],
+        [("unexplained", "not_in_record", "alternative_reference", {})],
+    ),
+    "what came back is the reversal, not the payout": (
+        [entry(1, -900, "po_first")],
+        [payout(1, 900, "po_first"), payout(2, -900, "po_first")],
+        [("matched", "same", "alternative_reference", {2: -900})],
+    ),
     "twice": (
         [entry(1, 900, "po_first"), entry(2, 900, "po_first")],
         [payout(1, 900, "po_first")],

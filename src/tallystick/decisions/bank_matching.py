@@ -115,10 +115,14 @@ class EntryMatcher:
             named, stage = self._named(row)
             if not named:
                 unnamed.append(row)
-            elif (found := _one(row, named, stage)) is not None:
+                continue
+            one_way = [each for each in named if (each.amount > 0) == (row.net > 0)]
+            if not one_way:  # a charge about a payout, or its return: no part of it
+                yield _match(row, "unexplained", "not_in_record", stage, named)
+            elif (found := _one(row, one_way, stage)) is not None:
                 yield found
             else:
-                groups.setdefault(tuple(sorted(id(each) for each in named)), []).append((row, named, stage))
+                groups.setdefault(tuple(sorted(id(each) for each in one_way)), []).append((row, one_way, stage))
         for group in groups.values():
             yield from _group(group)
         yield from self._by_date(unnamed)

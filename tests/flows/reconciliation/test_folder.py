@@ -99,7 +99,7 @@ async def test_links_hidden_files_and_other_names_are_left_alone(runtime: Runtim
 async def test_what_is_refused_lies_with_its_reason(runtime: Runtime, account: Path) -> None:
     put(account / "letter.txt", "Dear customer")
     put(account / "stripe.csv", stripe_rows(3))
-    put(account / "stripe2.csv", stripe_rows(2))
+    put(account / "stripe2.csv", stripe_rows(3, amount="11.00"))
     folder = WatchedFolder(runtime, account.parents[1])
     assert await folder.round() == 3
     assert names(account / "done") == ["stripe.csv"]
@@ -157,3 +157,45 @@ async def test_the_folder_s_names_say_whose_a_file_is(runtime: Runtime, account:
     put(bank / "statement.xml", golden_file("camt053_v8").read_bytes())
     assert await WatchedFolder(runtime, account.parents[1]).round() == 1
     assert [row[:2] for row in (await everything(runtime.pool))["files"]] == [("bank", "NL-1")]
+
+
+async def test_what_fails_about_one_account_or_file_keeps_no_other_one(
+    runtime: Runtime, account: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first account cannot be written; the first file of the second one fails the import, again and again."""
+    closed = account.parents[1] / "adyen" / "main"
+    closed.mkdir(parents=True)
+    (closed / ".taken").write_text("no directory")
+    put(closed / "a.csv", stripe_rows(1))
+    put(account / "a.csv", stripe_rows(3))
+    put(account / "b.csv", stripe_rows(3, payout="po_2"))
+
+    async def fails(runtime: Runtime, asked: ImportAsked) -> Imported:
+        if asked.name == "a.csv":
+            raise ValueError("a defect")
+        return await import_file(runtime, asked)
+
+    monkeypatch.setattr(room, "import_file", fails)
+    monkeypatch.setattr(room, "_A_ROUND", 1)
+    folder = WatchedFolder(runtime, account.parents[1])
+    for _ in range(3):
+        await folder.round()
+    assert names(account / "done") == ["b.csv"]
+    assert names(account / ".taken") == ["a.csv"], "it is taken up again"
+    assert names(closed) == [".taken", "a.csv"]
+
+
+async def test_a_name_that_is_no_utf_8_is_imported(runtime: Runtime, account: Path) -> None:
+    put(account / "umsätze.csv", stripe_rows(3))
+    os.rename(account / "umsätze.csv", os.fsencode(account) + b"/ums\xe4tze.csv")
+    put(account / "z.csv", stripe_rows(3, payout="po_2"))
+    assert await WatchedFolder(runtime, account.parents[1]).round() == 2
+    assert await runtime.pool.fetch("SELECT name FROM settlement_file ORDER BY name") == [("ums?tze.csv",), ("z.csv",)]
+    assert len(names(account / "done")) == 2
+
+
+async def test_a_file_of_another_provider_is_refused(runtime: Runtime, account: Path) -> None:
+    put(account / "adyen.csv", golden_file("adyen_settlement_details").read_bytes())
+    assert await WatchedFolder(runtime, account.parents[1]).round() == 1
+    assert "a file of adyen, and not of stripe" in (account / "failed" / "adyen.csv.reason.txt").read_text()
+    assert (await everything(runtime.pool))["rows"] == []

@@ -38,10 +38,10 @@ PAID: Final = (
     " a.operation <> 'authorize')"
 )
 
-#: A payment that was refunded.
+#: A payment of which somebody asked for a refund: others are made at the provider, and no key claims them.
 REFUNDED: Final = (
-    "EXISTS (SELECT 1 FROM refund r WHERE r.merchant_id = p.merchant_id AND r.payment_id = p.payment_id"
-    " AND r.state = 'succeeded')"
+    "EXISTS (SELECT 1 FROM refund r JOIN instruction i ON i.merchant_id = r.merchant_id AND i.subject_id = r.refund_id"
+    " WHERE r.merchant_id = p.merchant_id AND r.payment_id = p.payment_id AND r.state = 'succeeded')"
 )
 
 #: A payment that an event of its provider changed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from pathlib import Path
 from typing import Any, Final
@@ -63,6 +64,11 @@ def read_options(known: AccountOptions | None, config: str | None, mapping: Path
     return ReadOptions(
         zone=known.zone, encoding=known.encoding, kinds=known.kinds, reversals=known.reversals, mapping=mapped
     )
+
+
+def read_digest(options: ReadOptions) -> str:
+    """What tells two ways of reading a file apart."""
+    return hashlib.sha256(msgspec.json.encode(options, order="sorted")).hexdigest()
 
 
 def _toml(path: Path, what: str) -> dict[str, Any]:

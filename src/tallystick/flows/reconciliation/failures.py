@@ -27,10 +27,10 @@ _MAY_BE_OF_ONE: Final = (TimeoutError, asyncpg.QueryCanceledError, asyncpg.Insuf
 
 class Failures:
     """The failures of one piece of periodic work. One file, batch or set that cannot be worked on keeps no other one
-    from it. ``about``: what failed so far, each once."""
+    from it. ``about``: what failed so far, each once. ``next``: what a person can do."""
 
-    def __init__(self, work: str, every_s: float = SAMPLE_EVERY_S) -> None:
-        self._work = work
+    def __init__(self, work: str, every_s: float = SAMPLE_EVERY_S, next: str = _NEXT) -> None:
+        self._work, self._next = work, next
         self.about: set[str] = set()
         self._lines = SampledLines(every_s)
 
@@ -60,7 +60,7 @@ class Failures:
             about=about,
             error=error,
             since_last_line=since_last_line,
-            next=_NEXT,
+            next=self._next,
         )
 
 

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from tallystick.domain.errors import TallystickError
 from tallystick.domain.settlement_file import BadRow, SettlementBatch, SettlementFile, StatedTotal
 from tallystick.domain.settlement_row import SettlementRow
-from tallystick.flows.reconciliation.accounts import options_for, read_options
+from tallystick.flows.reconciliation.accounts import options_for, read_digest, read_options
 from tallystick.flows.reconciliation.comparing import FileTotals, end_import
 from tallystick.flows.reconciliation.formats.base import HEAD_BYTES, FileRefused, Format, ReadOptions
 from tallystick.flows.reconciliation.registry import AUTO, format_of
@@ -44,6 +44,9 @@ MAX_BAD_ROWS: Final = 10_000
 
 #: Two imports that meet in one batch compare again; each time one of them has ended.
 _TRIES: Final = 10
+
+#: Whose a statement is where nobody says it: banks have the names that the operator gives them.
+_BANK: Final = "bank"
 
 #: Longer names of files are cut.
 _NAME_CHARS: Final = 200
@@ -142,6 +145,10 @@ def _identified(settings: Settings, asked: ImportAsked) -> tuple[Format, str, Re
     if provider is None:
         raise FileRefused("no_provider", f"a file of the format {read_by.name} does not say whose it is")
     known = known or options_for(accounts, provider, asked.account)
+    named = (asked.format, AUTO if known is None else known.format)
+    if read_by.provider not in (None, provider, _BANK) and read_by.name not in named:
+        detail = f"it is a file of {read_by.provider}, and not of {provider}: name the format if it is meant"
+        raise FileRefused("other_provider", detail)
     options = read_options(known, accounts, asked.mapping)
     if asked.zone is not None:
         options = replace(options, zone=asked.zone)
@@ -203,16 +210,18 @@ class _Import:
         if started is None:
             raise BeingImported("another process imports this file now")
         zone = self._options.zone or "UTC"
+        read_as = read_digest(self._options)
         stored_rows, stored_bad = started.rows, started.bad_rows
-        read_by_another = (self._format.name, self._format.version, zone) != (
+        read_in_another_way = (self._format.name, self._format.version, zone, read_as) != (
             started.format,
             started.parser_version,
             started.zone,
+            started.read_as,
         )
         try:
-            if read_by_another:
+            if read_in_another_way:
                 await self._files.restart(
-                    self._file.file_id, self._lease, self._format.name, self._format.version, zone
+                    self._file.file_id, self._lease, self._format.name, self._format.version, zone, read_as
                 )
                 stored_rows = stored_bad = 0
             await self._store(stored_rows, stored_bad)

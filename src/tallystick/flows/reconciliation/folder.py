@@ -21,6 +21,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from tallystick.domain.errors import TallystickError
+from tallystick.flows.reconciliation.failures import Failures
 from tallystick.flows.reconciliation.files import BeingImported, ImportAsked, Imported, import_file
 from tallystick.flows.reconciliation.formats.base import FileRefused
 from tallystick.flows.runtime import Runtime
@@ -49,10 +51,20 @@ _UNFINISHED: Final = (".part", ".partial", ".tmp", ".filepart", ".crdownload", "
 _A_ROUND: Final = 10
 
 
+#: What a person can do about a file or directory that fails.
+_NEXT: Final = (
+    "look whether the worker may read and write the directory, and all in it; otherwise report it with this line"
+)
+
+
 class _Seen(Struct, frozen=True):
     size: int
     changed_ns: int
     since: float
+
+
+class NotMoved(TallystickError):
+    """A file or directory of the folder cannot be written."""
 
 
 class WatchedFolder:
@@ -62,32 +74,48 @@ class WatchedFolder:
         self._runtime, self._root = runtime, root
         self._rest_s = runtime.settings.settlement_rest_ms / 1_000
         self._seen: dict[Path, _Seen] = {}
+        self._failures = Failures("settlement folder", next=_NEXT)
+        self._failing = set[Path]()
 
     async def round(self) -> int:
-        """Take and import files that rest. Returns how many. Raises what asyncpg raises: then they are taken up
-        again."""
+        """Take and import files that rest. Returns how many. What fails about one file or directory keeps no other one
+        from being imported; it is taken up again. Raises what asyncpg raises where the database is away."""
         count = 0
-        for path in await asyncio.to_thread(self._to_import):
-            with _locked(path) as is_held:
+        paths, failed = await asyncio.to_thread(self._to_import)
+        for account, error in failed:
+            with self._failures.apart(_shown(account)):
+                raise error
+        for path in paths:
+            self._failing.add(path)
+            with self._failures.apart(_shown(path)), _locked(path) as is_held:
                 if is_held:
                     count += await self._import(path)
+                self._failing.discard(path)
         return count
 
-    def _to_import(self) -> list[Path]:
-        """What was taken and nobody holds, and what can be taken now."""
+    def _to_import(self) -> tuple[list[Path], list[tuple[Path, NotMoved]]]:
+        """What was taken and nobody holds, and what can be taken now; and accounts where that failed."""
         found: list[Path] = []
+        failed: list[tuple[Path, NotMoved]] = []
         seen: dict[Path, _Seen] = {}
         for account in _accounts(self._root):
-            found += (path for path in _files(account / TAKEN))
-            for path in _files(account):
-                facts = self._rests(path)
-                if facts is not None:
-                    seen[path] = facts
-                elif len(found) < _A_ROUND:
-                    taken = _take(path)
-                    found += [taken] if taken is not None else []
+            try:
+                self._look_into(account, found, seen)
+            except NotMoved as error:
+                failed.append((account, error))
         self._seen = seen
-        return found[:_A_ROUND]
+        self._failing.intersection_update(found)
+        return sorted(found, key=self._failing.__contains__)[:_A_ROUND], failed  # what failed before comes last
+
+    def _look_into(self, account: Path, found: list[Path], seen: dict[Path, _Seen]) -> None:
+        found += _files(account / TAKEN)
+        for path in _files(account):
+            facts = self._rests(path)
+            if facts is not None:
+                seen[path] = facts
+            elif len(found) - len(self._failing) < _A_ROUND:
+                taken = _take(path)
+                found += [taken] if taken is not None else []
 
     def _rests(self, path: Path) -> _Seen | None:
         """None where the file can be taken; else what is known of it until the next look."""
@@ -104,7 +132,9 @@ class WatchedFolder:
 
     async def _import(self, path: Path) -> int:
         account = path.parent.parent
-        asked = ImportAsked(path=path, name=path.name, actor=ACTOR, provider=account.parent.name, account=account.name)
+        asked = ImportAsked(
+            path=path, name=_shown(path, 1), actor=ACTOR, provider=account.parent.name, account=account.name
+        )
         try:
             done = await import_file(self._runtime, asked)
         except BeingImported:
@@ -143,11 +173,16 @@ class WatchedFolder:
             alert=True,
             provider=account.parent.name,
             account=account.name,
-            name=mask_cards(path.name),
+            name=mask_cards(_shown(path, 1)),
             reason=reason,
             detail=detail,
             next="read the reason beside the file in failed/, and put it in again when the cause is gone",
         )
+
+
+def _shown(path: Path, parts: int = 3) -> str:
+    """The end of a path as text: a name need not be UTF-8."""
+    return "/".join(path.parts[-parts:]).encode("utf-8", "replace").decode()
 
 
 def _accounts(root: Path) -> Iterator[Path]:
@@ -190,23 +225,28 @@ def _take(path: Path) -> Path | None:
     if not os.access(path, os.R_OK):
         return None
     taken = path.parent / TAKEN
-    taken.mkdir(mode=0o700, exist_ok=True)
-    wanted = taken / path.name
-    if wanted.exists():  # another file of the same name is being imported
-        wanted = taken / f"{new_id('stl')}-{path.name}"
     try:
+        taken.mkdir(mode=0o700, exist_ok=True)
+        wanted = taken / path.name
+        if wanted.exists():  # another file of the same name is being imported
+            wanted = taken / f"{new_id('stl')}-{path.name}"
         os.rename(path, wanted)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise NotMoved(f"cannot take a file: {error.strerror}") from None
     return wanted
 
 
 def _move(path: Path, into: Path) -> Path:
-    into.mkdir(mode=0o700, exist_ok=True)
-    wanted = into / path.name
-    if wanted.exists():
-        wanted = into / f"{new_id('stl')}-{path.name}"
-    os.rename(path, wanted)
+    try:
+        into.mkdir(mode=0o700, exist_ok=True)
+        wanted = into / path.name
+        if wanted.exists():
+            wanted = into / f"{new_id('stl')}-{path.name}"
+        os.rename(path, wanted)
+    except OSError as error:
+        raise NotMoved(f"cannot move a file to {into.name}: {error.strerror}") from None
     return wanted
 
 

@@ -271,6 +271,8 @@ def payouts_of(rows: Sequence[Any]) -> list[Payout]:
     back = {(row["provider"], row["account"], name) for row in reversals for name in _names(row)}
     found = []
     for row in rows:
+        if row["kind"] == "payout_reversal" and not row["batch"]:
+            continue  # a report of payouts tells of it; the batch that it is paid out with has its money
         names = _names(row)
         sent_on = row["value_on"] or (None if row["sent_at"] is None else row["sent_at"].date())
         found.append(

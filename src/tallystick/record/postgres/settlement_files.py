@@ -48,13 +48,15 @@ class PartTaken(Exception):
 
 
 class FileStarted(Struct, frozen=True, kw_only=True):
-    """What is stored of a file so far, by whom it is read."""
+    """What is stored of a file so far, and how it was read. ``read_as``: a digest of the options; None where none was
+    noted."""
 
     rows: int
     bad_rows: int
     format: str
     parser_version: int
     zone: str
+    read_as: str | None
 
 
 class Compared(Struct, frozen=True, kw_only=True):
@@ -97,11 +99,15 @@ class SettlementFiles:
         found = await self._pool.fetchrow(STATEMENTS["lease_file"], file_id, lease, for_ms)
         return None if found is None else msgspec.convert(dict(found), FileStarted)
 
-    async def restart(self, file_id: str, lease: str, format: str, parser_version: int, zone: str) -> None:
-        """Take back what another parser made of the file. Raises LeaseLost."""
+    async def restart(
+        self, file_id: str, lease: str, format: str, parser_version: int, zone: str, read_as: str
+    ) -> None:
+        """Take back what was made of the file in another way, and note how it is read. Raises LeaseLost."""
         async with self._pool.acquire() as connection, connection.transaction():
             _require(
-                await connection.fetchval(STATEMENTS["restart_file"], file_id, lease, format, parser_version, zone)
+                await connection.fetchval(
+                    STATEMENTS["restart_file"], file_id, lease, format, parser_version, zone, read_as
+                )
             )
             await delete_rows(connection, file_id)
 

@@ -100,7 +100,7 @@ class Stripe:
     """The three reports: which one it is follows from its columns."""
 
     name = "stripe"
-    version = 2
+    version = 3
     provider: str | None = "stripe"
     purpose: FilePurpose = "post"
 
@@ -109,7 +109,9 @@ class Stripe:
         return bool(lines) and has_columns(lines[0], REQUIRED)
 
     def is_complete(self, options: ReadOptions, batches: Collection[str], *, has_payouts: bool) -> bool:
-        return "" not in batches and not has_payouts  # the report of a payout's rows, and not of a month's
+        # A report of a day cuts through payouts, and has their names too. That a payout has all of its rows is shown by
+        # its amount; that a report lacks some shows nothing.
+        return False
 
     def read(self, source: BinaryIO, options: ReadOptions) -> Iterator[Item]:
         table = Table(source, options.encoding)
@@ -188,10 +190,16 @@ class _Rows:
             name_of(cells[self._charge]),
             name_of(cells[self._intent]),
         )
-        if row.kind in _CLOSING:
+        if row.kind == "payout_reversal":
+            # It moves what the payout that it names moved before, and is paid out with another one: that one has it.
+            row.batch = name_of(cells[self._batch]) or ""
+            row.reference = source or name_of(cells[self._payout])
+            row.payout_reference = name_of(cells[self._payout]) or source
+        elif row.kind == "payout":
             row.reference = source or row.payout_reference
             row.batch = row.batch or row.reference or ""
             row.payout_reference = row.payout_reference or row.reference
+        if row.kind in _CLOSING:
             trace = name_of(cells[self._trace])
             row.other_references = [trace] if trace else None
             return

@@ -56,13 +56,13 @@ WHERE e.status = 'unexplained' AND f.format = ANY ($1::text[]) AND NOT EXISTS (
 )
 ORDER BY e.file_id, e.position;
 
--- payouts: every payout of a provider's imported file, and what of it arrived. settled: its batch has evidence. $2, $3: of
--- this account at this provider alone, where they are not null
+-- payouts: every payout of a provider's imported file, and what of it arrived: what the provider takes for it is its fee, and is
+-- not sent. settled: its batch has evidence. $2, $3: of this account at this provider alone, where they are not null
 WITH came AS (
     SELECT payout_file_id, payout_position, count(*)::integer AS arrivals, sum(amount)::bigint AS arrived FROM bank_arrival
     GROUP BY payout_file_id, payout_position
 )
-SELECT r.file_id, r.position, f.provider, f.account, r.batch, r.currency, r.kind, -r.net AS amount, r.reference,
+SELECT r.file_id, r.position, f.provider, f.account, r.batch, r.currency, r.kind, -r.gross AS amount, r.reference,
        r.payout_reference, r.other_references, coalesce(r.booked_at, r.occurred_at) AS sent_at, r.value_on,
        s.file_id IS NOT NULL AS settled, coalesce(c.arrivals, 0) AS arrivals, coalesce(c.arrived, 0) AS arrived
 FROM settlement_row r

@@ -23,7 +23,7 @@ UPDATE settlement_file f SET lease = $2, lease_until = k.until
 FROM k
 WHERE f.file_id = k.file_id AND f.state = 'importing'
   AND (f.lease IS NULL OR f.lease = $2 OR f.lease_until < k.at)
-RETURNING f.rows, f.bad_rows, f.format, f.parser_version, f.zone;
+RETURNING f.rows, f.bad_rows, f.format, f.parser_version, f.zone, f.read_as;
 
 -- note_rows: so many rows and bad rows are stored, by the holder $2 of the lease, who has it for $6 ms more
 WITH k AS MATERIALIZED (
@@ -34,8 +34,8 @@ FROM k
 WHERE f.file_id = k.file_id AND f.state = 'importing' AND f.lease = $2
 RETURNING f.file_id;
 
--- restart_file: another parser reads it from its start, by the holder $2 of the lease
-UPDATE settlement_file SET rows = 0, bad_rows = 0, lines = 0, format = $3, parser_version = $4, zone = $5
+-- restart_file: it is read from its start, by another parser or in another way, by the holder $2 of the lease
+UPDATE settlement_file SET rows = 0, bad_rows = 0, lines = 0, format = $3, parser_version = $4, zone = $5, read_as = $6
 WHERE file_id = $1 AND state = 'importing' AND lease = $2
 RETURNING file_id;
 

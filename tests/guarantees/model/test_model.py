@@ -9,8 +9,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.guarantees.model.machine import Machine
 from tests.support.database import DEEP
 
-#: Without depth less than half a minute on two cores; with it half an hour on three workers: 54 ms a step, and half of what the
-#: whole deep run takes. They are others in each run.
+#: Without depth less than half a minute on two cores; with it half an hour on three workers: 54 ms a step, and half of
+#: what the whole deep run takes. They are others in each run.
 EXAMPLES = 900 if DEEP else 16
 
 #: One part alone would keep one worker busy long after the others have ended.

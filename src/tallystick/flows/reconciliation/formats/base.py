@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from tallystick.decisions.balance_accounts import plain_account
+from tallystick.decisions.balance_accounts import is_another_account
 from tallystick.domain.currencies import EXPONENTS
 from tallystick.domain.settlement_file import BadRow, FilePurpose, StatedTotal
 from tallystick.domain.settlement_file import FileRefused as FileRefused
@@ -194,7 +194,7 @@ class OneAccount:
     def require(self, currency: str, name: str) -> None:
         """Raises FileRefused for a second account: its statements would be taken for the first one's."""
         first = self._names.setdefault(currency, name) if name else name
-        if first != name and plain_account(first, currency) != plain_account(name, currency):
+        if first != name and is_another_account(name, currency, [(first, True)]):
             raise FileRefused(
                 "several_accounts",
                 "it has statements of several bank accounts in one currency: import each under an account of its own",

@@ -168,7 +168,7 @@ class Camt053:
         zone, accounts = options.tzinfo(), OneAccount()
         for node in _pieces(source, document):
             if node.name == _OF_MESSAGE:
-                page = _page_of(node)
+                page = _page_of_message(node)
                 continue
             if node.name == "Stmt":
                 if statement is not None:
@@ -488,7 +488,14 @@ class _Statement:
 
 
 def _page_of(node: Node) -> Page:
-    return name_of(node.at("PgNb")) or "", node.at("LastPgInd") in ("true", "1")
+    return (name_of(node.at("PgNb")) or "").lstrip("0"), node.at("LastPgInd") in ("true", "1")
+
+
+def _page_of_message(node: Node) -> Page:
+    try:
+        return _page_of(node)
+    except RowRefused as error:
+        raise FileRefused("bad_statement", f"line {node.line}: {error.detail}") from None
 
 
 def _first_of(balances: dict[str, Balance], codes: Sequence[str]) -> Balance | None:

@@ -31,6 +31,6 @@ async def require_same_account(connection: Any, file_id: str, parts: Sequence[Se
         if is_another_account(name, currency, known):
             raise FileRefused(
                 "another_account",
-                f"its statements in {currency} are of another bank account than those of {about.provider}/{about.account}"
-                " before: import it under an account of its own",
+                f"its statements in {currency} are of another bank account than those of "
+                f"{about.provider}/{about.account} before: import it under an account of its own",
             )

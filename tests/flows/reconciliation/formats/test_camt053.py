@@ -67,9 +67,7 @@ END: Final = date(2026, 12, 31)
 
 
 def test_each_page_has_its_number_and_its_balances() -> None:
-    pages = [
-        statement(content, page=paged(number, last=number == 3)) for number, content in enumerate(PAGES, 1)
-    ]
+    pages = [statement(content, page=paged(number, last=number == 3)) for number, content in enumerate(PAGES, 1)]
     items = read(document(*pages))
     assert totals(items) == [
         ("S-1/252/1", "252/1", 0, 500, END),
@@ -110,7 +108,9 @@ def test_the_day_of_the_closing_balance_is_the_last_day() -> None:
     """A statement without one ends on the day before its midnight."""
     content = balance("OPBD", 0) + balance("CLBD", 0)
     assert [each[4] for each in totals(read(document(statement(content))))] == [END]
-    assert [each[4] for each in totals(read(document(statement(content.replace("<Dt><Dt>2026-12-31</Dt></Dt>", "")))))] == [END]
+    assert [
+        each[4] for each in totals(read(document(statement(content.replace("<Dt><Dt>2026-12-31</Dt></Dt>", "")))))
+    ] == [END]
 
 
 @pytest.mark.parametrize("content", [balance("OPBD", 0) + entry(500), balance("CLBD", 500) + entry(500), entry(500)])
@@ -136,6 +136,7 @@ def charge(value: str, contained: str = "", sign: str = "DBIT", currency: str = 
 
 
 PAID: Final = '<NtryDtls><TxDtls><AmtDtls><TxAmt><Amt Ccy="EUR">1500.00</Amt></TxAmt></AmtDtls></TxDtls></NtryDtls>'
+OF_ONE: Final = f"<TxDtls><Chrgs>{charge('13.00', 'true')}</Chrgs></TxDtls>"
 OLD: Final = '<Chrgs><Amt Ccy="EUR">26.00</Amt></Chrgs>'
 
 #: What an entry says besides its amount -> its rows: kind, key, amount.
@@ -157,7 +158,7 @@ CHARGES: Final[dict[str, tuple[int, str, list[tuple[str, str, int]]]]] = {
     ),
     "of each payment of a batch": (
         147_400,
-        f"<NtryDtls>{''.join(f'<TxDtls><Chrgs>{each}</Chrgs></TxDtls>' for each in [charge('13.00', 'true')] * 2)}</NtryDtls>",
+        f"<NtryDtls>{OF_ONE}{OF_ONE}</NtryDtls>",
         [("bank_entry", "A1", 150_000), ("fee", "A1:Chrgs", -2_600)],
     ),
     "proved by what was paid": (
@@ -171,7 +172,11 @@ CHARGES: Final[dict[str, tuple[int, str, list[tuple[str, str, int]]]]] = {
         f"<Chrgs>{charge('26.00', 'false')}</Chrgs>{PAID}",
         [("bank_entry", "A1", 150_000)],
     ),
-    "in another currency": (147_400, f"<Chrgs>{charge('26.00', 'true', currency='USD')}</Chrgs>", [("bank_entry", "A1", 147_400)]),
+    "in another currency": (
+        147_400,
+        f"<Chrgs>{charge('26.00', 'true', currency='USD')}</Chrgs>",
+        [("bank_entry", "A1", 147_400)],
+    ),
     "cannot be read": (147_400, f"<Chrgs>{charge('26.001', 'true')}</Chrgs>", [("bank_entry", "A1", 147_400)]),
     "more than the entry": (-1_000, f"<Chrgs>{charge('26.00', 'true')}</Chrgs>", [("bank_entry", "A1", -1_000)]),
     "nothing but the charge": (-2_600, f"<Chrgs>{charge('26.00', 'true')}</Chrgs>", [("fee", "A1", -2_600)]),

@@ -37,7 +37,7 @@ async def worked(runtime: Runtime) -> None:
 
 async def posted(runtime: Runtime, account: str) -> tuple[int, int, list[str]]:
     """What all statements of an account moved, how many there are, and where they do not go on."""
-    row = await runtime.pool.fetchrow(
+    [row] = await runtime.pool.fetch(
         "SELECT coalesce(sum(net), 0)::bigint AS net, count(*) AS n FROM bank_statement WHERE account = $1", account
     )
     return row["net"], row["n"], await broken(runtime, account)
@@ -176,7 +176,7 @@ async def test_a_payout_arrives_less_a_charge(database: Database, fresh_merchant
             (1_500, "matched", "same", "arrived"),
             (-26, "explained", "bank_charge", "bank_fees"),
         ]
-        sums = await runtime.pool.fetchrow(
+        [sums] = await runtime.pool.fetch(
             "SELECT sum(arrived)::bigint AS arrived, sum(fees)::bigint AS fees FROM bank_statement WHERE account = $1",
             account,
         )
@@ -196,7 +196,8 @@ async def test_a_report_in_two_files_is_proved_by_both(database: Database, tmp_p
     )
     async with runtime_of(database.app_url, BookedProvider()) as runtime:
         for order, before in (((0, 1, 0), 9_680 - 4_000), ((1, 0, 0), 4_000 - 9_680)):
-            account, states = new_letters(), []
+            account = new_letters()
+            states: list[tuple[str, str, int | None]] = []
             for number in order:
                 content = parts[number] + "\n" * len(states)
                 done = await imported(runtime, content, tmp_path, name=f"{len(states)}.csv", account=account)

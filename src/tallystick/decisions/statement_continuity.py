@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from datetime import date, datetime
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime, timedelta
 from itertools import groupby, pairwise
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from msgspec import Struct
 
+from tallystick.decisions.balance_accounts import accounts_apart
 from tallystick.domain.bank_statement import StatementHead
 
 #: gap: statements between two numbers are missing. opening: the numbers go on, or there are none, and the balance does
@@ -18,6 +19,22 @@ from tallystick.domain.bank_statement import StatementHead
 BreakKind = Literal["gap", "opening", "number_taken", "doubled"]
 
 _NUMBER: Final = re.compile(r"0*(\d{1,9})(?:/0*(\d{1,9}))?", re.ASCII)
+
+#: A statement that ends at midnight has, by a reader that takes that for a day, its last day one day later.
+ONE_DAY: Final = timedelta(days=1)
+
+
+class Said(Protocol):
+    """What a statement says of itself."""
+
+    @property
+    def sequence(self) -> str | None: ...
+    @property
+    def to_on(self) -> date | None: ...
+    @property
+    def opening(self) -> int: ...
+    @property
+    def closing(self) -> int: ...
 
 
 class StatementBreak(Struct, frozen=True, kw_only=True):
@@ -38,9 +55,12 @@ class StatementBreak(Struct, frozen=True, kw_only=True):
 
 
 def number_of(sequence: str | None) -> tuple[int, int] | None:
-    """A statement's number and its page; None where it has none that can be counted."""
+    """A statement's number and its page; None where it has none that can be counted. Banks that do not count write
+    0."""
     match = _NUMBER.fullmatch(sequence.strip()) if sequence else None
-    return None if match is None else (int(match[1]), int(match[2] or 1))
+    if match is None or int(match[1]) == 0:
+        return None
+    return int(match[1]), int(match[2] or 1) or 1
 
 
 def name_of_statement(sequence: str | None, to_on: date | None, opening: int, closing: int) -> str:
@@ -52,23 +72,43 @@ def name_of_statement(sequence: str | None, to_on: date | None, opening: int, cl
     return f"{to_on.year} {number[0]}/{number[1]}"
 
 
+def is_same_statement(one: Said, other: Said) -> bool:
+    """Whether two statements of an account are one, though their names differ: they have the same number and balances,
+    and the last day, which readers of earlier versions took for one day later. One without a number that moved nothing
+    is another one on another day."""
+    if (one.opening, one.closing) != (other.opening, other.closing) or one.to_on is None or other.to_on is None:
+        return False
+    if (number := number_of(one.sequence)) != number_of(other.sequence):
+        return False
+    apart = abs(one.to_on - other.to_on)
+    return not apart or (apart == ONE_DAY and (number is not None or one.opening != one.closing))
+
+
 def breaks(heads: Sequence[StatementHead]) -> Iterator[StatementBreak]:
     """Every break, by account and currency, in the order of the statements."""
-    by_account = sorted(heads, key=_account)
-    for _, group in groupby(by_account, key=_account):
-        every = list(group)
-        kept = sorted((each for each in every if not each.doubled), key=_place)
+    taken = {(_account(each), _name(each)): each for each in heads if not each.doubled}
+    for every in by_account(heads):
+        kept = [each for each in every if not each.doubled]
         yield from (found for before, after in pairwise(kept) for found in _between(before, after))
-        names = {_name(each): each for each in kept}
         for each in every:
-            if each.doubled and (first := names.get(_name(each))) is not None:
+            first = (taken.get((_account(each), _name(each))) or _same(each, kept)) if each.doubled else None
+            if first is not None:
                 same = (first.opening, first.closing) == (each.opening, each.closing)
                 yield _break("doubled" if same else "number_taken", first, each, 0, 0)
 
 
-def in_order(heads: Sequence[StatementHead]) -> list[StatementHead]:
-    """By account and currency, and in the order in which they follow each other."""
-    return sorted(heads, key=lambda each: (_account(each), _place(each)))
+def by_account(heads: Iterable[StatementHead]) -> list[list[StatementHead]]:
+    """The statements of each account and currency, in the order in which they follow each other. A provider may keep
+    several balances for one account of ours, under names of its own."""
+    found = []
+    for (*_, currency), group in groupby(sorted(heads, key=_account), key=_account):
+        every = sorted(group, key=_place)
+        names = accounts_apart({each.balance_account for each in every}, currency)
+        of: dict[str, list[StatementHead]] = {}
+        for each in every:
+            of.setdefault(names[each.balance_account], []).append(each)
+        found += [of[name] for name in sorted(of)]
+    return found
 
 
 def _between(before: StatementHead, after: StatementHead) -> Iterator[StatementBreak]:
@@ -113,6 +153,10 @@ def _account(head: StatementHead) -> tuple[str, str, str]:
 
 def _place(head: StatementHead) -> tuple[date, tuple[int, int], datetime, str]:
     return (head.to_on or date.min, number_of(head.sequence) or (0, 0), head.imported_at, head.batch)
+
+
+def _same(head: StatementHead, kept: Sequence[StatementHead]) -> StatementHead | None:
+    return next((each for each in kept if is_same_statement(each, head)), None)
 
 
 def _name(head: StatementHead) -> str:

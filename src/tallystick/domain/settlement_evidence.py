@@ -83,7 +83,7 @@ REASON_MEANINGS: Final[dict[Reason, str]] = {
     "person": "a person said what it is",
     "withdrawn": "its file was taken back, and it counts for nothing",
     "not_settled": "it names a payout whose batch is not posted: a manual payout, or a batch that does not add up yet",
-    "bank_charge": "a charge of the bank with an entry of its own",
+    "bank_charge": "a charge of the bank, with an entry of its own or within one",
 }
 
 #: How it was found, the surest first. Only ``NEWS_STAGES`` may bring something to the record that it does not have.

@@ -11,7 +11,18 @@ from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
+from tallystick.domain.errors import TallystickError
 from tallystick.domain.settlement_row import CLOSING, SettlementRow
+
+
+class FileRefused(TallystickError):
+    """The file as a whole is not what it says: nothing of it is imported. ``reason`` names why."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
 
 #: Stored files have these names for ever. importing: not all of its rows are there yet. conflict: it says of a known
 #: batch something else than an earlier file did; none of its rows are matched.

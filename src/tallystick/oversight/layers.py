@@ -15,7 +15,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from tallystick.decisions.payouts_at_bank import Way, way_of
-from tallystick.decisions.statement_continuity import breaks, in_order
+from tallystick.decisions.statement_continuity import breaks, by_account
 from tallystick.domain.bank_statement import StatementHead
 from tallystick.domain.ledger.accounts import (
     bank_account,
@@ -102,7 +102,7 @@ def _stated(provider: str, found: Balances) -> Iterator[Layer]:
                 for each in found.not_stated
                 if each.currency == currency
             ]
-        last = [list(each)[-1] for _, each in groupby(_in_order(kept), key=lambda each: each.account)]
+        last = [each[-1] for each in _series(kept)]
         yield _layer(
             "stated_balance",
             about,
@@ -115,9 +115,8 @@ def _stated(provider: str, found: Balances) -> Iterator[Layer]:
 
 
 def _of_statements(statements: Sequence[Stated], kept: Sequence[Stated]) -> Iterator[Cause]:
-    for _, group in groupby(_in_order(kept), key=lambda each: each.account):
-        opening = next(group).opening
-        yield _cause("before_first", "what the first statement opens with", [opening])
+    for each in _series(kept):
+        yield _cause("before_first", "what the first statement opens with", [each[0].opening])
     for kind, said in _BREAKS.items():
         found = [each for each in breaks([_head(each) for each in statements]) if each.kind == kind]
         yield _cause(kind, said, [each.amount for each in found])
@@ -222,11 +221,11 @@ def _ledger_account(each: Stated) -> str:
     return bank_account(each.provider, each.account) if each.is_bank else provider_balance_account(each.provider)
 
 
-def _in_order(statements: Sequence[Stated]) -> list[Stated]:
-    """By account, then as ``breaks`` has them."""
-    heads = {(each.account, each.batch): each for each in statements}
-    placed = in_order([_head(each) for each in statements])
-    return [heads[head.account, head.batch] for head in placed]
+def _series(statements: Sequence[Stated]) -> list[list[Stated]]:
+    """The statements of each balance, in the order in which they follow each other. They are of one currency."""
+    stated = {(each.account, each.batch): each for each in statements}
+    found = by_account([_head(each) for each in statements])
+    return [[stated[head.account, head.batch] for head in each] for each in found]
 
 
 def _head(each: Stated) -> StatementHead:

@@ -72,3 +72,17 @@ def test_rows_together_are_as_rows_alone(at: tuple[int, ...]) -> None:
     said = msgspec.json.encode(kept).decode()
     assert CARD not in said
     assert SECRET not in said
+
+
+def test_a_total_has_the_name_that_its_rows_are_stored_under() -> None:
+    """A bank's reference and number may look like a card number."""
+    said: list[Item] = [row(1, batch=CARD), StatedTotal(batch=CARD, currency="EUR", proof="balances", total=8)]
+    stored, total = screened(iter(said), screen())
+    assert isinstance(stored, SettlementRow) and isinstance(total, StatedTotal)
+    assert stored.batch == total.batch and CARD not in total.batch and total.total == 8
+
+
+def test_a_total_that_is_no_text_is_a_bad_row() -> None:
+    said: list[Item] = [StatedTotal(batch="\x00", currency="EUR", proof="footer", total=1)]
+    [found] = screened(iter(said), screen())
+    assert isinstance(found, BadRow) and found.reason == "not_text"

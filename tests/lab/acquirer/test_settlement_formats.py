@@ -7,6 +7,7 @@ import tomllib
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 
 from tallystick.domain.currencies import EXPONENTS
 from tallystick.domain.settlement_file import StatedTotal
@@ -125,3 +126,20 @@ def test_amounts_have_the_decimals_of_their_currency() -> None:
     }
     assert differing == set()
     assert (major(-5, "EUR"), major(5, "JPY", ","), major(1_234, "KWD", ",")) == ("-0.05", "5,", "1,234")
+
+
+def test_paypal_has_a_code_for_a_withdrawal_that_came_back_and_none_for_a_charge() -> None:
+    day = replace(
+        DAY,
+        entries=[
+            Entry(entry_id="en_1", kind="charge_reversal", gross=-5_000, effect="ch_1", attempt="att_1", **_CH),
+            Entry(entry_id="en_2", kind="payout_reversal", currency="EUR", gross=5_000, effect="po_1", charge="po_0"),
+        ],
+    )
+    content = FORMATS["paypal"][1](day)
+    found = format_of(AUTO, content[:HEAD_BYTES]).read(io.BytesIO(content), ReadOptions())
+    rows = [each for each in found if isinstance(each, SettlementRow)]
+    assert [(each.kind, each.raw_type, each.net, each.payout_reference) for each in rows] == [
+        ("unknown", "T9999", -5_000, None),
+        ("payout_reversal", "T1101", 5_000, "po_0"),
+    ]

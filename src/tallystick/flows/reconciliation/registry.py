@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Final
 
 from tallystick.flows.reconciliation.formats import adyen, camt053, generic_csv, mt940, paypal, simulator, stripe
@@ -27,16 +28,17 @@ AUTO: Final = "auto"
 
 def format_of(name: str, head: bytes) -> Format:
     """The format of a file that begins like this, or the one of this name. Raises FileRefused where none or several
-    recognise it, and where the named one does not."""
+    recognise it, and where the named one does not. It is an object of its own: what it learns of one file stays with
+    that file."""
     if name != AUTO:
         named = next((each for each in FORMATS if each.name == name), None)
         if named is None:
             raise FileRefused("unknown_format", f"there is no format {name}; there are {', '.join(FORMAT_NAMES)}")
         if named is not generic_csv.FORMAT and not named.recognises(head):
             raise FileRefused("not_this_format", f"it does not begin as {name} does")
-        return named
+        return copy(named)
     found = [each for each in FORMATS if each.recognises(head)]
     if len(found) != 1:
         names = ", ".join(each.name for each in found)
         raise FileRefused("format_unknown", f"it could be {names}: name its format" if names else "no format knows it")
-    return found[0]
+    return copy(found[0])

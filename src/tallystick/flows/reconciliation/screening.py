@@ -10,7 +10,9 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from typing import Final
 
-from tallystick.domain.settlement_file import BadRow
+from msgspec.structs import replace
+
+from tallystick.domain.settlement_file import BadRow, StatedTotal
 from tallystick.domain.settlement_row import SettlementRow
 from tallystick.domain.storable import is_text
 from tallystick.flows.reconciliation.formats.base import Item, RowRefused
@@ -45,11 +47,14 @@ class RowScreen:
         self._secrets = [part for each in secrets for part in (each, *each.split(",")) if len(part) >= _SHORTEST_SECRET]
         self.found = 0
 
-    def are_clear(self, rows: Iterable[SettlementRow]) -> bool:
-        """The cheap first look, at many rows at once: true only where each of them may be stored as it is."""
+    def are_clear(self, items: Iterable[Item]) -> bool:
+        """The cheap first look, at many items at once: true only where each of them may be stored as it is."""
         said: list[str] = []
-        for row in rows:
-            said += _said(row)
+        for each in items:
+            if isinstance(each, SettlementRow):
+                said += _said(each)
+            elif isinstance(each, StatedTotal):
+                said.append(each.batch)
         joined = _BETWEEN.join(said)
         return "\x00" not in joined and is_text(joined) and self._is_harmless(joined)
 
@@ -65,6 +70,12 @@ class RowScreen:
         self._screen(row)
         self.found += before != [getattr(row, name) for name in _ALL]
         return row
+
+    def screened_total(self, total: StatedTotal) -> StatedTotal:
+        """The total of a batch, under the name that the rows of the batch are stored under."""
+        if "\x00" in total.batch or not is_text(total.batch):
+            raise RowRefused("not_text", "it has characters that are no text")
+        return replace(total, batch=self._name(total.batch))
 
     def _screen(self, row: SettlementRow) -> None:
         for name in _NAMES:
@@ -109,17 +120,18 @@ def screened(items: Iterator[Item], screen: RowScreen) -> Iterator[Item]:
 
 
 def _screened(some: list[Item], screen: RowScreen) -> list[Item]:
-    if screen.are_clear([each for each in some if isinstance(each, SettlementRow)]):
+    if screen.are_clear(some):
         return some
     if len(some) > 1:
         half = len(some) // 2
         return _screened(some[:half], screen) + _screened(some[half:], screen)
     each = some[0]
-    assert isinstance(each, SettlementRow), "only a row is not clear"
+    assert not isinstance(each, BadRow), "it says nothing of what the row says"
     try:
-        return [screen.screened(each)]
+        return [screen.screened(each) if isinstance(each, SettlementRow) else screen.screened_total(each)]
     except RowRefused as error:
-        return [BadRow(line=each.line, reason=error.reason, detail=error.detail)]
+        line = each.line if isinstance(each, SettlementRow) else 0
+        return [BadRow(line=line, reason=error.reason, detail=error.detail)]
 
 
 def _said(row: SettlementRow) -> list[str]:

@@ -41,12 +41,12 @@ _HOUR_S: Final = 3_600
 #: Kind of an entry -> event code. What has none is of a code that nobody knows.
 _CODES: Final[Mapping[str, str]] = {
     "charge": "T0006",
-    "charge_reversal": "T1101",
     "refund": "T1107",
     "dispute": "T1106",
     "dispute_reversal": "T1202",
     "reserve": "T1110",
     "payout": "T0400",
+    "payout_reversal": "T1101",
 }
 _UNKNOWN: Final = "T9999"
 _DISPUTE_FEE: Final = "T0106"

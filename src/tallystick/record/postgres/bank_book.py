@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from tallystick.decisions.bank_matching import Payout
 from tallystick.decisions.bank_statements import StatementName, StatementSums
+from tallystick.decisions.statement_continuity import ONE_DAY, is_same_statement
 from tallystick.domain.bank_statement import STATEMENT_FORMATS, Arrived, BankStatement, StatementHead
 from tallystick.domain.kinds import BANK_STATEMENT_KIND
 from tallystick.domain.settlement_evidence import Evidence
@@ -55,6 +56,17 @@ class NewStatement(Struct, frozen=True, kw_only=True):
     sequence: str | None
     balance_account: str | None
     to_on: date | None
+    opening: int
+    closing: int
+
+
+class CountedStatement(Struct, frozen=True, kw_only=True):
+    """A statement that counts under a name."""
+
+    name: str
+    batch: str
+    sequence: str | None
+    to_on: date
     opening: int
     closing: int
 
@@ -106,17 +118,33 @@ class ComparingEntries:
         ]
 
     async def counts(self, file: StatementFile, statement: NewStatement, name: str) -> bool:
-        """Whether no other statement has this name; it has it from now on. UniqueViolationError where another process
-        writes one at once."""
-        given = (file.provider, file.account, statement.currency, name)
-        known = await self._connection.fetch(STATEMENTS["statement_names"], *given)
+        """Whether no other statement has this name; it has it from now on. A statement that an earlier version of its
+        format gave another name is found by what it says. UniqueViolationError where another process writes one at
+        once."""
+        account = (file.provider, file.account, statement.currency)
+        known = await self._connection.fetch(STATEMENTS["statement_names"], *account, name)
+        if not known and (other := await self._other_name(account, statement)) is not None:
+            name = other
+            known = await self._connection.fetch(STATEMENTS["statement_names"], *account, name)
         mine = next((row["ordinal"] for row in known if row["batch"] == statement.batch), None)
         if mine is None:
             mine = len(known) + 1
             await self._connection.execute(
-                STATEMENTS["insert_statement_name"], *given, mine, statement.batch, file.file_id
+                STATEMENTS["insert_statement_name"], *account, name, mine, statement.batch, file.file_id
             )
         return mine == 1
+
+    async def _other_name(self, account: tuple[str, str, str], statement: NewStatement) -> str | None:
+        """The name under which the same statement counts already."""
+        if statement.to_on is None:
+            return None
+        days = (statement.to_on - ONE_DAY, statement.to_on + ONE_DAY)
+        found = await self._connection.fetch(
+            STATEMENTS["counted_statements"], *account, *days, statement.opening, statement.closing
+        )
+        same = [each for each in structs_of(found, CountedStatement) if is_same_statement(statement, each)]
+        own = [each for each in same if each.batch == statement.batch]
+        return next((each.name for each in (*own, *same)), None)
 
     async def entries(self, file_id: str, names: Sequence[tuple[str, str]]) -> Sequence[SettlementRow]:
         """The entries of these statements of a file."""

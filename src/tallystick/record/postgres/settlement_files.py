@@ -18,6 +18,7 @@ from msgspec.structs import astuple
 from tallystick.domain.settlement_file import BadRow, SettlementBatch, SettlementFile
 from tallystick.domain.settlement_row import CLOSING, ROW_FIELDS, SettlementRow
 from tallystick.record.postgres import sql
+from tallystick.record.postgres.statement_accounts import require_same_account
 from tallystick.record.postgres.structs import structs_of
 
 STATEMENTS: Final = sql.load("settlements.sql")
@@ -286,7 +287,9 @@ class FileEnding:
         supplements: bool = False,
         detail: str | None = None,
     ) -> None:
-        """Write the parts, and that the import has ended. Raises PartTaken and LeaseLost."""
+        """Write the parts, and that the import has ended. Raises PartTaken, LeaseLost, and FileRefused for statements
+        of another bank account than those before."""
+        await require_same_account(self._connection, self._file_id, parts)
         try:
             await self._connection.executemany(
                 STATEMENTS["insert_part"], [[getattr(each, name) for name in _PART] for each in parts]

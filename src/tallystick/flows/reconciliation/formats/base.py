@@ -15,9 +15,10 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from tallystick.decisions.balance_accounts import is_another_account
 from tallystick.domain.currencies import EXPONENTS
-from tallystick.domain.errors import TallystickError
 from tallystick.domain.settlement_file import BadRow, FilePurpose, StatedTotal
+from tallystick.domain.settlement_file import FileRefused as FileRefused
 from tallystick.domain.settlement_row import RowKind, SettlementRow
 
 #: What a format yields.
@@ -36,15 +37,6 @@ MAX_NAME_CHARS: Final = 255
 MAX_TEXT_CHARS: Final = 500
 
 Reversals = Literal["as_written", "inverted"]
-
-
-class FileRefused(TallystickError):
-    """The file as a whole is not what it says: nothing of it is imported. ``reason`` names why."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.detail = detail
 
 
 class RowRefused(ValueError):
@@ -131,6 +123,13 @@ def minor_units(text: str, exponent: int) -> int:
     return -value if sign == "-" else value
 
 
+def integer_units(text: str) -> int:
+    """An amount in minor units, such as ``-1250``. One with a decimal mark is in major ones. Raises RowRefused."""
+    if "." in text:
+        raise RowRefused("not_an_amount", "an amount in minor units has decimals")
+    return minor_units(text, 0)
+
+
 def hundredths(text: str, exponent: int) -> int:
     """An amount of digits alone, with two implied decimals whatever the currency, in minor units. Raises RowRefused."""
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
@@ -184,6 +183,28 @@ def text_of(*parts: str | None) -> str | None:
     """Free text, bounded; None where there is none."""
     joined = " ".join(part.strip() for part in parts if part and part.strip())
     return joined[:MAX_TEXT_CHARS] or None
+
+
+class OneAccount:
+    """The account that a bank's file is about, in each currency."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+
+    def require(self, currency: str, name: str) -> None:
+        """Raises FileRefused for a second account: its statements would be taken for the first one's."""
+        first = self._names.setdefault(currency, name) if name else name
+        if first != name and is_another_account(name, currency, [(first, True)]):
+            raise FileRefused(
+                "several_accounts",
+                "it has statements of several bank accounts in one currency: import each under an account of its own",
+            )
+
+
+def without_balances(line: int) -> BadRow:
+    """A statement with entries that nothing proves: none of them is compared."""
+    detail = "a statement has no opening or no closing balance: its entries prove nothing, and none is compared"
+    return BadRow(line=line, reason="no_balances", detail=detail)
 
 
 def cost_row(row: SettlementRow, part: str) -> None:

@@ -1,7 +1,11 @@
 """ISO 20022 camt.053, the bank-to-customer statement, in versions 2 to 8 and later ones of the same structure.
 
 Only entries with the status BOOK move the balance; what is within an entry explains it. An entry's direction is its
-``CdtDbtInd`` alone, of reversals too; an account whose bank means the opposite says so.
+``CdtDbtInd`` alone, of reversals too; an account whose bank means the opposite says so. A charge that the bank took out
+of an entry, or added to it, is a row of its own: the entry is what was paid, and both are what the bank booked.
+
+A statement may have several pages, each with the balances of its own: what is booked in the interim closes a page that
+is not the last, and opens the one after it.
 
 The document is read as a stream. Document types and entities are refused, and so is what is nested too deeply.
 
@@ -12,10 +16,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from datetime import date, datetime, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import BinaryIO, Final
 from xml.parsers import expat
+
+from msgspec.structs import replace
 
 from tallystick.domain.currencies import EXPONENTS
 from tallystick.domain.settlement_file import BadRow, FilePurpose, StatedTotal
@@ -23,6 +29,7 @@ from tallystick.domain.settlement_row import SettlementRow, keyed_by_content
 from tallystick.flows.reconciliation.formats.base import (
     FileRefused,
     Item,
+    OneAccount,
     ReadOptions,
     RowRefused,
     currency_of,
@@ -32,6 +39,7 @@ from tallystick.flows.reconciliation.formats.base import (
     name_of,
     signed,
     text_of,
+    without_balances,
 )
 
 _NAMESPACE: Final = "urn:iso:std:iso:20022:tech:xsd:camt.053.001."
@@ -57,6 +65,28 @@ _NO_REFERENCE: Final = frozenset({"", "NOTPROVIDED", "NONREF", "NOTAVAILABLE", "
 #: before.
 _OPENING: Final = ("OPBD", "PRCD")
 _CLOSING: Final = ("CLBD",)
+_INTERIM: Final = "ITBD"
+
+#: Which page a message is; a statement has its own word for that.
+_OF_MESSAGE: Final = "MsgPgntn"
+
+#: What is not in pages.
+_WHOLE: Final = ("", True)
+
+#: A charge that the entry's amount contains, as a row of its own.
+_CHARGES: Final = "Chrgs"
+
+#: Where an entry says what was paid, before charges: in its details, or of itself.
+_PAID: Final = (
+    "NtryDtls/TxDtls/Amt",
+    "NtryDtls/TxDtls/AmtDtls/TxAmt/Amt",
+    "NtryDtls/TxDtls/AmtDtls/InstdAmt/Amt",
+    "AmtDtls/TxAmt/Amt",
+    "AmtDtls/InstdAmt/Amt",
+)
+
+#: A time that is the end of the day before.
+_MIDNIGHT: Final = re.compile(r"T00:00(:00(\.0+)?)?(?![0-9:.])", re.ASCII)
 
 _FRACTION: Final = re.compile(r"(\.\d{6})\d+")
 
@@ -75,6 +105,13 @@ _REFERENCES: Final = (
     "NtryDtls/TxDtls/Refs/UETR",
     "NtryDtls/TxDtls/Refs/MndtId",
 )
+
+
+#: The number of a page, and whether it is the last one.
+Page = tuple[str, bool]
+
+#: A balance: its currency, its amount, and its day.
+Balance = tuple[str, int, date | None]
 
 
 class Node:
@@ -114,7 +151,7 @@ class Camt053:
     """One document has one statement or more, of one account or more."""
 
     name = "camt053"
-    version = 3
+    version = 4
     provider: str | None = "bank"
     purpose: FilePurpose = "post"
 
@@ -127,22 +164,26 @@ class Camt053:
     def read(self, source: BinaryIO, options: ReadOptions) -> Iterator[Item]:
         document = _Document()
         statement: _Statement | None = None
-        zone = options.tzinfo()
+        page: Page | None = None
+        zone, accounts = options.tzinfo(), OneAccount()
         for node in _pieces(source, document):
+            if node.name == _OF_MESSAGE:
+                page = _page_of_message(node)
+                continue
             if node.name == "Stmt":
                 if statement is not None:
-                    yield from statement.total()
+                    yield from statement.total(node.line)
                 statement = None
                 continue
-            statement = statement or _Statement(options, zone)
+            statement = statement or _Statement(options, zone, accounts, page)
             yield from statement.took(node)
         if not document.is_statement:
             raise FileRefused("not_this_format", "the document is no bank-to-customer statement")
 
 
 class _Document:
-    """Builds the children of each statement, and hands each over when it ends. The statement itself comes last,
-    empty."""
+    """Builds the children of each statement, and hands each over when it ends. The statement itself comes last, empty;
+    which page the message is comes first."""
 
     def __init__(self) -> None:
         self.is_statement = False
@@ -171,7 +212,7 @@ class _Document:
             self.is_statement = True
         elif depth == 2:
             raise FileRefused("not_this_format", "the document is no bank-to-customer statement")
-        if depth >= 4 and self._path[2] == "Stmt":
+        if depth >= 4 and (self._path[2] == "Stmt" or self._path[2:4] == ["GrpHdr", _OF_MESSAGE]):
             self._nodes += 1
             if self._nodes > _MAX_NODES:
                 raise FileRefused("too_large", "an entry has too many elements")
@@ -230,25 +271,39 @@ def _pieces(source: BinaryIO, document: _Document) -> Iterator[Node]:
 class _Statement:
     """One statement, as its parts come: head, balances, entries."""
 
-    def __init__(self, options: ReadOptions, zone: tzinfo) -> None:
-        self._options, self._zone = options, zone
+    def __init__(self, options: ReadOptions, zone: tzinfo, accounts: OneAccount, of_message: Page | None) -> None:
+        self._options, self._zone, self._accounts = options, zone, accounts
         self._id = self._sequence = self._account = self._currency = ""
-        self._page = ""
+        self._of_message, self._rows = of_message, 0
+        self._own_page: Page | None = None
         self._days: tuple[date | None, date | None] = (None, None)
-        self._balances: dict[str, tuple[str, int]] = {}
-        self._closed_on: date | None = None  # of a statement that does not name its days
+        self._balances: dict[str, Balance] = {}
+        self._interim: list[Balance] = []
 
     @property
     def batch(self) -> str:
-        return (f"{self._id}/{self._sequence}" if self._sequence else self._id) + self._page
+        number, is_last = self._page
+        page = f"/{number}" if number and not (number == "1" and is_last) else ""
+        return (f"{self._id}/{self._sequence}" if self._sequence else self._id) + page
+
+    @property
+    def _page(self) -> Page:
+        """Which page of the statement it is, and whether it is the last. In early versions only the message says it,
+        which may be pages of whole statements too."""
+        if self._own_page is not None:
+            return self._own_page
+        if self._of_message is None:
+            return _WHOLE
+        ends = [_first_of(self._balances, codes) for codes in (_OPENING, _CLOSING)]
+        return self._of_message if None in ends else _WHOLE
 
     def took(self, node: Node) -> Iterator[Item]:
         """One child of the statement. Raises FileRefused for a head that cannot be read."""
         try:
             if node.name == "Ntry":
-                row = self._entry(node)
-                if row is not None:
-                    yield row
+                rows = self._entry(node)
+                self._rows += len(rows)
+                yield from rows
             else:
                 self._head(node)
         except RowRefused as error:
@@ -265,42 +320,60 @@ class _Statement:
             case "LglSeqNb":
                 self._sequence = self._sequence or name_of(node.text) or ""
             case "StmtPgntn":
-                page = node.at("PgNb")
-                last = node.at("LastPgInd") in ("true", "1")
-                self._page = "" if page in ("", "1") and last else f"/{name_of(page)}"
+                self._own_page = _page_of(node)
             case "FrToDt":
                 start, end = node.at("FrDtTm") or node.at("FrDt"), node.at("ToDtTm") or node.at("ToDt")
-                self._days = (day(start) if start else None, day(end) if end else None)
+                first = day(start) if start else None
+                self._days = (first, _last_day(end, first) if end else None)
             case "Acct":
                 self._account = name_of(node.at("Id/IBAN") or node.at("Id/Othr/Id")) or ""
                 self._currency = node.at("Ccy").upper()
+                if self._currency:
+                    self._accounts.require(self._currency, self._account)
             case "Bal":
                 self._balance(node)
 
     def _balance(self, node: Node) -> None:
         code = node.at("Tp/CdOrPrtry/Cd") or node.at("Tp/CdOrPrtry/Prtry")
-        if code in (*_OPENING, *_CLOSING) and code not in self._balances:
-            currency, amount = self._amount(node)
-            self._balances[code] = (currency, signed(amount, node.at("CdtDbtInd")))
-            if code in _CLOSING and (closed_on := node.at("Dt/Dt") or node.at("Dt/DtTm")):
-                self._closed_on = day(closed_on)
+        is_interim = code == _INTERIM and (self._own_page or self._of_message) is not None
+        if not is_interim and (code in self._balances or code not in (*_OPENING, *_CLOSING)):
+            return
+        currency, amount = self._amount(node)
+        on = "" if code in _OPENING else node.at("Dt/Dt") or node.at("Dt/DtTm")
+        found = (currency, signed(amount, node.at("CdtDbtInd")), day(on) if on else None)
+        self._accounts.require(currency, self._account)
+        if is_interim:
+            self._interim.append(found)
+        else:
+            self._balances[code] = found
+
+    def _proving(self) -> tuple[Balance | None, Balance | None]:
+        """The balances between which this page's entries are. Interim ones stand in their order."""
+        interim, (number, is_last) = list(self._interim), self._page
+        closing = interim.pop() if interim and not is_last else _first_of(self._balances, _CLOSING)
+        if interim and number not in ("", "1"):
+            return interim[0], closing
+        return _first_of(self._balances, _OPENING), closing
 
     def _amount(self, node: Node) -> tuple[str, int]:
         amounts = node.all("Amt")
         if not amounts:
             raise RowRefused("not_an_amount", "it has no amount")
-        amount = amounts[0]
+        return self._amount_of(amounts[0])
+
+    def _amount_of(self, amount: Node) -> tuple[str, int]:
         currency = currency_of(amount.attributes.get("Ccy", self._currency))
         value = minor_units(amount.text, EXPONENTS[currency])
         if value < 0:
             raise RowRefused("signed", "an amount has a sign")
         return currency, value
 
-    def _entry(self, node: Node) -> SettlementRow | None:
+    def _entry(self, node: Node) -> list[SettlementRow]:
+        """The entry, and the charge that was in it; nothing of one that is not booked."""
         status = node.at("Sts/Cd") or node.at("Sts")
         if status != "BOOK":
             if status in ("PDNG", "INFO", "FUTR"):
-                return None
+                return []
             raise RowRefused("no_status", "it has no status that is known")
         currency, amount = self._amount(node)
         is_reversal = node.at("RvslInd") in ("true", "1")
@@ -327,7 +400,58 @@ class _Statement:
             other_references=_references(node) or None,
             text=text_of(*_texts(node)),
         )
-        return row if row.row_key else keyed_by_content(row, "value_on", "booked_at", "other_references", "text")
+        charge = self._charge(node, row) if row.kind == "bank_entry" else 0
+        if charge == row.net:
+            row.kind = "fee"
+        if charge in (0, row.net):
+            return [_keyed(row)]
+        cost = replace(
+            row,
+            row_key=f"{reference}:{_CHARGES}" if reference else "",
+            kind=self._options.kind_of(_CHARGES, {_CHARGES: "fee"}),
+            raw_type=_CHARGES,
+            gross=charge,
+            net=charge,
+        )
+        row.gross = row.net = row.net - charge
+        return [_keyed(row), _keyed(cost)]
+
+    def _charge(self, node: Node, row: SettlementRow) -> int:
+        """What of the entry's amount is the bank's charge, less than 0 where it is charged. An indicator says that it
+        is contained; without one the amount that was paid proves it. What is booked by itself, and what is in another
+        currency, is no part of this entry."""
+        charges = node.all(_CHARGES) or node.all(f"NtryDtls/TxDtls/{_CHARGES}")
+        try:
+            return self._contained(node, row, charges) if charges else 0
+        except RowRefused:
+            return 0  # what is booked stays what it is
+
+    def _contained(self, node: Node, row: SettlementRow, charges: Sequence[Node]) -> int:
+        contained = unsaid = 0
+        for each in [record for charge in charges for record in (charge.all("Rcrd") or (charge,))]:
+            amounts = each.all("Amt") or each.all("TtlChrgsAndTaxAmt")
+            currency, amount = self._amount_of(amounts[0]) if amounts else ("", 0)
+            if currency != row.currency:
+                continue
+            amount = signed(amount, each.at("CdtDbtInd") or "DBIT")
+            said = each.at("ChrgInclInd")
+            if said in ("true", "1"):
+                contained += amount
+            elif not said:
+                unsaid += amount
+        if unsaid and abs(row.net - contained - unsaid) in self._paid(node, row.currency):
+            contained += unsaid
+        paid = row.net - contained
+        return contained if paid == 0 or (paid > 0) == (row.net > 0) else 0
+
+    def _paid(self, node: Node, currency: str) -> set[int]:
+        """What the entry says was paid, without a sign, in each way that it says so."""
+        found = set[int]()
+        for path in _PAID:
+            amounts = [self._amount_of(each) for each in node.all(path)]
+            if amounts and all(code == currency for code, _ in amounts):
+                found.add(sum(amount for _, amount in amounts))
+        return found
 
     def _type(self, node: Node) -> str:
         family = "BkTxCd/Domn/Fmly/"
@@ -339,14 +463,16 @@ class _Statement:
         at = _FRACTION.sub(r"\1", text).replace("Z", "+00:00")
         return moment(_DAY.sub(r"\1T00:00:00\2", at), self._zone) if text else None
 
-    def total(self) -> Iterator[StatedTotal]:
-        """What the statement says that its entries come to. A statement without both balances says nothing."""
-        opening = next((self._balances[code] for code in _OPENING if code in self._balances), None)
-        closing = next((self._balances[code] for code in _CLOSING if code in self._balances), None)
+    def total(self, line: int) -> Iterator[StatedTotal | BadRow]:
+        """What the statement says that its entries come to. One without both balances says nothing, which is said."""
+        opening, closing = self._proving()
         if opening is None or closing is None:
+            if self._rows:
+                yield without_balances(line)
             return
         if opening[0] != closing[0]:
             raise FileRefused("bad_statement", "a statement opens in one currency and closes in another")
+        number, _ = self._page
         yield StatedTotal(
             batch=self.batch,
             currency=closing[0],
@@ -354,11 +480,38 @@ class _Statement:
             total=closing[1] - opening[1],
             opening=opening[1],
             closing=closing[1],
-            sequence=self._sequence or None,
+            sequence="/".join(each for each in (self._sequence, number) if each) if self._sequence else None,
             balance_account=self._account or None,
             from_on=self._days[0],
-            to_on=self._days[1] or self._closed_on,
+            to_on=closing[2] or self._days[1],
         )
+
+
+def _page_of(node: Node) -> Page:
+    return (name_of(node.at("PgNb")) or "").lstrip("0"), node.at("LastPgInd") in ("true", "1")
+
+
+def _page_of_message(node: Node) -> Page:
+    try:
+        return _page_of(node)
+    except RowRefused as error:
+        raise FileRefused("bad_statement", f"line {node.line}: {error.detail}") from None
+
+
+def _first_of(balances: dict[str, Balance], codes: Sequence[str]) -> Balance | None:
+    return next((balances[code] for code in codes if code in balances), None)
+
+
+def _last_day(end: str, first: date | None) -> date:
+    """A time is when the statement ends: midnight is the end of the day before."""
+    on = day(end)
+    if _MIDNIGHT.search(end) and on != first:
+        on -= timedelta(days=1)
+    return on
+
+
+def _keyed(row: SettlementRow) -> SettlementRow:
+    return row if row.row_key else keyed_by_content(row, "value_on", "booked_at", "other_references", "text")
 
 
 def _known(text: str) -> str | None:

@@ -22,6 +22,7 @@ from tallystick.flows.reconciliation.formats.base import (
     RowRefused,
     cost_row,
     currency_of,
+    integer_units,
     minor_units,
     moment,
     name_of,
@@ -29,6 +30,9 @@ from tallystick.flows.reconciliation.formats.base import (
     text_of,
 )
 from tallystick.flows.reconciliation.formats.delimited import Cells, Columns, Table, cell, header_of, read_rows
+
+#: Digits between two marks of thousands.
+_GROUP_DIGITS: Final = 3
 
 
 class ColumnNames(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,8 +65,9 @@ class ColumnNames(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class CsvMapping(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A mapping file. ``minor_units``: amounts are integers of them. ``currency``: of a file that has no such column.
     ``date_format``: as strptime has it; without one dates are ISO 8601. ``negate``: the provider's signs are the
-    opposite of ours. ``fee_sign``: of a fee that is charged. ``complete_batches``: a file has all rows of its
-    batches."""
+    opposite of ours; that and the direction are those of what the payer paid too. ``fee_sign``: of a fee that is
+    charged. ``complete_batches``: a file has all rows of its batches. ``thousands_mark`` stands between groups of three
+    digits."""
 
     columns: ColumnNames
     kinds: dict[str, RowKind] = {}
@@ -100,7 +105,7 @@ class GenericCsv:
     """By a mapping file."""
 
     name = "generic_csv"
-    version = 1
+    version = 2
     provider: str | None = None
     purpose: FilePurpose = "post"
 
@@ -132,7 +137,9 @@ class _Rows:
         if kind == "unknown" and not given["type"]:
             kind = self._mapping.kind
         payer_currency = currency_of(given["payer_currency"]) if given["payer_currency"] else None
-        payer = self._amount(given["payer_amount"], EXPONENTS[payer_currency]) if payer_currency else None
+        payer = None
+        if payer_currency:
+            payer = self._money(given["payer_amount"], given["direction"], EXPONENTS[payer_currency])
         row = SettlementRow(
             position=0,
             line=line,
@@ -187,13 +194,17 @@ class _Rows:
     def _amount(self, text: str, exponent: int) -> int | None:
         if not text:
             return None
-        if self._mapping.thousands_mark:
-            text = text.replace(self._mapping.thousands_mark, "")
-        if self._mapping.decimal_mark == ",":
-            if "." in text:
-                raise RowRefused("not_an_amount", "an amount is not a decimal number")
-            text = text.replace(",", ".")
-        return minor_units(text, 0 if self._mapping.minor_units else exponent)
+        whole, mark, fraction = text.partition(self._mapping.decimal_mark)
+        thousands = self._mapping.thousands_mark
+        if thousands and thousands in whole:
+            first, *groups = whole.lstrip("+-").split(thousands)
+            if not 1 <= len(first) <= _GROUP_DIGITS or any(len(each) != _GROUP_DIGITS for each in groups):
+                raise RowRefused("not_an_amount", "a mark of thousands is not between groups of three digits")
+            whole = whole.replace(thousands, "")
+        if any(each in f"{whole}{fraction}" for each in ".,"):
+            raise RowRefused("not_an_amount", "an amount is not a decimal number")
+        plain = f"{whole}.{fraction}" if mark else whole
+        return integer_units(plain) if self._mapping.minor_units else minor_units(plain, exponent)
 
     def _time(self, text: str) -> datetime | None:
         naive = self._naive(text)

@@ -4,6 +4,9 @@
 after it. RC reverses a credit: its money leaves; RD reverses a debit: its money comes. An entry's own date has no year:
 it is the one nearest to the value date. 29 and 30 February are the last day of that month.
 
+A statement is known by its reference, its number, its currency and the day of its opening balance: banks have constant
+references, begin to count anew each year, or do not count at all.
+
 Source: SWIFT Standards, category 9, MT 940.
 """
 
@@ -21,6 +24,7 @@ from tallystick.domain.settlement_row import SettlementRow, keyed_by_content
 from tallystick.flows.reconciliation.formats.base import (
     FileRefused,
     Item,
+    OneAccount,
     ReadOptions,
     RowRefused,
     currency_of,
@@ -28,6 +32,7 @@ from tallystick.flows.reconciliation.formats.base import (
     moment,
     name_of,
     text_of,
+    without_balances,
 )
 from tallystick.flows.reconciliation.formats.delimited import encoding_of, first_lines
 
@@ -62,7 +67,7 @@ class Mt940:
     """Messages one after another, with or without the blocks around them."""
 
     name = "mt940"
-    version = 3
+    version = 4
     provider: str | None = "bank"
     purpose: FilePurpose = "post"
 
@@ -125,23 +130,29 @@ class _Statements:
 
     def __init__(self, options: ReadOptions) -> None:
         self._options, self._zone = options, options.tzinfo()
+        self._accounts = OneAccount()
         self.began = False
-        self._reset("")
+        self._reset("", 0)
 
-    def _reset(self, reference: str) -> None:
+    def _reset(self, reference: str, line: int) -> None:
+        self._line, self._rows, self._is_proved = line, 0, False
         self._reference, self._account, self._sequence = reference, "", ""
         self._opening: tuple[date, str, int] | None = None
         self._pending: SettlementRow | None = None
 
     @property
     def batch(self) -> str:
-        return f"{self._reference}/{self._sequence}" if self._sequence else self._reference
+        """Between two rows of digits stand letters: else they could pass for one number of a card."""
+        named = [self._reference, self._sequence]
+        if self._opening is not None:
+            named += [self._opening[1], self._opening[0].isoformat()]
+        return "/".join(each for each in named if each)
 
     def field(self, line: int, tag: str, text: str) -> Iterator[Item]:
         """What one field comes to. Raises FileRefused for a head or a balance that cannot be read."""
         if tag == "86":
             if self._pending is not None:
-                self._pending.text = text_of(_information(text))
+                self._pending.text = text_of(self._pending.text, _information(text))
             return
         if tag == "NS":
             return
@@ -150,7 +161,7 @@ class _Statements:
             if tag == "61":
                 self._pending = self._entry(line, text)
             else:
-                yield from self._head(tag, text)
+                yield from self._head(line, tag, text)
         except RowRefused as error:
             if tag != "61":
                 raise FileRefused("bad_statement", f"line {line}: {error.detail}") from None
@@ -158,16 +169,24 @@ class _Statements:
 
     def end(self) -> Iterator[Item]:
         yield from self._entry_done()
+        yield from self._unproved()
+
+    def _unproved(self) -> Iterator[BadRow]:
+        """A statement that ended with entries, and without the balances that prove them."""
+        if self._rows and not self._is_proved:
+            yield without_balances(self._line)
 
     def _entry_done(self) -> Iterator[SettlementRow]:
         row, self._pending = self._pending, None
         if row is not None:
+            self._rows += 1
             yield row if row.row_key else keyed_by_content(row, "value_on", "booked_at", "other_references", "text")
 
-    def _head(self, tag: str, text: str) -> Iterator[Item]:
+    def _head(self, line: int, tag: str, text: str) -> Iterator[Item]:
         match tag:
             case "20":
-                self._reset(name_of(text) or "")
+                yield from self._unproved()
+                self._reset(name_of(text) or "", line)
                 self.began = True
             case "25" | "25P":
                 self._account = name_of(text.partition("\n")[0]) or ""
@@ -175,8 +194,10 @@ class _Statements:
                 self._sequence = name_of(text) or ""
             case "60F" | "60M":
                 self._opening = _balance(text)
+                self._accounts.require(self._opening[1], self._account)
             case "62F" | "62M":
                 yield self._total(_balance(text))
+                self._is_proved = True
 
     def _total(self, closing: tuple[date, str, int]) -> StatedTotal:
         if self._opening is None or self._opening[1] != closing[1]:
@@ -279,7 +300,10 @@ def _balance(text: str) -> tuple[date, str, int]:
 
 
 def _information(text: str) -> str:
-    """The words of a ``:86:`` field: of a structured one, purpose and names. It is wrapped anywhere."""
+    """The words of a ``:86:`` field: of a structured one, purpose and names. It is wrapped anywhere, also within a
+    name; where a free text is wrapped there was a blank."""
+    if text.lstrip().startswith("/"):
+        return text.replace("\n", "")
     if not _FIELD.search(text):
         return " ".join(line.strip() for line in text.split("\n"))
     joined = text.replace("\n", "")

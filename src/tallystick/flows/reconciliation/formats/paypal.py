@@ -4,6 +4,9 @@ Records are told apart by their first field; the columns of a section stand in i
 with two implied decimals, whatever the currency. The gross amount has a direction, and the fee one of its own. A
 transaction's id is its own within an account, a currency and an event code.
 
+A large report comes in several files, which say their numbers. A section that goes on in the next file repeats its
+header there, and has its footers in the file in which it ends; so only all of its files together prove it.
+
 Source: developer.paypal.com/docs/reports/sftp-reports/settlement-report.
 """
 
@@ -36,7 +39,7 @@ from tallystick.flows.reconciliation.formats.delimited import Cells, Columns, Ta
 KINDS: Final[Mapping[str, RowKind]] = {
     "T0200": "conversion",
     "T0201": "conversion",
-    "T1101": "charge_reversal",
+    "T1101": "payout_reversal",  # of a withdrawal to a bank
     "T1106": "dispute",
     "T1107": "refund",
     "T1108": "fee",
@@ -79,16 +82,23 @@ _FIRST: Final = frozenset({"RH", "FH", "SH"})
 _FOOTER_FIELDS: Final = 6
 _BALANCE_FIELDS: Final = 10
 
+#: A report has no more files.
+_MAX_NUMBER_CHARS: Final = 9
+
 _TIME: Final = re.compile(r"(\d{4})/(\d\d)/(\d\d) (\d\d:\d\d:\d\d) ?([+-]\d\d)(\d\d)", re.ASCII)
 
 
 class PaypalStl:
-    """The settlement report. A section in several files has its footers in the last one."""
+    """The settlement report. A section in several files has its footers in the last one. An object reads one file, and
+    knows afterwards whether it has its sections whole."""
 
     name = "paypal_stl"
-    version = 3
+    version = 4
     provider: str | None = "paypal"
     purpose: FilePurpose = "post"
+
+    def __init__(self) -> None:
+        self._is_whole = True
 
     def recognises(self, head: bytes) -> bool:
         lines = first_lines(head, 8)
@@ -97,7 +107,7 @@ class PaypalStl:
         return bool(lines) and bool(found & _FIRST) and "CH" in found | ({"CH"} if "SF" in found else set())
 
     def is_complete(self, options: ReadOptions, batches: Collection[str], *, has_payouts: bool) -> bool:
-        return True
+        return self._is_whole
 
     def read(self, source: BinaryIO, options: ReadOptions) -> Iterator[Item]:
         table = Table(source, options.encoding, None)
@@ -113,6 +123,7 @@ class PaypalStl:
         if not report.began:
             raise FileRefused("no_section", "the report has no section")
         yield from report.unstated()
+        self._is_whole = report.is_whole
 
 
 class _Sums:
@@ -139,7 +150,22 @@ class _Report:
         self._to_on: date | None = None
         self._sums: defaultdict[str, _Sums] = defaultdict(_Sums)
         self._stated = set[str]()
+        self._number: int | None = None
+        self._have_ended = True
         self.began = False
+
+    @property
+    def _begins(self) -> bool:
+        """Whether the report begins with this file: then what is in its sections is here from their beginning."""
+        return self._number is None or self._number <= 1
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every section begins and ends in this file, by its number and by its footers."""
+        return self._begins and self._have_ended and self._has_ended()
+
+    def _has_ended(self) -> bool:
+        return not self._sums or bool(self._stated)
 
     def record(self, cells: Cells, line: int) -> Iterator[Item]:
         """What one record comes to. Raises RowRefused and FileRefused."""
@@ -149,9 +175,10 @@ class _Report:
                 raise FileRefused("not_this_format", "it does not begin as a settlement report does")
             raise RowRefused("unknown_record", "it is no record of a settlement report")
         match kind:
+            case "FH":
+                self._number = _number(cells) if self._number is None else self._number  # files may be joined
             case "SH":
-                yield from self.unstated()
-                self._begin(cells)
+                yield from self._next_section(cells)
             case "CH":
                 self._columns = Columns(cells[1:], REQUIRED, OPTIONAL)
                 _require_fee_currency(self._columns)
@@ -160,13 +187,19 @@ class _Report:
             case "SF":
                 yield self._footer(cells)
 
-    def _begin(self, cells: Cells) -> None:
+    def _next_section(self, cells: Cells) -> Iterator[Item]:
+        """A header that comes again in a further file goes on with its section."""
         try:
             start, end = _time(cells[1]), _time(cells[2])
             account = name_of(cells[3])
         except (IndexError, RowRefused):
             raise FileRefused("bad_section", "a section header has no start, end or account") from None
-        self._batch = f"{account or ''}:{start.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        batch = f"{account or ''}:{start.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        if batch == self._batch:
+            return
+        yield from self.unstated()
+        self._have_ended = self._have_ended and self._has_ended()
+        self._batch = batch
         self._account, self._from_on = account, start.date()
         self._to_on = max(start, end - timedelta(seconds=1)).date()
         self._sums.clear()
@@ -175,6 +208,7 @@ class _Report:
 
     def _body(self, cells: Cells, line: int) -> SettlementRow:
         columns = self._columns
+        self._require_section()
         if columns is None or self._batch is None:
             raise FileRefused("no_columns", "a row stands before the section and its columns")
         if len(cells) != columns.width:
@@ -183,6 +217,16 @@ class _Report:
         row = self._row(given, line, self._batch)
         self._sums[row.currency].add(*self._amounts(given, row.currency))
         return row
+
+    def _require_section(self) -> None:
+        """Raises FileRefused for a file that goes on with a section whose header is in an earlier one: nothing here
+        says which section that is."""
+        if self._batch is None and not self._begins:
+            raise FileRefused(
+                "section_elsewhere",
+                "it goes on with a section that begins in an earlier file of the report: join the report's files in"
+                " their order, and import them as one",
+            )
 
     def _amounts(self, given: Mapping[str, str], currency: str) -> tuple[int, int]:
         exponent = EXPONENTS[currency]
@@ -204,7 +248,11 @@ class _Report:
         kind = self._kind(code, gross)
         related = name_of(given["PayPal Reference ID"])
         of_a_transaction = related is not None and given["PayPal Reference ID Type"].upper() == "TXN"
+        bank = name_of(given["Bank Reference ID"])
+        names_payout = kind == "payout_reversal" and of_a_transaction
         others = [None if of_a_transaction and kind != "charge" else related, name_of(given["Custom Field"])]
+        if names_payout:
+            others.append(bank)
         row = SettlementRow(
             position=0,
             line=line,
@@ -219,9 +267,9 @@ class _Report:
             payer_amount=gross if kind in _OF_PAYERS else None,
             payer_currency=currency if kind in _OF_PAYERS else None,
             reference=key,
-            payment_reference=key if kind == "charge" else related if of_a_transaction else None,
+            payment_reference=key if kind == "charge" else related if of_a_transaction and not names_payout else None,
             merchant_reference=name_of(given["Invoice ID"]),
-            payout_reference=name_of(given["Bank Reference ID"]),
+            payout_reference=related if names_payout else bank,
             occurred_at=_time(given["Transaction Initiation Date"]).astimezone(UTC),
             booked_at=_time(given["Transaction Completion Date"]).astimezone(UTC),
             other_references=[each for each in others if each] or None,
@@ -254,6 +302,7 @@ class _Report:
             )
 
     def _footer(self, cells: Cells) -> StatedTotal:
+        self._require_section()
         if self._batch is None or len(cells) < _FOOTER_FIELDS:
             raise RowRefused("bad_footer", "a footer has too few fields, or no section")
         currency = currency_of(cells[1])
@@ -261,10 +310,8 @@ class _Report:
             hundredths(text.strip() or "0", EXPONENTS[currency]) for text in cells[2:_FOOTER_FIELDS]
         )
         sums = self._sums[currency]
-        fees = (first, second)
-        if fees != tuple(sums.fees) and (second, first) == tuple(sums.fees):
-            fees = (second, first)  # which of the two is debits differs between versions of the report
-        met = [credits, debits, *fees] == [*sums.gross, *sums.fees]
+        fees = self._fees(cells, currency, credits - debits, (first, second))
+        met = not self._begins or [credits, debits, *fees] == [*sums.gross, *sums.fees]
         self._stated.add(currency)
         return StatedTotal(
             batch=self._batch,
@@ -278,6 +325,17 @@ class _Report:
             to_on=self._to_on,
             fault=None if met else "sums of gross or of fees in the footer differ from the rows'",
         )
+
+    def _fees(self, cells: Cells, currency: str, gross: int, given: tuple[int, int]) -> tuple[int, int]:
+        """Credits and debits: which of the two stands first differs between versions of the report. The rows decide, or
+        the balances where not all rows are here."""
+        back = (given[1], given[0])
+        if self._begins:
+            return back if given != (known := tuple(self._sums[currency].fees)) and back == known else given
+        for fees in (given, back):
+            if _balances(cells, currency, gross + fees[0] - fees[1])[0] is not None:
+                return fees
+        return given
 
 
 def _balances(cells: Cells, currency: str, total: int) -> tuple[int, int] | tuple[None, None]:
@@ -298,6 +356,12 @@ def _balances(cells: Cells, currency: str, total: int) -> tuple[int, int] | tupl
 
 #: What the payer saw is the amount itself.
 _OF_PAYERS: Final = frozenset({"charge", "refund", "dispute", "charge_reversal", "dispute_reversal"})
+
+
+def _number(cells: Cells) -> int:
+    """The number of the file in its report; 1 where it does not say it."""
+    text = cells[1].strip() if len(cells) > 1 else ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_NUMBER_CHARS else 1
 
 
 def _require_fee_currency(columns: Columns) -> None:

@@ -14,7 +14,7 @@ from tallystick.flows.reconciliation.formats.base import (
     RowRefused,
     cost_row,
     currency_of,
-    minor_units,
+    integer_units,
     moment,
     name_of,
 )
@@ -62,7 +62,7 @@ class Simulator:
     """What the test acquirer writes each day."""
 
     name = "simulator"
-    version = 2
+    version = 3
     provider: str | None = "simulator"
     purpose: FilePurpose = "post"
 
@@ -83,9 +83,9 @@ class Simulator:
 
         def read(cells: Cells, line: int) -> SettlementRow | StatedTotal:
             given = dict(zip(COLUMNS, [cells[at].strip() for at in places], strict=True))
-            currency, net = currency_of(given["currency"]), minor_units(given["net"], 0)
+            currency, net = currency_of(given["currency"]), integer_units(given["net"])
             if given["entry_id"] == _TOTAL:
-                opening, closing = (minor_units(said, 0) if (said := cell(cells, at)) else None for at in balances)
+                opening, closing = (integer_units(said) if (said := cell(cells, at)) else None for at in balances)
                 return StatedTotal(
                     batch=given["batch"],
                     currency=currency,
@@ -95,7 +95,7 @@ class Simulator:
                     closing=closing,
                     to_on=None if closing is None else days.get(given["batch"]),
                 )
-            gross, fee = minor_units(given["gross"], 0), minor_units(given["fee"], 0)
+            gross, fee = integer_units(given["gross"]), integer_units(given["fee"])
             if net != gross - fee:
                 raise RowRefused("does_not_add_up", "net is not gross less fee")
             if not (given["entry_id"] and given["type"]):
@@ -111,7 +111,7 @@ class Simulator:
                 gross=gross,
                 fee=fee,
                 net=net,
-                payer_amount=minor_units(amount, 0) if (amount := given["payer_amount"]) else None,
+                payer_amount=integer_units(amount) if (amount := given["payer_amount"]) else None,
                 payer_currency=currency_of(code) if (code := given["payer_currency"]) else None,
                 rate=name_of(given["rate"]),
                 reference=name_of(given["effect"]),

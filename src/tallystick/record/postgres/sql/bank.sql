@@ -29,6 +29,24 @@ SELECT ordinal, batch FROM bank_statement_name
 WHERE provider = $1 AND account = $2 AND currency = $3 AND name = $4
 ORDER BY ordinal;
 
+-- counted_statements: statements in $3 of this account that count, with these balances, and a last day from $4 to $5
+SELECT n.name, n.batch, b.sequence, b.to_on, b.opening::bigint AS opening, b.closing::bigint AS closing
+FROM bank_statement_name n
+JOIN settlement_batch b ON b.provider = n.provider AND b.account = n.account AND b.batch = n.batch AND b.currency = n.currency
+WHERE n.provider = $1 AND n.account = $2 AND n.currency = $3 AND n.ordinal = 1
+  AND b.to_on BETWEEN $4 AND $5 AND b.opening = $6::bigint AND b.closing = $7::bigint
+ORDER BY n.name, b.part;
+
+-- balance_accounts: what banks call the account in files of the formats $3, in each currency
+SELECT DISTINCT b.currency, b.balance_account, f.format
+FROM settlement_batch b
+JOIN settlement_file f ON f.file_id = b.file_id AND f.state = 'imported' AND f.format = ANY ($3::text[])
+WHERE b.provider = $1 AND b.account = $2 AND b.balance_account IS NOT NULL
+ORDER BY b.currency, b.balance_account, f.format;
+
+-- format_of_statements: the format of the file $1, where it is one of $2
+SELECT format FROM settlement_file WHERE file_id = $1 AND format = ANY ($2::text[]);
+
 -- insert_statement_name: the statement has this name; another one with its ordinal is a lost race
 INSERT INTO bank_statement_name (provider, account, currency, name, ordinal, batch, file_id)
 VALUES ($1, $2, $3, $4, $5, $6, $7);

@@ -3,10 +3,14 @@ SELECT provider, account, reference, merchant_id, payment_id FROM provider_refer
 WHERE (provider, account, reference) > ($1::text, $2::text, $3::text)
 ORDER BY provider, account, reference LIMIT $4;
 
+-- references_there: how many charges are known
+SELECT count(*) AS there FROM provider_reference;
+
 -- references_in_history: those of these charges that a step of an attempt of their payment names
 WITH k AS MATERIALIZED (
-    SELECT unnest($1::text[]) AS provider, unnest($2::text[]) AS account, unnest($3::text[]) AS reference,
-           unnest($4::text[]) AS merchant_id, unnest($5::text[]) AS payment_id
+    SELECT pg_catalog.unnest($1::text[]) AS provider, pg_catalog.unnest($2::text[]) AS account,
+           pg_catalog.unnest($3::text[]) AS reference, pg_catalog.unnest($4::text[]) AS merchant_id,
+           pg_catalog.unnest($5::text[]) AS payment_id
 )
 SELECT DISTINCT k.provider, k.account, k.reference, k.merchant_id, k.payment_id
 FROM k
@@ -64,15 +68,58 @@ SELECT operator, idempotency_key, act_id FROM operator_act WHERE act = $1;
 -- approved: those of these requests that were approved
 SELECT request_id FROM approval_outcome WHERE request_id = ANY($1::text[]) AND outcome = 'approved';
 
--- definitions: what these names lead to, as whoever reads them finds it
-SELECT n.name, c.relkind::text AS kind, s.nspname::text AS schema, pg_get_viewdef(c.oid) AS query,
+-- names: what these names lead to, as whoever reads them finds it
+SELECT n.name, pg_catalog.to_regclass(n.name)::pg_catalog.oid AS oid FROM pg_catalog.unnest($1::text[]) AS n (name);
+
+-- definitions: what these names lead to in the schemas of the system and of the record
+SELECT n.name, c.oid, c.relkind::text AS kind, s.nspname::text AS schema, pg_catalog.pg_get_viewdef(c.oid) AS query,
        coalesce(c.relrowsecurity, false) AS hidden,
-       EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhparent = c.oid) AS children,
-       EXISTS (SELECT 1 FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal) AS triggers,
-       EXISTS (SELECT 1 FROM pg_rewrite w WHERE w.ev_class = c.oid AND w.rulename <> '_RETURN') AS rules
-FROM unnest($1::text[]) AS n (name)
-LEFT JOIN pg_class c ON c.oid = to_regclass(n.name)
-LEFT JOIN pg_namespace s ON s.oid = c.relnamespace;
+       EXISTS (SELECT 1 FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid) AS children,
+       EXISTS (SELECT 1 FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal) AS triggers,
+       EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite w WHERE w.ev_class = c.oid AND w.rulename <> '_RETURN') AS rules,
+       EXISTS (SELECT 1 FROM pg_catalog.pg_index x WHERE x.indrelid = c.oid AND x.indisprimary) AS keyed,
+       EXISTS (SELECT 1 FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type y ON y.oid = a.atttypid
+               WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+                 AND y.typnamespace <> 'pg_catalog'::pg_catalog.regnamespace) AS typed
+FROM pg_catalog.unnest($1::text[]) AS n (name)
+LEFT JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(n.name)
+LEFT JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace;
 
 -- view_query: a view's query, as this server prints it
-SELECT pg_get_viewdef(to_regclass($1));
+SELECT pg_catalog.pg_get_viewdef(pg_catalog.to_regclass($1));
+
+-- namesakes: functions, operators and casts that a statement could take for the system's ($1: at most). What an extension
+-- brings into a schema of its own is not found by any statement. A function of a table's row reads as a column of it
+SELECT 'function' AS what,
+       n.nspname || '.' || p.proname || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')' AS name
+FROM pg_catalog.pg_proc p
+JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+LEFT JOIN pg_catalog.pg_depend e ON e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND e.objid = p.oid
+    AND e.deptype = 'e'
+WHERE n.nspname <> 'information_schema' AND pg_catalog.substr(n.nspname::text, 1, 3) <> 'pg_'
+  AND (e.objid IS NULL OR n.nspname = 'public')
+  AND (p.proname IN (SELECT o.proname FROM pg_catalog.pg_proc o
+                     WHERE o.pronamespace = 'pg_catalog'::pg_catalog.regnamespace)
+       OR p.proargtypes[0] IN (SELECT c.reltype FROM pg_catalog.pg_class c
+                               WHERE c.relnamespace = 'public'::pg_catalog.regnamespace AND c.reltype <> 0))
+UNION ALL
+SELECT 'operator',
+       n.nspname || '.' || p.oprname || ' (' || pg_catalog.format_type(p.oprleft, NULL) || ', '
+       || pg_catalog.format_type(p.oprright, NULL) || ')'
+FROM pg_catalog.pg_operator p
+JOIN pg_catalog.pg_namespace n ON n.oid = p.oprnamespace
+LEFT JOIN pg_catalog.pg_depend e ON e.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass AND e.objid = p.oid
+    AND e.deptype = 'e'
+WHERE n.nspname <> 'information_schema' AND pg_catalog.substr(n.nspname::text, 1, 3) <> 'pg_'
+  AND (e.objid IS NULL OR n.nspname = 'public')
+  AND p.oprname IN (SELECT o.oprname FROM pg_catalog.pg_operator o
+                    WHERE o.oprnamespace = 'pg_catalog'::pg_catalog.regnamespace)
+UNION ALL
+SELECT 'cast', pg_catalog.format_type(k.castsource, NULL) || ' AS ' || pg_catalog.format_type(k.casttarget, NULL)
+FROM pg_catalog.pg_cast k
+JOIN pg_catalog.pg_type f ON f.oid = k.castsource
+JOIN pg_catalog.pg_type t ON t.oid = k.casttarget
+LEFT JOIN pg_catalog.pg_class c ON c.oid = f.typrelid AND c.relnamespace = 'public'::pg_catalog.regnamespace
+WHERE k.oid >= 16384 AND t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace
+  AND (f.typnamespace = 'pg_catalog'::pg_catalog.regnamespace OR c.oid IS NOT NULL)
+LIMIT $1;

@@ -88,6 +88,7 @@ SELECT create_distributed_table('audit_sweep', 'sweep_id', colocate_with => 'non
 SELECT create_distributed_table('audit_restore', 'number', colocate_with => 'none');
 SELECT create_distributed_table('audit_key_rotation', 'number', colocate_with => 'none');
 SELECT create_distributed_table('audit_anchor', 'target', colocate_with => 'none');
+SELECT create_distributed_table('audit_position', 'name', colocate_with => 'none');
 SELECT create_distributed_table('api_key_act', 'merchant_id', colocate_with => 'merchant');
 -- Operators who sign in, their sessions and their tries; and what needs more than one person. Few rows, by their own keys.
 SELECT create_distributed_table('operator_version', 'operator_id', colocate_with => 'none');

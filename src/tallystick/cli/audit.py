@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
@@ -13,6 +13,7 @@ import asyncpg
 import msgspec
 import typer
 import uvloop
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Struct
 from rich.console import Console
 
@@ -24,6 +25,7 @@ from tallystick.cli.database import existing_database
 from tallystick.cli.tables import facts_of, literal
 from tallystick.kit.clock import Clock
 from tallystick.oversight.audit.anchors import Anchor, read_anchors
+from tallystick.oversight.audit.declarations import own_keys
 from tallystick.oversight.audit.heads import (
     GroupHead,
     group_name,
@@ -125,7 +127,7 @@ def verify(
     async def run(url: str, progress: Callable[[int, int], None]) -> AuditReport:
         connection = await connect(url, command_timeout_ms=COMMAND_TIMEOUT_MS)
         try:
-            keys = public_keys(_key_lines(settings, public_key))
+            keys = await _believed(connection, settings, public_key)
             clock, begin = Clock(settings.clock_shift_ms), None if since is None else since.replace(tzinfo=UTC)
             return await verify_alone(connection, keys, clock, window, anchors, progress, begin)
         finally:
@@ -217,6 +219,16 @@ def public_key(data_dir: DataDir = None) -> None:
     """Print the public key of the signing key in the settings, for those who verify."""
     for line in _key_lines(settings_from(data_dir), None):
         typer.echo(line)
+
+
+async def _believed(
+    connection: asyncpg.Connection, settings: Settings, file: Path | None
+) -> Mapping[str, Ed25519PublicKey]:
+    """The keys in the file; without one, the settings' own key and those that handed on to it."""
+    keys = public_keys(_key_lines(settings, file))
+    if file is not None:
+        return keys
+    return own_keys(signing_key(settings).public, await AuditRows(connection).rotations())
 
 
 def _key_lines(settings: Settings, file: Path | None) -> list[str]:

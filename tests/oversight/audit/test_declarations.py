@@ -19,6 +19,7 @@ from tallystick.flows.operations.restores import SignedRestore
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.clock import Clock
 from tallystick.oversight.audit.anchors import Behind, read_anchors
+from tallystick.oversight.audit.declarations import own_keys
 from tallystick.oversight.audit.heads import SigningKey
 from tallystick.oversight.audit.restored import NotRestored, restore_to_declare
 from tallystick.oversight.audit.rotate import NotRotated, rotate
@@ -31,7 +32,7 @@ from tests.support.runtime import BookedProvider, runtime_of
 _ANSWER = "INSERT INTO response (merchant_id, idempotency_key, status, body, at) VALUES ('m', $1, 200, 'x', now())"
 
 #: What a back-up of these tests has.
-_BACKED_UP = ("response", "audit_record", "audit_head", "audit_checkpoint", "audit_leaf", "audit_sweep")
+_BACKED_UP = ("response", "audit_record", "audit_head", "audit_checkpoint", "audit_leaf", "audit_sweep", "audit_position")
 
 OTHER = SigningKey.from_text(base64.b64encode(b"no secret: the next one of tests").decode())
 
@@ -165,8 +166,17 @@ async def test_nothing_is_copied_over_a_restore_that_nobody_declared(fresh: Data
             await _restore(owner)
             with pytest.raises(Behind, match="audit restored"):
                 await copy_heads(runtime.pool, tmp_path)
+            # The record goes on, and comes to numbers that are outside, and above them.
+            outside = read_anchors(tmp_path)[-1].checkpoint.number
+            for number in range(4):
+                await runtime.pool.execute(_ANSWER, f"later {number}")
+                await seal_all(runtime.pool)
+                with pytest.raises(Behind, match="audit restored"):
+                    await copy_heads(runtime.pool, tmp_path)
+            newest = await runtime.pool.fetchval("SELECT max(number) FROM audit_checkpoint")
     finally:
         await owner.close()
+    assert newest > outside
 
 
 async def test_another_key_signs_and_the_old_one_ends(fresh: Database, tmp_path: Path) -> None:
@@ -201,6 +211,8 @@ async def test_another_key_signs_and_the_old_one_ends(fresh: Database, tmp_path:
         async with owner.transaction():
             both = await compare(owner, read_anchors(tmp_path), window_ms=600_000)
             one = named(await compare(owner, window_ms=600_000, keys={OTHER.key_id: OTHER.public}))
+            own = own_keys(OTHER.public, await AuditRows(owner).rotations())
+            by_own = named(await compare(owner, window_ms=600_000, keys=own))
         async with owner.transaction():
             last = await AuditRows(owner).last_checkpoint()
             assert last is not None
@@ -215,6 +227,7 @@ async def test_another_key_signs_and_the_old_one_ends(fresh: Database, tmp_path:
         await owner.execute("UPDATE audit_key_rotation SET new_signature = old_signature")
         async with owner.transaction():
             unsigned = named(await compare(owner, window_ms=600_000))
+            alone = own_keys(OTHER.public, await AuditRows(owner).rotations())
     finally:
         await owner.close()
     assert (named(both), both.unsealed) == ([], 0)
@@ -223,3 +236,4 @@ async def test_another_key_signs_and_the_old_one_ends(fresh: Database, tmp_path:
     assert f"checkpoint: checkpoint {last.number}" in by_the_old
     assert "stray: key_rotation" in unsigned and f"checkpoint: checkpoint {said.begins}" in unsigned
     assert KEYS.keys() == {KEY.key_id}
+    assert (by_own, own.keys(), alone.keys()) == ([], {KEY.key_id, OTHER.key_id}, {OTHER.key_id})

@@ -13,8 +13,8 @@ import pytest_asyncio
 from aiohttp import web
 
 from tallystick.kit.clock import Clock
-from tallystick.oversight.audit.anchors import read_anchors
-from tallystick.oversight.audit.head_sender import NAME_HEADER, HeadSender, NotTaken, places_of
+from tallystick.oversight.audit.anchors import Behind, read_anchors
+from tallystick.oversight.audit.head_sender import NAME_HEADER, HeadSender, NotTaken, Place, places_of
 from tallystick.oversight.audit.lag import read_lag
 from tallystick.record.postgres.connections import open_pool
 from tallystick.settings.load import Settings
@@ -142,3 +142,63 @@ async def test_a_url_gets_each_file_and_no_private_address_is_called(pool: async
             (tmp_path / name).write_text(text)
     assert all(anchor.signed_by({KEY.key_id: KEY.public}) for anchor in read_anchors(tmp_path))
     assert len(read_anchors(tmp_path)) == len({name for _, name, _ in bodies}) > 0
+
+
+async def test_heads_that_a_place_took_without_our_knowing_come_again_with_what_is_newer(
+    database: Database, pool: asyncpg.Pool, tmp_path: Path
+) -> None:
+    """The worker died, or the answer was lost: two files have the same heads, and that is no difference."""
+    taken: list[str] = []
+
+    async def send(name: str, body: bytes) -> None:
+        (tmp_path / name).write_bytes(body)
+        taken.append(name)
+        if len(taken) == 1:
+            raise NotTaken("the answer was lost")
+
+    async def close() -> None:
+        return None
+
+    sender = HeadSender(pool, Clock(), SETTINGS, Place("url of a test", send, close), KEY.public)
+    await _sealed(pool, "first")
+    with pytest.raises(NotTaken):
+        await sender.round()
+    await _sealed(pool, "second")
+    while await sender.round():
+        pass
+    await sender.leave()
+    owner = await asyncpg.connect(database.owner_url)
+    async with owner.transaction():
+        twice = await compare(owner, read_anchors(tmp_path), window_ms=600_000)
+    (tmp_path / taken[1]).unlink()
+    await _sealed(pool, "third")
+    await sender.round()
+    async with owner.transaction():
+        lacking = named(await compare(owner, read_anchors(tmp_path), window_ms=600_000))
+    await owner.close()
+    assert len(taken) >= 2 and named(twice) == []
+    assert any(each.startswith("outside_head: ") for each in lacking), "a file that is gone is named still"
+
+
+async def test_a_place_is_sent_nothing_over_a_checkpoint_that_the_record_has_not(
+    database: Database, pool: asyncpg.Pool
+) -> None:
+    """Another one has its number: the record was set back, and went on."""
+    sent: list[str] = []
+
+    async def send(name: str, body: bytes) -> None:
+        sent.append(name)
+
+    async def close() -> None:
+        return None
+
+    sender = HeadSender(pool, Clock(), SETTINGS, Place("url of a test", send, close), KEY.public)
+    await _sealed(pool, "first")
+    while await sender.round():
+        pass
+    await pool.execute("UPDATE audit_anchor SET digest = 'another one'")
+    await _sealed(pool, "second")
+    with pytest.raises(Behind):
+        await sender.round()
+    await sender.leave()
+    assert len(sent) == 1

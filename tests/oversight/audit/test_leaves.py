@@ -17,7 +17,7 @@ from tallystick.oversight.audit.anchors import Anchor
 from tallystick.oversight.audit.leaf_rows import document_of
 from tallystick.oversight.audit.leaves import leaf_bytes
 from tallystick.oversight.audit.sealed_tables import ADDED, COLUMNS, SALTED
-from tallystick.record.postgres.audit_rows import KINDS, AuditRows
+from tallystick.record.postgres.audit_rows import END, KINDS, AuditRows
 from tallystick.record.postgres.audit_things import PART_COLUMNS, Columns, Thing
 from tallystick.record.postgres.connections import open_pool
 from tests.support.audit import SETTINGS
@@ -154,7 +154,7 @@ async def test_quick_looks_print_what_the_sweep_prints(owner: asyncpg.Connection
         await rows.in_utc()
         swept = {each.leaf_key: each for page in [await rows.page("change", None, 1_000)] for each in page[0]}
         await owner.execute("DELETE FROM audit_leaf")
-        quick = await rows.unsealed("change", datetime(2000, 1, 1, tzinfo=UTC), 1_000)
+        quick = await rows.unsealed("change", datetime(2000, 1, 1, tzinfo=UTC), 1_000, END)
     finally:
         await transaction.rollback()
     assert len(quick) == len(swept) > 10

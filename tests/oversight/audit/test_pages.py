@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 
-from tallystick.oversight.audit import anchors, seal, verify
+from tallystick.oversight.audit import anchors, looks, seal, verify
 from tallystick.oversight.audit.anchors import read_anchors
 from tallystick.oversight.audit.report import AuditReport
 from tallystick.record.postgres import audit_heads
@@ -70,23 +70,23 @@ async def test_what_is_behind_goes_on_from_where_it_was(
 async def test_more_than_a_round_takes_is_no_reason_to_look_at_the_whole_window(
     new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where payments are many each round finds more than it takes: a look at the window after each would never end."""
-    for name, value in (("AT_ONCE", 3), ("ATTACHED_EVERY_MS", 0), ("WINDOW_EVERY_MS", 3_600_000)):
+    """Where payments are many each round finds more than it takes. Each page goes on where the one before ended."""
+    for name, value in (("AT_ONCE", 3), ("OTHERS_EVERY_MS", 0), ("WINDOW_STEP_MS", 3_600_000)):
         monkeypatch.setattr(seal, name, value)
     looked, unsealed = list[datetime](), AuditRows.unsealed
 
     async def noted(self: AuditRows, kind: str, since: datetime, *arguments: Any) -> list[Thing]:
-        looked.append(since)
+        if kind == "response":
+            looked.append(since)
         return await unsealed(self, kind, since, *arguments)
 
     monkeypatch.setattr(AuditRows, "unsealed", noted)
     database = new_database()
     async with await open_pool(database.app_url, SETTINGS) as pool:
-        sealer = sealer_of(pool, audit_sweep_interval_ms=86_400_000)
-        sealer._window = timedelta(hours=1)
+        sealer = sealer_of(pool, audit_window_ms=3_600_000, audit_sweep_interval_ms=86_400_000)
         while await sealer.round():
             pass
-        begun = sealer._last_round
+        begun = sealer._others.ended
         looked.clear()
         await pool.execute(_ANSWERS, 0, 11)
         while await sealer.round():
@@ -95,7 +95,29 @@ async def test_more_than_a_round_takes_is_no_reason_to_look_at_the_whole_window(
         left = await pool.fetchval(_UNSEALED)
         await sealer.leave()
     assert left == 0
-    assert begun is not None and min(looked) >= begun - timedelta(milliseconds=seal.NEAR_MS)
+    assert begun is not None and min(looked) >= begun - looks.NEAR
+
+
+async def test_who_seals_next_goes_on_from_where_the_one_before_was(
+    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However far that is behind: the newest checkpoint says when something was sealed, not how old it was."""
+    monkeypatch.setattr(seal, "AT_ONCE", 3)
+    database = new_database()
+    async with await open_pool(database.app_url, SETTINGS) as pool:
+        await seal_all(pool)
+        await pool.execute(_ANSWERS, 600, 11)
+        first = sealer_of(pool, shift_ms=7_200_000, audit_sweep_interval_ms=86_400_000)
+        await first.round()
+        behind = await pool.fetchval(_UNSEALED)
+        await first.leave()
+        # An hour later than what waits: far more than a window.
+        second = sealer_of(pool, shift_ms=7_260_000, audit_sweep_interval_ms=86_400_000)
+        while await second.round():
+            pass
+        await second.leave()
+        left = await pool.fetchval(_UNSEALED)
+    assert (behind, left) == (8, 0)
 
 
 async def test_a_sweep_goes_through_all_of_its_pages(

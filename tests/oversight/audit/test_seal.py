@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any, cast
 
 import asyncpg
@@ -15,13 +16,16 @@ from tallystick.oversight.audit import seal
 from tallystick.oversight.audit.heads import group_of
 from tallystick.oversight.audit.leaf_rows import document_of
 from tallystick.oversight.audit.leaves import hash_of, leaf_bytes
+from tallystick.oversight.audit.looks import WindowLook
 from tallystick.oversight.audit.seal import BrokenHead, Sealer
 from tallystick.oversight.audit.sealed_tables import ADDED, COLUMNS, LEFT_OUT, NOT_SEALED
-from tallystick.record.postgres.audit_rows import AuditRows, Thing
+from tallystick.record.postgres.audit_parts import ChangeParts
+from tallystick.record.postgres.audit_rows import KINDS, AuditRows, Thing
 from tallystick.record.postgres.connections import open_pool
 from tests.support.audit import SETTINGS, compare, named, seal_all, sealer_of
 from tests.support.database import Database, NewDatabase
 from tests.support.letters import new_letters
+from tests.support.polling import eventually_async
 from tests.support.runtime import BookedProvider, Client, runtime_of
 
 _ANSWER = (
@@ -337,3 +341,55 @@ def test_a_merchant_stays_in_its_group() -> None:
     """Golden: what is recorded is never assigned anew."""
     assert [group_of("change", f"m{number}", 4) for number in range(8)] == [3, 5, 5, 5, 4, 2, 3, 3]
     assert (group_of("delivery", "", 4), group_of("operator_act", "", 4)) == (1, 0)
+
+
+async def test_what_commits_after_the_looks_have_passed_it_is_found_in_the_window(
+    fresh: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Minutes before the sweep. The looks at the newest do not go back so far."""
+    monkeypatch.setattr(seal, "WINDOW_STEP_MS", 1)
+    held_back = "SELECT count(*) FROM audit_leaf WHERE leaf_key = 'held back'"
+    async with _pool(fresh) as pool:
+        sealer = sealer_of(pool, audit_window_ms=600_000, audit_sweep_interval_ms=86_400_000)
+        while await sealer.round():
+            pass
+        held = await asyncpg.connect(fresh.owner_url)
+        transaction = held.transaction()
+        await transaction.start()
+        await held.execute(_ANSWER, "m", "held back", 60)
+        # Through all of it in one round.
+        sealer._in_window = WindowLook(KINDS, timedelta(minutes=10), timedelta(milliseconds=1))
+        sealer._others.due_ms = 0
+        await sealer.round()
+        await transaction.commit()
+        await held.close()
+        before = await pool.fetchval(held_back)
+
+        async def found() -> int:
+            await sealer.round()
+            return int(await pool.fetchval(held_back))
+
+        assert await eventually_async(found) == 1
+        await sealer.leave()
+    assert before == 0
+    assert (await _holds(fresh)).unsealed == 0
+
+
+async def test_a_sweep_reads_no_rows_of_what_is_sealed(fresh: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It asks where changes are sealed, and reads only those that are not."""
+    await _payments(fresh, 4)
+    read, add = list[int](), ChangeParts.add
+
+    async def noted(self: ChangeParts, things: Sequence[Thing], *, whole: bool) -> None:
+        read.append(len(things))
+        await add(self, things, whole=whole)
+
+    async with _pool(fresh) as pool:
+        await seal_all(pool)
+        monkeypatch.setattr(ChangeParts, "add", noted)
+        sweeping = sealer_of(pool, audit_sweep_interval_ms=1_000, shift_ms=5_000)
+        while await sweeping.round():
+            pass
+        await sweeping.leave()
+        sweeps = await pool.fetchval("SELECT count(*) FROM audit_sweep")
+    assert (read, sweeps) == ([], 2)

@@ -59,7 +59,7 @@ async def test_a_sweep_goes_on_when_a_quick_look_sealed_what_its_next_page_has(
         await sealer.round()  # it begins to read, and takes no page
         await eventually_async(was_read)
         before = await pool.fetchval(_CHANGES)
-        sealer._behind_since = await pool.fetchval("SELECT now() - interval '2 hours'")
+        sealer._changes.ended = await pool.fetchval("SELECT now() - interval '2 hours'")
         await sealer.round()
         by_the_look = await pool.fetchval(_CHANGES)
         swept = await pool.fetchval("SELECT count(*) FROM audit_sweep")

@@ -52,7 +52,7 @@ _LOOKED_EVERY_S: Final = 0.5
 _STATEMENT_TIMEOUT_MS: Final = 600_000
 
 #: Everything that a sealer writes.
-_SEALED: Final = "audit_leaf, audit_head, audit_checkpoint, audit_sweep, audit_record, audit_anchor"
+_SEALED: Final = "audit_leaf, audit_head, audit_checkpoint, audit_sweep, audit_record, audit_anchor, audit_position"
 
 _HEADS: Final = (
     "SELECT coalesce(sum(size), 0)::bigint FROM (SELECT max(size) AS size FROM audit_head GROUP BY leaf_group) h"

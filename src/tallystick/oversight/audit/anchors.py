@@ -108,6 +108,13 @@ def last_outside(directory: Path) -> int:
     return max((int(file.stem.removeprefix("heads-")) for file in files if _NAME.fullmatch(file.name)), default=0)
 
 
+def newest_outside(directory: Path) -> tuple[int, str | None]:
+    """The number of the newest checkpoint in a directory, and the digest of its document; (0, None) where there is none.
+    Raises OSError, and BadDocument for a file that is none."""
+    number = last_outside(directory)
+    return number, digest(_read(directory / anchor_name(number)).document) if number else None
+
+
 def anchor_name(number: int) -> str:
     """What the file of a checkpoint is called."""
     return f"heads-{number:0{_DIGITS}}.json"
@@ -135,23 +142,25 @@ class Behind(TallystickError):
     """What is outside is not in the record: it was restored, and nobody declared it."""
 
 
-async def next_anchor(rows: AuditRows, outside: int, restores: Sequence[RestoreText]) -> tuple[int, str] | None:
-    """The number and the text of the file that follows the checkpoint ``outside``; None where there is nothing new.
-    Raises Behind, BadDocument, and what the database raises."""
+async def next_anchor(
+    rows: AuditRows, outside: int, restores: Sequence[RestoreText], held: str | None = None
+) -> tuple[Checkpoint, str] | None:
+    """The checkpoint that follows ``outside``, and the text of its file; None where there is nothing new. ``held``: the
+    digest of the document that is outside, where it is known. Raises Behind, BadDocument, and what the database raises."""
     newest = await rows.last_checkpoint()
-    if newest is None or newest.number == outside:
+    if newest is None and not outside:
         return None
     number = _kept(outside, restores)
     before: dict[int, int] = {}
     if number:
         found = await rows.checkpoint(number)
-        if found is None:
+        if found is None or (number == outside and held not in (None, digest(found.document))):
             raise Behind(
                 f"checkpoint {number} is outside, and not in the record: if it was restored, declare that with"
                 " `tallystick audit restored`; nothing is copied meanwhile"
             )
         before = {group.group: group.sequence for group in read_checkpoint(found.document).groups}
-    if newest.number == number:
+    if newest is None or newest.number in (number, outside):
         return None
     checkpoint = await _within_reach(rows, before, max(number, outside), newest)
     heads = [
@@ -159,7 +168,7 @@ async def next_anchor(rows: AuditRows, outside: int, restores: Sequence[RestoreT
         for group in read_checkpoint(checkpoint.document).groups
         for head in await rows.heads_between(group.group, before.get(group.group, 0), group.sequence)
     ]
-    return checkpoint.number, anchor_text(checkpoint, heads)
+    return checkpoint, anchor_text(checkpoint, heads)
 
 
 def _kept(outside: int, restores: Sequence[RestoreText]) -> int:
@@ -177,22 +186,25 @@ class HeadWriter:
         self._pool = pool
         self._directory = directory
         self._key = key
+        self._held: tuple[int, str | None] = (0, None)  # the newest file, which may be long, is read once
 
     async def round(self) -> int:
         """Copy what is new: 1 where there was something. Raises OSError, Behind, BadDocument, and what the database
         raises."""
-        outside = await asyncio.to_thread(self._last)
+        outside, held = await asyncio.to_thread(self._newest)
         async with self._pool.acquire() as proxy:
             rows = AuditRows(cast(asyncpg.Connection, proxy))
-            found = await next_anchor(rows, outside, await believed_restores(rows, self._key))
+            found = await next_anchor(rows, outside, await believed_restores(rows, self._key), held)
         if found is None:
             return 0
-        await asyncio.to_thread(self._write, *found)
+        await asyncio.to_thread(self._write, found[0].number, found[1])
         return 1
 
-    def _last(self) -> int:
+    def _newest(self) -> tuple[int, str | None]:
         self._directory.mkdir(parents=True, exist_ok=True)
-        return last_outside(self._directory)
+        if last_outside(self._directory) != self._held[0]:
+            self._held = newest_outside(self._directory)
+        return self._held
 
     def _write(self, number: int, text: str) -> None:
         atomic_file.create_if_absent(self._directory / anchor_name(number), text)

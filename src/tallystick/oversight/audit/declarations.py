@@ -151,6 +151,15 @@ def keys_before(own: Ed25519PublicKey, rotations: Iterable[Rotation]) -> dict[st
     return believed
 
 
+def own_keys(own: Ed25519PublicKey, rotations: Iterable[Rotation]) -> dict[str, Ed25519PublicKey]:
+    """What somebody believes who has this key from its own settings: also the keys that handed on to it. Where a rotation
+    is not what was signed, this key alone: a comparison tells."""
+    try:
+        return keys_before(own, rotations)
+    except BadDocument:
+        return {key_id(own): own}
+
+
 def ended_keys(rotations: Iterable[Rotation]) -> dict[str, int]:
     """Key id -> the first checkpoint that it may not sign. Raises BadDocument, as ``keys_after`` does."""
     return {key_id(old): said.begins for said, old, _ in _rotations(rotations)}

@@ -1,8 +1,8 @@
 """Heads on their way to a command or to a URL: one file after another, in the order of their checkpoints.
 
-How far a place has taken them is a row. A place that fails is told the same file again; what comes meanwhile waits in
-the record. One worker at a time sends to a place. Where it dies between a file that was taken and its row, the next one
-sends it again, under the same name.
+How far a place has taken them is a row. A place that fails is told again from there; what comes meanwhile is in that file,
+or waits in the record. One worker at a time sends to a place. Where it dies between a file that was taken and its row,
+the next one sends those heads again, with what is newer: who compares takes heads that two files have.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from tallystick.flows.webhooks.outbound.try_results import DELIVERED
 from tallystick.kit.clock import Clock
 from tallystick.kit.ids import new_id
 from tallystick.oversight.audit.anchors import anchor_name, believed_restores, next_anchor
+from tallystick.oversight.audit.heads import digest
 from tallystick.record.postgres.audit_rows import AuditRows
 from tallystick.record.postgres.number_reads import Watch
 from tallystick.settings.audit import heads_command
@@ -95,15 +96,16 @@ class HeadSender:
             return 0
         async with self._pool.acquire() as proxy:
             rows = AuditRows(cast(asyncpg.Connection, proxy))
-            outside = await rows.anchored(self._place.name)
-            found = await next_anchor(rows, outside, await believed_restores(rows, self._key))
+            outside, held = await rows.anchored(self._place.name)
+            found = await next_anchor(rows, outside, await believed_restores(rows, self._key), held)
         if found is None:
             return 0
-        number, text = found
-        await self._place.send(sent_name(number, text), text.encode())
+        checkpoint, text = found
+        await self._place.send(sent_name(checkpoint.number, text), text.encode())
         async with self._pool.acquire() as proxy:
             rows = AuditRows(cast(asyncpg.Connection, proxy))
-            await rows.note_anchored(self._place.name, number, self._clock.now())
+            sent = digest(checkpoint.document)
+            await rows.note_anchored(self._place.name, checkpoint.number, self._clock.now(), sent)
         return 1
 
     async def leave(self) -> None:

@@ -60,7 +60,7 @@ async def _oldest_unsealed(rows: AuditRows, sealed_at: datetime) -> datetime | N
 
 
 async def _copying_ms(rows: AuditRows, settings: Settings, now: datetime) -> int | None:
-    reached = [await rows.anchored(name) for name in place_names(settings)]
+    reached = [(await rows.anchored(name))[0] for name in place_names(settings)]
     if settings.audit_heads_directory is not None:
         directory = Path(settings.audit_heads_directory).expanduser()
         try:

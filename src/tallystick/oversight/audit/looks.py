@@ -33,12 +33,13 @@ class Look:
     before up to its own, by pages, the oldest first: where things are many, none is read twice but for that little.
     A page that is full says how much time has as much as a round takes.
 
-    ``begun``: when the look that is under way began; ``ended``: when the last one that came to its end had begun.
-    ``due_ms``: when the next one is due, by the monotonic clock. ``found``: how much this look found. ``full``: whether its
-    last page had as much as a round takes, so that there may be more.
+    ``name``: what its position is noted under. ``begun``: when the look that is under way began; ``ended``: when the last
+    one that came to its end had begun. ``due_ms``: when the next one is due, by the monotonic clock. ``found``: how much this
+    look found. ``full``: whether its last page had as much as a round takes, so that there may be more.
     """
 
-    def __init__(self, kinds: tuple[str, ...]) -> None:
+    def __init__(self, name: str, kinds: tuple[str, ...]) -> None:
+        self.name = name
         self.kinds = kinds
         self.begun: datetime | None = None
         self.ended: datetime | None = None
@@ -66,6 +67,11 @@ class Look:
         assert self.begun is not None and self._from is not None, "a look is under way"
         until = END if self._length is None else self._from + self._length
         return Page(kinds=self.kinds, since=self._from, until=until if until < self.begun else END)
+
+    def position(self, page: Page, found: Sequence[Sequence[Thing]], at_once: int) -> datetime:
+        """Up to when everything that is visible now was looked at, with this page."""
+        assert self.begun is not None, "a look is under way"
+        return min(_whole_until(page, found, at_once), self.begun)
 
     def looked(self, page: Page, found: Sequence[Sequence[Thing]], at_once: int) -> bool:
         """This was on the page, of each kind ``at_once`` at most. Whether the look is at its end."""

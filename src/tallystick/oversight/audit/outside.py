@@ -24,7 +24,7 @@ class Outside:
 
     def compare(self, anchors: Sequence[Anchor]) -> None:
         """Tell the report what differs, and what was given up."""
-        last = None
+        last = kept = None
         cuts = {each: Cut.of(each) for each in self._trees.restores}
         for anchor in anchors:
             if not anchor.signed_by(self._trees.keys):
@@ -32,14 +32,16 @@ class Outside:
                 continue
             if last is not None and anchor.checkpoint.record != last.checkpoint.record:
                 self._report.add("outside_head", anchor.name, "it is of another record")
-            self._compare_one(anchor, cuts)
+            if self._compare_one(anchor, cuts):
+                kept = anchor
             last = anchor
         self._report.cuts = list(cuts.values())
-        if last is not None:
-            self._report.outside = f"checkpoint {last.checkpoint.number}"
-            self._report.promised_until = last.checkpoint.sealed_at
+        if kept is not None:
+            self._report.outside = f"checkpoint {kept.checkpoint.number}"
+            self._report.promised_until = kept.checkpoint.sealed_at
 
-    def _compare_one(self, anchor: Anchor, cuts: dict[RestoreText, Cut]) -> None:
+    def _compare_one(self, anchor: Anchor, cuts: dict[RestoreText, Cut]) -> bool:
+        """Whether the record has to have what this file has: a restore may have given it up."""
         number = anchor.checkpoint.number
         restore = self._gave_up(number)
         if restore is None and self._under is not None:
@@ -47,7 +49,7 @@ class Outside:
         self._under = restore
         if restore is not None:
             self._give_up(anchor, restore, cuts[restore])
-            return
+            return False
         for outer in anchor.heads:
             self._follow(anchor, outer)
             self._compare_head(anchor, outer)
@@ -55,6 +57,7 @@ class Outside:
         if self._trees.checkpoints.get(number) != digest(anchor.document):
             detail = f"{anchor.name} has it, and the record another one or none"
             self._report.add("rolled_back", f"checkpoint {number}", detail)
+        return True
 
     def _give_up(self, anchor: Anchor, restore: RestoreText, cut: Cut) -> None:
         """A file between the checkpoint that the record went on from and the last one of before. What the record made
@@ -71,10 +74,12 @@ class Outside:
 
     def _follow(self, anchor: Anchor, outer: OuterHead) -> None:
         group, sequence = outer.text.group, outer.text.sequence
-        if sequence != self._sequences.get(group, 0) + 1:
+        known = self._sequences.get(group, 0)
+        # A file may have heads that the one before has, too: where its sender did not learn that it was taken.
+        if sequence > known + 1:
             detail = f"{anchor.name}: heads before it are missing outside"
             self._report.add("outside_head", head_name(group, sequence), detail)
-        self._sequences[group] = sequence
+        self._sequences[group] = max(known, sequence)
 
     def _compare_head(self, anchor: Anchor, outer: OuterHead) -> None:
         group, sequence = outer.text.group, outer.text.sequence

@@ -18,7 +18,8 @@ _FIRST: Final[_Position] = (KINDS[0], None)
 
 
 class PagesAhead:
-    """All things, kind by kind, in the order of their keys. ``rows_over``: makes what reads from a connection. Only
+    """All things, kind by kind, in the order of their keys; those that are sealed without all of their rows.
+    ``rows_over``: makes what reads from a connection. Only
     the caller seals between two pages, and tells by ``sealed``."""
 
     def __init__(self, pool: asyncpg.Pool, rows_over: Callable[[asyncpg.Connection], AuditRows], at_once: int) -> None:
@@ -60,7 +61,7 @@ class PagesAhead:
         async with self._pool.acquire() as proxy, proxy.transaction():
             rows = self._rows_over(cast(asyncpg.Connection, proxy))
             await rows.in_utc()
-            things, then = await rows.page(kind, after, self._at_once)
+            things, then = await rows.page(kind, after, self._at_once, None, True)
         if then is not None:
             return things, (kind, then)
         number = KINDS.index(kind) + 1

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from tallystick.kit.clock import Clock
 from tallystick.oversight.audit.anchors import Behind, next_anchor
-from tallystick.oversight.audit.declarations import read_restore
+from tallystick.oversight.audit.declarations import own_keys, read_restore
 from tallystick.oversight.audit.heads import GroupHead, SigningKey, public_keys, read_checkpoint
 from tallystick.oversight.audit.prove import NotProved, consistency_of, inclusion_proofs
 from tallystick.oversight.audit.report import AuditReport
@@ -95,7 +95,8 @@ async def heads_after(pool: asyncpg.Pool, number: int) -> tuple[int, str] | None
     the record has not that checkpoint."""
     async with _snapshot(pool) as rows:
         restores = [read_restore(each.document) for each in await rows.restores()]
-        return await next_anchor(rows, number, restores)
+        found = await next_anchor(rows, number, restores)
+    return None if found is None else (found[0].number, found[1])
 
 
 async def proofs(pool: asyncpg.Pool, merchant_id: str, subject_id: str) -> list[dict[str, Any]]:
@@ -116,7 +117,8 @@ async def recent(pool: asyncpg.Pool, settings: Settings, since: datetime) -> Aud
     believed = dict(public_keys(comma_list(settings.audit_trust or "")))
     if settings.audit_signing_key is not None:
         own = SigningKey.from_text(settings.audit_signing_key)
-        believed[own.key_id] = own.public
+        async with _snapshot(pool) as rows:
+            believed.update(own_keys(own.public, await rows.rotations()))
     if not believed:
         raise NoKey
     async with _snapshot(pool) as rows:

@@ -11,6 +11,7 @@ began.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final, cast
@@ -58,6 +59,9 @@ WINDOW_EVERY_MS: Final = 30_000
 #: How often a part of the window is looked at: a score of statements, too.
 WINDOW_STEP_MS: Final = 1_000
 
+#: Where nothing is found, how often how far the sealer is is noted.
+NOTED_EVERY_MS: Final = 30_000
+
 #: How long a round goes on with a sweep.
 SWEEP_STEP_MS: Final = 1_000
 
@@ -92,10 +96,11 @@ class Sealer:
 
     def _begin_anew(self) -> None:
         """What was looked at before is not known any more: another process has sealed meanwhile, or none."""
-        self._changes = Look(("change",))
-        self._others = Look(tuple(kind for kind in KINDS if kind != "change"))
+        self._changes = Look("changes", ("change",))
+        self._others = Look("others", tuple(kind for kind in KINDS if kind != "change"))
         self._in_window = WindowLook(KINDS, self._window, _cycle(self._settings))
         self._in_window_ms = monotonic_ms()
+        self._noted_ms = 0
 
     async def round(self) -> int:
         """Seal what is new. 1 where there is more to do at once, otherwise 0. Raises what the database raises, and
@@ -121,44 +126,49 @@ class Sealer:
         await self._watch.leave()
 
     async def _begin_looks(self) -> None:
-        """Begin the looks that are due. The first ones go back a window before the newest checkpoint: what was made
-        while nobody sealed is found too."""
+        """Begin the looks that are due. The first ones go back a window before where a sealer was: what was made while
+        nobody sealed is found too, and what another one was behind with."""
         now, now_ms = self._clock.now(), monotonic_ms()
-        due = [look for look in (self._changes, self._others) if look.begun is None and look.due_ms <= now_ms]
-        first = now
-        if any(look.ended is None for look in due):
-            async with self._pool.acquire() as proxy:
-                newest = await AuditRows(cast(asyncpg.Connection, proxy)).last_checkpoint()
-            first = (now if newest is None else min(now, newest.sealed_at)) - self._window
-        for look in due:
-            look.begin(now, first)
-            look.due_ms = now_ms + (OTHERS_EVERY_MS if look is self._others else 0)
+        for look in (self._changes, self._others):
+            if look.begun is None and look.due_ms <= now_ms:
+                look.begin(now, now if look.ended is not None else await self._first(look, now))
+                look.due_ms = now_ms + (OTHERS_EVERY_MS if look is self._others else 0)
+
+    async def _first(self, look: Look, now: datetime) -> datetime:
+        async with self._pool.acquire() as proxy:
+            rows = AuditRows(cast(asyncpg.Connection, proxy))
+            position = await rows.position(look.name)
+            newest = await rows.last_checkpoint() if position is None else None
+        if newest is not None:
+            position = newest.sealed_at  # by a release that noted no positions
+        return min(now, position or now) - self._window
 
     async def _look(self) -> None:
         """Seal what is visible on the next page of each look that is under way, and on the part of the window that is
-        due: in one transaction, where it finds anything."""
+        due: in one transaction. What was looked at counts when that is committed."""
         now_ms = monotonic_ms()
-        looks = [look for look in (self._changes, self._others) if look.begun is not None]
         part = self._part_of_window(now_ms)
-        pages = [] if part is None else [part]
-        pages += [look.page() for look in looks]
-        if not pages:
+        pages = {look: look.page() for look in (self._changes, self._others) if look.begun is not None}
+        if part is None and not pages:
             return
         async with self._pool.acquire() as proxy, proxy.transaction():
             rows = AuditRows(cast(asyncpg.Connection, proxy))
             await rows.in_utc()
-            found = [
-                [await rows.unsealed(kind, page.since, AT_ONCE, page.until) for kind in page.kinds] for page in pages
-            ]
-            sealed = [thing for on_page in found for things in on_page for thing in things]
+            in_part = [] if part is None else await _unsealed(rows, part)
+            found = {look: await _unsealed(rows, page) for look, page in pages.items()}
+            sealed = [thing for on_page in (in_part, *found.values()) for things in on_page for thing in things]
             await self._writer.seal(rows, sealed)
+            noted = bool(sealed) or now_ms - self._noted_ms >= NOTED_EVERY_MS
+            for look, page in pages.items() if noted else ():
+                await rows.note_position(look.name, look.position(page, found[look], AT_ONCE))
+        self._noted_ms = now_ms if noted else self._noted_ms
         if self._sweep is not None:
             self._sweep.pages.sealed(sealed)
         if part is not None:
-            self._in_window.looked(pages.pop(0), found.pop(0), AT_ONCE)
+            self._in_window.looked(part, in_part, AT_ONCE)
             self._in_window_ms = now_ms
-        for look, page, on_page in zip(looks, pages, found, strict=True):
-            if look.looked(page, on_page, AT_ONCE) and look is self._changes and look.found >= AT_ONCE:
+        for look, page in pages.items():
+            if look.looked(page, found[look], AT_ONCE) and look is self._changes and look.found >= AT_ONCE:
                 look.due_ms += MANY_EVERY_MS
 
     def _part_of_window(self, now_ms: int) -> Page | None:
@@ -183,12 +193,15 @@ class Sealer:
         sweep = self._sweep
         try:
             while monotonic_ms() - started_ms < SWEEP_STEP_MS:
+                began_ms = monotonic_ms()
                 page = await sweep.pages.next()
                 if page is None:
                     await self._end(sweep)
                     self._sweep, self._others.due_ms = None, 0  # its row is to be sealed too
                     return 0
                 await self._seal_swept(sweep, *page)
+                if not sweep.first:  # as long a pause: nobody waits for it, and payments are to have the machine
+                    await asyncio.sleep((monotonic_ms() - began_ms) / 1_000)
         except (LostSeal, asyncpg.UniqueViolationError):
             await self._give_up_sweep()  # another process is at it
             return 0
@@ -238,3 +251,8 @@ def _cycle(settings: Settings) -> timedelta:
     window_ms = sealing_window_ms(settings)
     spare_ms = min(window_ms // 2, window_ms - longest_write_ms(settings))
     return timedelta(milliseconds=max(WINDOW_EVERY_MS, spare_ms))
+
+
+async def _unsealed(rows: AuditRows, page: Page) -> list[list[Thing]]:
+    """What is visible on the page and not sealed, of each of its kinds."""
+    return [await rows.unsealed(kind, page.since, AT_ONCE, page.until) for kind in page.kinds]

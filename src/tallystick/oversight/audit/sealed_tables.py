@@ -135,6 +135,7 @@ NOT_PROMISED: Final[Mapping[str, str]] = {
     "message_lane": "a schedule",
     "alert_sending": "a schedule",
     "audit_anchor": "how far heads were sent; the places themselves have them",
+    "audit_position": "how far the sealer is; what it passes by is found by the look at everything",
     "watch": "a lease",
     "merchant": "which providers a merchant may use; changes in place",
     "webhook_endpoint": "changes in place; the acts about it are sealed",

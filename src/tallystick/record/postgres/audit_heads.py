@@ -159,13 +159,15 @@ class HeadRows:
         """Everything of these kinds was looked at up to then."""
         await self._connection.execute(STATEMENTS["note_position"], name, at)
 
-    async def anchored(self, target: str) -> int:
-        """Up to which checkpoint heads were sent there; 0 where none were."""
-        return int(await self._connection.fetchval(STATEMENTS["anchored"], target) or 0)
+    async def anchored(self, target: str) -> tuple[int, str | None]:
+        """Up to which checkpoint heads were sent there, and the digest of its document where a release noted it; (0, None)
+        where none were."""
+        row = await self._connection.fetchrow(STATEMENTS["anchored"], target)
+        return (0, None) if row is None else (row["checkpoint"], row["digest"])
 
-    async def note_anchored(self, target: str, number: int, at: datetime) -> None:
+    async def note_anchored(self, target: str, number: int, at: datetime, digest: str) -> None:
         """Heads were sent there up to this checkpoint."""
-        await self._connection.execute(STATEMENTS["note_anchored"], target, number, at)
+        await self._connection.execute(STATEMENTS["note_anchored"], target, number, at, digest)
 
     async def add_checkpoint(self, each: Checkpoint) -> bool:
         """False where another process added it."""

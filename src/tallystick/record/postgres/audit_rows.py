@@ -11,9 +11,9 @@ import asyncpg
 
 from tallystick.record.postgres.audit_heads import STATEMENTS, HeadRows
 from tallystick.record.postgres.audit_parts import ChangeParts
-from tallystick.record.postgres.audit_things import ATTACHED, PART_COLUMNS, Place, Thing, column_places
+from tallystick.record.postgres.audit_things import PART_COLUMNS, Place, Thing, column_places
 
-__all__ = ["ATTACHED", "END", "KINDS", "TABLES", "AuditRows", "Place", "Thing"]
+__all__ = ["END", "KINDS", "TABLES", "AuditRows", "Place", "Thing"]
 
 #: Below every id and name: where the order of a key begins.
 _BEGIN: Final = ""
@@ -83,10 +83,9 @@ class AuditRows(HeadRows):
         super().__init__(connection)
         self._parts = ChangeParts(connection)
 
-    async def unsealed(self, kind: str, since: datetime, limit: int, until: datetime = END) -> list[Thing]:
-        """What is visible since then and not sealed, whole; the oldest first. ``until``: of kinds in ``ATTACHED``."""
-        bounds = (since, limit, until) if kind in ATTACHED else (since, limit)
-        rows = await self._connection.fetch(STATEMENTS[f"unsealed_{kind}"], *bounds)
+    async def unsealed(self, kind: str, since: datetime, limit: int, until: datetime) -> list[Thing]:
+        """What is visible of that time and not sealed, whole; the oldest first. ``until``: to before then."""
+        rows = await self._connection.fetch(STATEMENTS[f"unsealed_{kind}"], since, limit, until)
         if kind != "change":
             return _things(kind, rows)
         changes = _changes(rows)
@@ -95,31 +94,45 @@ class AuditRows(HeadRows):
         return changes
 
     async def page(
-        self, kind: str, after: tuple[str, ...] | None, limit: int, since: datetime | None = None
+        self,
+        kind: str,
+        after: tuple[str, ...] | None,
+        limit: int,
+        since: datetime | None = None,
+        unsealed_only: bool = False,
     ) -> tuple[list[Thing], tuple[str, ...] | None]:
         """Things of a kind in the order of their keys, from that time on, with where they are sealed, and after what
-        the next page begins; None where there is none."""
+        the next page begins; None where there is none. ``unsealed_only``: what is sealed may lack rows."""
         begin = _BEGINS[kind] if after is None else after
         if since is None:
             rows = await self._connection.fetch(STATEMENTS[f"all_{kind}"], *begin, limit)
         else:
             rows = await self._connection.fetch(_LATER[kind], *begin, limit, since)
         if kind == "change":
-            things = await self._whole_changes(rows, whole=since is None, first=after is None)
+            things = await self._whole_changes(
+                rows, whole=since is None, first=after is None, unsealed_only=unsealed_only
+            )
             following = tuple(str(rows[-1][place]) for place in _CHANGE_KEY) if rows else None
         else:
             things = _things(kind, rows)
             following = tuple(rows[-1][f"place_{number}"] for number in range(1, len(begin) + 1)) if rows else None
         return things, following if len(rows) == limit else None
 
-    async def _whole_changes(self, rows: Sequence[asyncpg.Record], *, whole: bool, first: bool) -> list[Thing]:
-        """Changes with all that belongs to them, and where they are sealed. ``first``: of all changes."""
+    async def _whole_changes(
+        self, rows: Sequence[asyncpg.Record], *, whole: bool, first: bool, unsealed_only: bool
+    ) -> list[Thing]:
+        """Changes with all that belongs to them, and where they are sealed. ``first``: of all changes. ``unsealed_only``:
+        where most are sealed, only the others have what belongs to them."""
         if first:
             self._parts.begin()
         changes = _changes(rows)
         if changes:
             await self._parts.place(changes, whole=whole)
-            await self._parts.add(changes, whole=whole)
+            wanted = [each for each in changes if each.place is None] if unsealed_only else changes
+            if 2 * len(wanted) > len(changes):
+                await self._parts.add(changes, whole=whole)
+            elif wanted:
+                await self._parts.add(wanted, whole=False)
         return changes
 
     async def apart_from_changes(self) -> frozenset[str]:

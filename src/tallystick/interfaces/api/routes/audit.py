@@ -99,6 +99,14 @@ class Comparison(Struct, frozen=True, kw_only=True):
     unsealed: Count
     differences: Annotated[list[Difference], described(f"{MOST_FINDINGS} at most.", [])]
     found: Annotated[int, described("How many differ in all.", 0, minimum=0)]
+    late: Annotated[
+        list[str],
+        described(
+            "What was sealed later than the window after its time: a transaction that was held back leaves such a thing,"
+            f" and so does a row that was put in with an older time. {MOST_FINDINGS} at most.",
+            [],
+        ),
+    ]
     as_of: _AsOf
 
 
@@ -168,6 +176,7 @@ async def verify(runtime: Runtime, request: ApiRequest, _: Caller) -> object:
             Difference(what=each.what, about=each.about, detail=each.detail) for each in report.findings[:MOST_FINDINGS]
         ],
         found=report.found,
+        late=report.late[:MOST_FINDINGS],
         as_of=runtime.clock.now(),
     )
 

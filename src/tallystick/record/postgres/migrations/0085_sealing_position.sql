@@ -1,0 +1,12 @@
+-- How far the sealer is: up to when it has looked at everything of some kinds that was visible then. Who seals next goes on
+-- from there, however far that is behind. Nothing is promised of it: what it passes by is found by the look at everything.
+-- depends: 0081_report_evidence
+CREATE TABLE audit_position (
+    name text PRIMARY KEY,
+    at timestamptz NOT NULL
+);
+
+GRANT SELECT, INSERT, UPDATE ON audit_position TO tallystick_app;
+
+-- What was sent to a place: a record that was restored may have made another checkpoint of that number.
+ALTER TABLE audit_anchor ADD COLUMN digest text;

@@ -72,7 +72,7 @@ SELECT request_id FROM approval_outcome WHERE request_id = ANY($1::text[]) AND o
 SELECT n.name, pg_catalog.to_regclass(n.name)::pg_catalog.oid AS oid FROM pg_catalog.unnest($1::text[]) AS n (name);
 
 -- definitions: what these names lead to in the schemas of the system and of the record
-SELECT n.name, c.oid, c.relkind::text AS kind, s.nspname::text AS schema, pg_catalog.pg_get_viewdef(c.oid) AS query,
+SELECT n.name, c.oid, c.relkind::text AS kind, pg_catalog.pg_get_viewdef(c.oid) AS query,
        coalesce(c.relrowsecurity, false) AS hidden,
        EXISTS (SELECT 1 FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid) AS children,
        EXISTS (SELECT 1 FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal) AS triggers,
@@ -82,8 +82,7 @@ SELECT n.name, c.oid, c.relkind::text AS kind, s.nspname::text AS schema, pg_cat
                WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
                  AND y.typnamespace <> 'pg_catalog'::pg_catalog.regnamespace) AS typed
 FROM pg_catalog.unnest($1::text[]) AS n (name)
-LEFT JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(n.name)
-LEFT JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace;
+LEFT JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(n.name);
 
 -- view_query: a view's query, as this server prints it
 SELECT pg_catalog.pg_get_viewdef(pg_catalog.to_regclass($1));

@@ -165,7 +165,7 @@ class TreeWriter:
                 " `tallystick audit verify` tells"
             )
         if said.number != last.number or self._ended.get(said.key, said.number + 1) <= said.number:
-            raise BrokenHead(f"checkpoint {last.number} is not the one that was signed, or its key had ended ({said.key})")
+            raise BrokenHead(f"checkpoint {last.number} is not what was signed, or its key had ended ({said.key})")
         return said
 
     def _signed(self, key: str, text: str, signature: bytes) -> bool:

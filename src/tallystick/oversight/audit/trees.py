@@ -42,6 +42,10 @@ from tallystick.record.postgres.audit_declarations import Restore, Rotation
 from tallystick.record.postgres.audit_heads import Checkpoint, Head, Record
 from tallystick.record.postgres.audit_rows import AuditRows
 
+#: What ``Tree.seen`` has of a leaf.
+SEEN: Final = 1
+SEEN_WHOLE: Final = 2
+
 _NOT_FOLLOWING: Final = "it does not follow the {} before it"
 _NOT_ITS_COLUMNS: Final = "its columns are not what was signed"
 _ENDED: Final = "it is signed by a key that had ended ({})"
@@ -50,8 +54,8 @@ _OTHER_RECORD: Final = "it is of another record than `audit_record` has"
 
 class Tree:
     """The leaves of one group as its heads list them, from ``base`` on: those before are not looked at. ``seen``: a
-    byte for each, 1 where the record has the thing. ``ended``: the heads that a key signed which ended at some time,
-    with the key."""
+    byte for each, ``SEEN`` where the record has something in its place, ``SEEN_WHOLE`` where it has the thing itself.
+    ``ended``: the heads that a key signed which ended at some time, with the key."""
 
     def __init__(self) -> None:
         self.base = 0
@@ -113,7 +117,10 @@ class Trees:
         """Believe what was declared of this record, and signed."""
         self._record = record
         try:
-            own = [each for each in rotations if self._is_own_rotation(each)]
+            own = [each for each in rotations if self._is_own(read_rotation(each.document).record)]
+            for rotation in rotations:
+                if rotation not in own:
+                    self._report.add("stray", f"key_rotation {rotation.number}", _OTHER_RECORD)
             self.keys = keys_after(self.keys, own)
             self._ended = ended_keys(own)
         except BadDocument as error:
@@ -126,13 +133,6 @@ class Trees:
                 self._report.add("stray", f"restore of the act {each.act}", _OTHER_RECORD)
             elif not self._had_ended(each.key, each.last):  # an ended key gives up nothing that came after it
                 self.restores.append(each)
-
-    def _is_own_rotation(self, rotation: Rotation) -> bool:
-        """Raises BadDocument."""
-        own = self._is_own(read_rotation(rotation.document).record)
-        if not own:
-            self._report.add("stray", f"key_rotation {rotation.number}", _OTHER_RECORD)
-        return own
 
     def _is_own(self, record_id: str) -> bool:
         return self._record is None or self._record.record_id == record_id
@@ -212,13 +212,12 @@ class Trees:
         tree.sequence = head.sequence
 
     def _require_group(self, about: str, group: int, leaves: Sequence[LeafName]) -> None:
-        if self._record is None or self._record.merchant_groups < 1:
-            return  # named already
-        for kind, merchant_id in sorted({(leaf.kind, leaf.merchant_id) for leaf in leaves}):
-            if group_of(kind, merchant_id, self._record.merchant_groups) != group:
+        groups = 0 if self._record is None else self._record.merchant_groups
+        for kind, merchant_id in sorted({(leaf.kind, leaf.merchant_id) for leaf in leaves}) if groups > 0 else ():
+            if group_of(kind, merchant_id, groups) != group:
                 named = thing_name(kind, merchant_id, "")
                 self._report.add("head", about, f"its tree is not that of {named}, which it lists")
-                return
+                break
 
     def _require_signed(
         self, what: Literal["head", "checkpoint"], about: str, key: str, document: str, signature: bytes

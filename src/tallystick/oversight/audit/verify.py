@@ -29,7 +29,7 @@ from tallystick.oversight.audit.leaves import hash_of
 from tallystick.oversight.audit.outside import Outside
 from tallystick.oversight.audit.report import KEPT, AuditReport, thing_name
 from tallystick.oversight.audit.sealed_tables import COLUMNS, NOT_SEALED
-from tallystick.oversight.audit.trees import Trees, head_name, leaves_of
+from tallystick.oversight.audit.trees import SEEN, SEEN_WHOLE, Trees, head_name, leaves_of
 from tallystick.record.postgres.audit_rows import KINDS, AuditRows
 from tallystick.record.postgres.audit_things import ATTACHED, PART_COLUMNS, Place, Thing
 
@@ -78,8 +78,7 @@ class Verifier:
         """Compare everything, or what was sealed since. Raises what the database raises."""
         await self._rows.in_utc()
         self._swept, self._swept_last = await self._rows.first_sweep(), await self._rows.last_sweep()
-        record, rotations = await self._rows.record(), await self._rows.rotations()
-        self._trees.declare(record, rotations, await self._rows.restores())
+        self._trees.declare(await self._rows.record(), await self._rows.rotations(), await self._rows.restores())
         await self._trees.read(self._since)
         begun, began_when = self._trees.began_at, self._trees.began_when
         self.report.since = None if begun is None else f"checkpoint {begun.number}"
@@ -138,8 +137,8 @@ class Verifier:
                 await asyncio.wait([reading])
 
     async def _name_uncompared(self, apart: Mapping[str, int]) -> None:
-        """Name rows that are in nothing that was compared: those that belong to no change (``apart``: how many, by table),
-        and those that the order of keys passes over. Where nothing names one, its table has how many they are."""
+        """Name rows that were not compared: those that belong to no change (``apart``: how many, by table), and those
+        that the order of keys passes over. Where nothing names one, their table is said, and how many they are."""
         belonging = {table: number for table, number in apart.items() if table not in ATTACHED}
         strays = await self._rows.strays(KEPT) if belonging else []
         for merchant_id, table, name, stream in strays:
@@ -187,10 +186,14 @@ class Verifier:
             same = hash_of(thing, place.salt) == tree.hash_at(place.position)
         except (DecodeError, KeyError):
             same = False
-        tree.seen[place.position - tree.base] = 1
+        at = place.position - tree.base
         if not same:
+            tree.seen[at] = tree.seen[at] or SEEN
             self._changed.setdefault(place.leaf_group, {}).setdefault(place.position, []).append(thing)
             return
+        if tree.seen[at] == SEEN_WHOLE:
+            self.report.add("inserted", _about(thing), "it is there twice, and was sealed once")
+        tree.seen[at] = SEEN_WHOLE
         if self._newest is None or thing.at > self._newest:
             self._newest = thing.at
         if self._swept is not None:
@@ -288,7 +291,8 @@ async def verify_audit(
     clock_margin: timedelta = timedelta(),
 ) -> AuditReport:
     """One comparison in one snapshot; what views and tables are is asked before it. ``since``: only what was sealed
-    after the last checkpoint before then. ``clock_margin``: how far clocks may differ. Raises what the database raises."""
+    after the last checkpoint before then. ``clock_margin``: how far clocks may differ. Raises what the database
+    raises."""
     definitions = AuditReport()
     await compare_definitions(connection, TABLES_READ, definitions)
     async with connection.transaction(isolation="repeatable_read", readonly=True):

@@ -70,8 +70,8 @@ class HeadRows:
         self._connection = connection
 
     async def in_utc(self) -> None:
-        """Until the transaction ends times in documents are UTC, and names are the system's first and then this schema's:
-        a document is the same in every session, whatever somebody set for the database or a role."""
+        """Until the transaction ends times in documents are UTC, and names are the system's, and then this schema's. A
+        document is the same in every session, whatever somebody set for the database or a role."""
         await self._connection.execute(f"SET LOCAL TimeZone = 'UTC'; {OWN_NAMES}")
 
     async def record(self) -> Record | None:

@@ -51,7 +51,7 @@ KINDS: Final = tuple(_BEGINS)
 #: Later than every time in the record.
 END: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
-#: Earlier than every time in the record: also of a row that has no time, or an infinite one, so that it is not passed by.
+#: Earlier than every time in the record. A row that has no time, or an infinite one, counts as the oldest.
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -145,9 +145,9 @@ class AuditRows(HeadRows):
         return changes
 
     async def apart_from_changes(self) -> Mapping[str, int]:
-        """Tables some row of which belongs to no change, as far as it can be told by numbers, with how many of their rows
-        do not: all changes were read by pages, the first one first. Of a table that is not named every row belongs to
-        one. Of one with 0, which is history, some step names itself as its stream."""
+        """Tables some row of which belongs to no change, as far as it can be told by numbers, with how many of their
+        rows: all changes were read by pages, the first one first. Of a table that is not named every row belongs to
+        one. History may be named with 0: some step says that it is its own stream."""
         [there] = await self._connection.fetch(STATEMENTS["rows_of_changes"])
         self._there = {table: there[table] for table in PART_COLUMNS}
         return {
@@ -157,9 +157,9 @@ class AuditRows(HeadRows):
         }
 
     async def passed_over(self) -> list[tuple[str, int, int]]:
-        """(table, rows that pages had, rows there are) of each kind that was read from its first page to its last, where
-        both differ: a key that is empty, or null, or there twice. Of changes and what belongs to them
-        ``apart_from_changes``, which was asked before, says it."""
+        """(table, rows that pages had, rows there are) of each kind that was read from its first page to its last, and
+        where both differ: a key is empty, or null, or there twice. Of what changes are made of ``apart_from_changes``
+        says it, which is asked first."""
         there = {row["kind"]: row["there"] for row in await self._connection.fetch(STATEMENTS["rows_of_kinds"])}
         there |= {kind: self._there[kind] for kind in ATTACHED if kind in self._there}
         return [

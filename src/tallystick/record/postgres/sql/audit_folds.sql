@@ -17,7 +17,8 @@ FROM k
 JOIN attempt a ON a.merchant_id = k.merchant_id AND a.payment_id = k.payment_id AND a.provider = k.provider
     AND a.account = k.account
 JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.attempt_id
-WHERE t.change ->> 'provider_reference' = k.reference OR t.evidence -> 'verdict' ->> 'reference' = k.reference;
+WHERE t.change ->> 'provider_reference'::text = k.reference
+   OR t.evidence -> 'verdict'::text ->> 'reference'::text = k.reference;
 
 -- attempts_end: the last one of a page of attempts after $1, $2, $3; none of the last page ($4: attempts in a page)
 SELECT merchant_id, payment_id, attempt_id FROM attempt
@@ -26,15 +27,15 @@ ORDER BY merchant_id, payment_id, attempt_id OFFSET $4::int - 1 LIMIT 1;
 
 -- references_kept: the charges that history keeps of the attempts after $1, $2, $3 up to $4, $5, $6 (null: all of them).
 -- These are money that came late, and all charges of the providers $7
-SELECT DISTINCT a.provider, a.account, t.change ->> 'provider_reference' AS reference, a.payment_id
+SELECT DISTINCT a.provider, a.account, t.change ->> 'provider_reference'::text AS reference, a.payment_id
 FROM attempt a
 JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.attempt_id
 WHERE (a.merchant_id, a.payment_id, a.attempt_id) > ($1::text, $2::text, $3::text)
   AND ($4::text IS NULL OR (a.merchant_id, a.payment_id, a.attempt_id) <= ($4::text, $5::text, $6::text))
   AND a.operation = 'authorize'
   AND (a.late_effect OR a.provider = ANY ($7::text[]))
-  AND t.change ->> 'provider_reference' IS NOT NULL
-  AND ((t.event IN ('late_capture', 'late_hold', 'late_release') AND t.change ->> 'late_effect' = 'true')
+  AND t.change ->> 'provider_reference'::text IS NOT NULL
+  AND ((t.event IN ('late_capture', 'late_hold', 'late_release') AND t.change ->> 'late_effect'::text = 'true')
     OR (t.event IN ('pending', 'requires_action', 'approved') AND a.provider = ANY ($7::text[])));
 
 -- references_known: those of these charges that are known, whosever they are said to be

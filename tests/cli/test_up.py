@@ -297,8 +297,10 @@ def _a_second_signal_does_not_wait(up: Up) -> None:
 
 @pytest.mark.timeout(300)
 def test_the_test_acquirer_is_not_started_where_it_is_off(home: Path) -> None:
-    with Up(home / "d", simulator="off") as up:
+    with Up(home / "d", simulator="off", worker_niceness="3") as up:
         assert up.children().keys() == {"serve", "work"}
+        children = up.children()
+        assert eventually(lambda: children["work"].nice() - children["serve"].nice()) == 3, "it gives way as it is told"
         refused = _pay(up, "first")
         assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "unknown_provider")
         assert "the test acquirer is off; 0 payments are open there" in up.said()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import uvloop
 
 from tallystick.cli.context import DataDir, settings_from
@@ -16,6 +18,7 @@ from tallystick.settings.load import Settings
 def work(data_dir: DataDir = None, parent_pid: ParentPid = None) -> None:
     """Recover attempts, process provider events, deliver messages. Any number of workers may run."""
     settings = started(settings_from(data_dir), parent_pid)
+    os.nice(settings.worker_niceness)
     with existing_database(settings, keeper_of(parent_pid)) as database:
         uvloop.run(_work(settings, database))
 

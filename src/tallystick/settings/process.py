@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
-from tallystick.settings.fields import PortNumber, ms, optional_port, secret, text, variable
+from tallystick.settings.fields import PortNumber, count, ms, optional_port, secret, text, variable
 from tallystick.settings.sections import Section
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -25,6 +25,15 @@ class ProcessSettings(Section):
         PortNumber | None,
         optional_port("Where a worker answers /healthz and /readyz, on TALLYSTICK_HOST; without it, nowhere."),
     ] = None
+    worker_niceness: Annotated[
+        int,
+        count(
+            "How much a worker gives way to other processes of its machine, as nice(1) counts it: where the API and a sealer"
+            " share cores that are full, 10 lets answers go first.",
+            ge=0,
+            le=19,
+        ),
+    ] = 0
     operator_key: Annotated[
         str | None,
         secret(

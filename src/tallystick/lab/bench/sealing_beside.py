@@ -190,6 +190,7 @@ def _sealer(settings: Settings, database: Database) -> Iterator[int]:
 def _seal(settings: Settings, app_url: str, caught_up: Event, ending: Event) -> None:
     """In a process of its own: rounds as a worker has them."""
     configure_logging("error", ())
+    os.nice(settings.worker_niceness)
 
     async def run() -> None:
         assert settings.audit_signing_key is not None, "it was made for this run"

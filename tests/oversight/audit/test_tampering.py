@@ -573,8 +573,7 @@ async def test_an_edit_before_sealing_is_seen_by_nobody(new_database: NewDatabas
 def table() -> str:
     """The ways, as the page for operators has them."""
     rows = [
-        f"| {way.name} | {_seen_by(way)} |"
-        f" {', '.join(dict.fromkeys(_shown(found) for found in way.finds))} |"
+        f"| {way.name} | {_seen_by(way)} | {', '.join(dict.fromkeys(_shown(found) for found in way.finds))} |"
         for way in WAYS
     ]
     rows += [_outsider_row(way) for way in OUTSIDER_WAYS]

@@ -28,8 +28,8 @@ class ProcessSettings(Section):
     worker_niceness: Annotated[
         int,
         count(
-            "How much a worker gives way to other processes of its machine, as nice(1) counts it: where the API and a sealer"
-            " share cores that are full, 10 lets answers go first.",
+            "How much a worker gives way to other processes of its machine, as nice(1) counts it: where the API and a"
+            " sealer share cores that are full, 10 lets answers go first.",
             ge=0,
             le=19,
         ),

@@ -1,4 +1,4 @@
-"""Where a sealer looks: everything is come to, however late it is visible, and little of it more often than that needs."""
+"""Where a sealer looks: everything is come to, however late it is visible, and nothing more often than that needs."""
 
 from __future__ import annotations
 

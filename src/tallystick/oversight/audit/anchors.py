@@ -109,8 +109,8 @@ def last_outside(directory: Path) -> int:
 
 
 def newest_outside(directory: Path) -> tuple[int, str | None]:
-    """The number of the newest checkpoint in a directory, and the digest of its document; (0, None) where there is none.
-    Raises OSError, and BadDocument for a file that is none."""
+    """The number of the newest checkpoint in a directory, and the digest of its document; (0, None) where there is
+    none. Raises OSError, and BadDocument for a file that is none."""
     number = last_outside(directory)
     return number, digest(_read(directory / anchor_name(number)).document) if number else None
 
@@ -146,7 +146,8 @@ async def next_anchor(
     rows: AuditRows, outside: int, restores: Sequence[RestoreText], held: str | None = None
 ) -> tuple[Checkpoint, str] | None:
     """The checkpoint that follows ``outside``, and the text of its file; None where there is nothing new. ``held``: the
-    digest of the document that is outside, where it is known. Raises Behind, BadDocument, and what the database raises."""
+    digest of the document that is outside, where it is known. Raises Behind, BadDocument, and what the database
+    raises."""
     newest = await rows.last_checkpoint()
     if newest is None and not outside:
         return None

@@ -152,8 +152,8 @@ def keys_before(own: Ed25519PublicKey, rotations: Iterable[Rotation]) -> dict[st
 
 
 def own_keys(own: Ed25519PublicKey, rotations: Iterable[Rotation]) -> dict[str, Ed25519PublicKey]:
-    """What somebody believes who has this key from its own settings: also the keys that handed on to it. Where a rotation
-    is not what was signed, this key alone: a comparison tells."""
+    """What somebody believes who has this key from its own settings: also the keys that handed on to it. Where a
+    rotation is not what was signed, this key alone: a comparison tells."""
     try:
         return keys_before(own, rotations)
     except BadDocument:

@@ -1,8 +1,8 @@
 """Heads on their way to a command or to a URL: one file after another, in the order of their checkpoints.
 
-How far a place has taken them is a row. A place that fails is told again from there; what comes meanwhile is in that file,
-or waits in the record. One worker at a time sends to a place. Where it dies between a file that was taken and its row,
-the next one sends those heads again, with what is newer: who compares takes heads that two files have.
+How far a place has taken them is a row. A place that fails is told again from there; what comes meanwhile is in that
+file, or waits in the record. One worker at a time sends to a place. Where it dies between a file that was taken
+and its row, the next one sends those heads again, with what is newer: who compares takes heads that two files have.
 """
 
 from __future__ import annotations

@@ -33,9 +33,9 @@ class Look:
     before up to its own, by pages, the oldest first: where things are many, none is read twice but for that little.
     A page that is full says how much time has as much as a round takes.
 
-    ``name``: what its position is noted under. ``begun``: when the look that is under way began; ``ended``: when the last
-    one that came to its end had begun. ``due_ms``: when the next one is due, by the monotonic clock. ``found``: how much this
-    look found. ``full``: whether its last page had as much as a round takes, so that there may be more.
+    ``name``: what its position is noted under. ``begun``: when the look that is under way began; ``ended``: when the
+    last one that came to its end had begun. ``due_ms``: when the next one is due, by the monotonic clock. ``found``:
+    how much this look found. ``full``: whether its last page had as much as a round takes, so that there may be more.
     """
 
     def __init__(self, name: str, kinds: tuple[str, ...]) -> None:
@@ -99,18 +99,24 @@ class WindowLook:
         #: While it goes through the window, the window moves: both together are gone through in a cycle.
         self._speed = (window + cycle) / cycle
         self._at: datetime | None = None
+        self._is_last = False
 
     def page(self, reached: datetime, elapsed: timedelta) -> Page | None:
         """The part that is due after so much time, of what is older than ``reached``; None where there is nothing."""
         end = reached - NEAR
-        if self._at is None or self._at >= end:
+        if self._at is None:
             self._at = reached - self._window
         until = min(self._at + elapsed * self._speed, end)
-        return Page(kinds=self._kinds, since=self._at, until=until) if self._at < until else None
+        if self._at >= until:
+            self._at = None  # the window is shorter than what looks go back
+            return None
+        self._is_last = until == end
+        return Page(kinds=self._kinds, since=self._at, until=until)
 
     def looked(self, page: Page, found: Sequence[Sequence[Thing]], at_once: int) -> None:
         """This was on the page, of each kind ``at_once`` at most."""
-        self._at = _whole_until(page, found, at_once)
+        at = _whole_until(page, found, at_once)
+        self._at = None if at == page.until and self._is_last else at
 
 
 def _whole_until(page: Page, found: Sequence[Sequence[Thing]], at_once: int) -> datetime:

@@ -160,8 +160,8 @@ class HeadRows:
         await self._connection.execute(STATEMENTS["note_position"], name, at)
 
     async def anchored(self, target: str) -> tuple[int, str | None]:
-        """Up to which checkpoint heads were sent there, and the digest of its document where a release noted it; (0, None)
-        where none were."""
+        """Up to which checkpoint heads were sent there, and the digest of its document where a release noted it;
+        (0, None) where none were."""
         row = await self._connection.fetchrow(STATEMENTS["anchored"], target)
         return (0, None) if row is None else (row["checkpoint"], row["digest"])
 

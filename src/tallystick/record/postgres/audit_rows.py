@@ -130,8 +130,8 @@ class AuditRows(HeadRows):
     async def _whole_changes(
         self, rows: Sequence[asyncpg.Record], *, whole: bool, first: bool, unsealed_only: bool
     ) -> list[Thing]:
-        """Changes with all that belongs to them, and where they are sealed. ``first``: of all changes. ``unsealed_only``:
-        where most are sealed, only the others have what belongs to them."""
+        """Changes with all that belongs to them, and where they are sealed. ``first``: of all changes.
+        ``unsealed_only``: where most are sealed, only the others have what belongs to them."""
         if first:
             self._parts.begin()
         changes = _changes(rows)

@@ -102,7 +102,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
     late: Annotated[
         list[str],
         described(
-            "What was sealed later than the window after its time: a transaction that was held back leaves such a thing,"
+            "What was sealed later than the window after its time: a transaction that was held back leaves one,"
             f" and so does a row that was put in with an older time. {MOST_FINDINGS} at most.",
             [],
         ),

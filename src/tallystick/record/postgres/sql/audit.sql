@@ -93,8 +93,8 @@ FROM transition s
 WHERE (s.merchant_id, s.subject_id, s.version) > ($1::text, $2::text, $3::text::int) AND s.lead_version IS NULL
 ORDER BY s.merchant_id, s.subject_id, s.version LIMIT $4;
 
--- unsealed_instruction: what is visible from $1 to before $3, in no change's leaf and not sealed, $2 at most. All steps of a
--- change have its time: where the step that opens the attempt has it, so has the step that leads
+-- unsealed_instruction: what is visible from $1 to before $3, in no change's leaf and not sealed, $2 at most. Nearly all
+-- are in one: a leaf of their own is asked for where they are not
 SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at, pg_catalog.to_json(s)::text AS document
 FROM instruction s
 WHERE s.at >= $1 AND s.at < $3
@@ -102,9 +102,11 @@ WHERE s.at >= $1 AND s.at < $3
       WHEN (SELECT o.version
           FROM attempt a
           JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id AND o.version = 1
+          JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.payment_id
+              AND t.version = o.lead_version
           WHERE a.merchant_id = s.merchant_id AND a.payment_id = s.payment_id
             AND a.idempotency_key = s.idempotency_key
-            AND o.lead_version IS NOT NULL AND o.at = s.at
+            AND t.lead_version IS NULL AND t.at = s.at
           LIMIT 1
       ) IS NOT NULL THEN false
       ELSE (SELECT l.leaf_key FROM audit_leaf l
@@ -142,8 +144,10 @@ WHERE s.at >= $1 AND s.at < $3
               AND a.idempotency_key = i.idempotency_key
           JOIN transition o ON o.merchant_id = a.merchant_id AND o.subject_id = a.attempt_id
               AND o.event IN ('approved', 'declined', 'give_up')
+          JOIN transition t ON t.merchant_id = a.merchant_id AND t.subject_id = a.payment_id
+              AND t.version = o.lead_version
           WHERE i.merchant_id = s.merchant_id AND i.idempotency_key = s.idempotency_key
-            AND o.lead_version IS NOT NULL AND o.at = s.at
+            AND t.lead_version IS NULL AND t.at = s.at
           LIMIT 1
       ) IS NOT NULL THEN false
       ELSE (SELECT l.leaf_key FROM audit_leaf l

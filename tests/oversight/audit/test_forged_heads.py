@@ -28,8 +28,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 OTHER: Final = SigningKey.from_text(base64.b64encode(b"no secret: the next one of tests").decode())
 
 _ANSWER: Final = (
-    "INSERT INTO response (merchant_id, idempotency_key, status, body, at)"
-    " VALUES ($1, $2, 200, 'x', clock_timestamp())"
+    "INSERT INTO response (merchant_id, idempotency_key, status, body, at) VALUES ($1, $2, 200, 'x', clock_timestamp())"
 )
 
 

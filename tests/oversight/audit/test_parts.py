@@ -214,7 +214,7 @@ async def test_every_kind_of_thing_is_counted(owner: asyncpg.Connection, sample:
         assert re.search(rf"SELECT '{kind}'[^\n]* FROM {TABLES[kind]}$", statement, re.MULTILINE), kind
 
 
-def test_functions_that_take_anything_are_the_systems() -> None:
+async def test_functions_that_take_anything_are_the_systems() -> None:
     """One of the owner's that takes a row of a table, or an array of texts, would be a better match."""
     for name, statement in STATEMENTS.items():
         assert not re.search(r"(?<![.\w])(to_json|unnest)\(", statement), name

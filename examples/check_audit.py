@@ -1,7 +1,6 @@
 """Check proofs of Tallystick's audit, with nothing of Tallystick: `python check_audit.py PUBLIC_KEYS PROOF.json ...`.
 
-PUBLIC_KEYS has a key a line in base64. Needs the package `cryptography`. Exits 1 where a proof does not hold.
-"""
+PUBLIC_KEYS has a key a line in base64. Needs the package `cryptography`. Exits 1 where a proof does not hold."""
 
 import base64
 import hashlib
@@ -55,7 +54,8 @@ def check(keys: list[bytes], proof: dict[str, Any]) -> None:
         if not 0 <= proof["position"] < size or fold(path, proof["position"], size - 1, leaf, leaf)[1] != root:
             raise ValueError("the leaf is not in the tree of the head")
         for name, value in proof["values"]:
-            if sha256(bytes.fromhex(proof["salt"]), name.encode(), b"\0", value.encode()).hex() not in proof["leaf"]:
+            hashed = sha256(bytes.fromhex(proof["salt"]), name.encode(), b"\0", value.encode()).hex()
+            if f'"salted":"{hashed}"' not in proof["leaf"]:
                 raise ValueError(f"{name} is not what is in the leaf")
     elif proof["proof"] == "tallystick consistency 1":
         first, first_root = signed_head(keys, proof["earlier"]["head"], proof["earlier"]["signature"])

@@ -129,7 +129,8 @@ def verify(
         try:
             keys = await _believed(connection, settings, public_key)
             clock, begin = Clock(settings.clock_shift_ms), None if since is None else since.replace(tzinfo=UTC)
-            return await verify_alone(connection, keys, clock, window, anchors, progress, begin)
+            margin = timedelta(milliseconds=settings.clock_margin_ms)
+            return await verify_alone(connection, keys, clock, window, anchors, progress, begin, margin)
         finally:
             await connection.close()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 import runpy
 from pathlib import Path
 from typing import Any, Final
@@ -49,3 +51,19 @@ def test_a_tree_begins_with_every_earlier_one_and_with_itself(size: int) -> None
 def test_no_tree_and_a_later_tree_are_nothing_to_begin_with(first: int) -> None:
     with pytest.raises((ValueError, IndexError)):
         check((first, root_of(MANY[:first])), (3, root_of(MANY[:3])), [])
+
+
+def test_a_value_is_looked_for_where_hashes_of_values_stand() -> None:
+    """Its hash elsewhere in a leaf, such as in the name of somebody who acted, proves nothing."""
+    salt, name, value = bytes(range(16)), "response.body", '"a word"'
+    hashed = hashlib.sha256(salt + name.encode() + b"\0" + value.encode()).hexdigest()
+    trusted = [KEY.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)]
+
+    def proof(leaf: str) -> dict[str, Any]:
+        said: dict[str, Any] = {"proof": "tallystick inclusion 1", "leaf": leaf, "position": 0, "path": []}
+        return said | {"salt": salt.hex(), "values": [[name, value]]} | signed(1, leaf_hash(leaf.encode()))
+
+    CHECKER["check"](trusted, proof(json.dumps({"body": {"salted": hashed}}, separators=(",", ":"))))
+    for elsewhere in ({"actor": hashed}, {"actor": f'"salted":"{hashed}"'}, {"salted": f"{hashed}0"}):
+        with pytest.raises(ValueError, match="is not what is in the leaf"):
+            CHECKER["check"](trusted, proof(json.dumps(elsewhere, separators=(",", ":"))))

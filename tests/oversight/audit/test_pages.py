@@ -171,6 +171,10 @@ async def test_since_looks_at_what_was_sealed_since_and_at_nothing_else(new_data
         whole, same = await found(), await found("UPDATE response SET status = 500 WHERE idempotency_key LIKE 'k%'")
         changed = await found("UPDATE response SET status = 500 WHERE idempotency_key LIKE '% 1'")
         removed = await found("DELETE FROM response WHERE idempotency_key = 'late 2'")
+        begun_later = await found(
+            "UPDATE audit_checkpoint SET sealed_at = sealed_at - interval '1 day'",
+            "UPDATE response SET status = 500 WHERE idempotency_key = 'new 1'",
+        )
     finally:
         await owner.close()
     assert (named(whole), whole.unsealed) == ([], 0)
@@ -178,3 +182,4 @@ async def test_since_looks_at_what_was_sealed_since_and_at_nothing_else(new_data
     assert named(same) == [], "what was sealed before is believed"
     assert named(changed) == ["changed: response m late 1", "changed: response m new 1"]
     assert named(removed) == ["removed: response m late 2"]
+    assert {"changed: response m new 1", "checkpoint: checkpoint 1"} <= set(named(begun_later)), "what is signed counts"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -10,9 +11,10 @@ import asyncpg
 import pytest
 
 from tallystick.oversight.audit.leaves import leaf_bytes
+from tallystick.record.postgres.audit_heads import STATEMENTS
 from tallystick.record.postgres.audit_parts import ChangeParts
-from tallystick.record.postgres.audit_rows import AuditRows
-from tallystick.record.postgres.audit_things import Thing, column_places
+from tallystick.record.postgres.audit_rows import KINDS, TABLES, AuditRows
+from tallystick.record.postgres.audit_things import ATTACHED, Thing, column_places
 from tests.support.sample import Sample
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -156,3 +158,63 @@ async def test_a_change_of_another_stream_has_its_postings_however_it_is_read(
     tables = {each.leaf_key: [table for table, _ in each.rows] for each in singly}
     assert tables[f"{sample.captured}x/1"] == ["transition", "transfer"]
     assert tables[f"{sample.captured}/2"].count("transfer") == 1
+
+
+#: A refused transition that the order of keys passes over: how -> statements.
+PASSED_OVER: Final = {
+    "empty": (
+        "INSERT INTO rejection SELECT (json_populate_record(r, json_build_object('merchant_id', '', 'stream_id', '',"
+        " 'rejection_id', ''))).* FROM rejection r LIMIT 1",
+    ),
+    "null": (
+        "ALTER TABLE rejection DROP CONSTRAINT rejection_pkey",
+        "ALTER TABLE rejection ALTER merchant_id DROP NOT NULL",
+        "INSERT INTO rejection SELECT (json_populate_record(r, '{\"merchant_id\":null}')).* FROM rejection r LIMIT 1",
+    ),
+    "twice": (
+        "ALTER TABLE rejection DROP CONSTRAINT rejection_pkey",
+        "INSERT INTO rejection SELECT * FROM rejection LIMIT 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", PASSED_OVER)
+async def test_rows_that_the_order_of_keys_passes_over_are_counted(
+    how: str, owner: asyncpg.Connection, sample: Sample
+) -> None:
+    """A row that is there twice is one where a page ends between the two."""
+    async with _rolled_back(owner) as rows:
+        number = await owner.fetchval("SELECT count(*) FROM rejection")
+        await rows.apart_from_changes()
+
+        async def passed_over() -> list[tuple[str, int, int]]:
+            for kind in ("rejection", "instruction", "operator_act"):
+                async for _ in rows.every(kind, 1):
+                    pass
+            return await rows.passed_over()
+
+        assert await passed_over() == []
+        for statement in PASSED_OVER[how]:
+            await owner.execute(statement)
+        assert await passed_over() == [("rejection", number, number + 1)]
+
+
+async def test_every_kind_of_thing_is_counted(owner: asyncpg.Connection, sample: Sample) -> None:
+    async with _rolled_back(owner) as rows:
+        await rows.apart_from_changes()
+        for kind in KINDS:
+            await rows.page(kind, None, 1_000)
+        assert await rows.passed_over() == []
+        rows._given.update(KINDS)  # one row more of each
+        counted = {table for table, _, _ in await rows.passed_over()}
+    others = [kind for kind in KINDS if kind != "change"]
+    assert counted == {TABLES[kind] for kind in others}
+    statement = STATEMENTS["rows_of_kinds"]
+    for kind in set(others) - ATTACHED:
+        assert re.search(rf"SELECT '{kind}'[^\n]* FROM {TABLES[kind]}$", statement, re.MULTILINE), kind
+
+
+async def test_functions_that_take_anything_are_the_systems() -> None:
+    """One of the owner's that takes a row of a table, or an array of texts, would be a better match."""
+    for name, statement in STATEMENTS.items():
+        assert not re.search(r"(?<![.\w])(to_json|unnest)\(", statement), name

@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 import pytest
 
+from tallystick.kit.clock import utc_now
 from tallystick.oversight.audit import folds, sealed_tables
 from tallystick.oversight.audit.anchors import Anchor
 from tallystick.oversight.audit.report import AuditReport
@@ -17,7 +18,7 @@ from tallystick.record.postgres.connections import open_pool
 from tests.oversight.audit.outsider_ways import WAYS as OUTSIDER_WAYS
 from tests.oversight.audit.outsider_ways import OutsiderWay
 from tests.support.audit import SETTINGS, compare, named, seal_all
-from tests.support.database import NewDatabase
+from tests.support.database import DEEP, NewDatabase
 from tests.support.sample import Sample
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -28,12 +29,16 @@ _LAST_HEAD = "(leaf_group, sequence) IN (SELECT leaf_group, max(sequence) FROM a
 
 class Way(NamedTuple):
     """One way. ``sql``: run as the owner; names in braces are those of the sample. ``finds``: what a finding of each
-    begins with; every one of them must be there. ``outside``: only heads that are kept elsewhere show it."""
+    begins with; every one of them must be there. ``outside``: only heads that are kept elsewhere show it. ``since``: it
+    is looked for by a comparison of what was sealed since, which shows it too. ``beside``: ways of the same number have
+    findings of their own, and are tried at once where not everything is."""
 
     name: str
     sql: str
     finds: tuple[str, ...]
     outside: bool = False
+    since: bool = False
+    beside: int | None = None
 
 
 #: Written down by hand. Others add theirs below.
@@ -266,6 +271,148 @@ WAYS = (
         "ALTER TABLE rejection ENABLE ROW LEVEL SECURITY",
         ("definition: table rejection",),
     ),
+    Way(
+        "send a message that no step has, with the id of an attempt as its stream",
+        "INSERT INTO outbox (merchant_id, stream_id, subject_id, version, message_id, type, body, at)"
+        " SELECT merchant_id, subject_id, subject_id, version, 'msg_forged', 'payment.captured', 'x', now()"
+        " FROM transition WHERE stream_id = '{captured}' ORDER BY version, subject_id LIMIT 1",
+        ("stray: outbox {merchant} msg_forged",),
+        beside=1,
+    ),
+    Way(
+        "send a message of a step that belongs to no change",
+        "INSERT INTO transition (merchant_id, subject_id, version, lead_version, from_state, to_state, event, change)"
+        " SELECT merchant_id, subject_id, 77, 76, from_state, to_state, event, change FROM transition"
+        " WHERE subject_id = '{captured}' AND version = 1;"
+        " INSERT INTO outbox (merchant_id, stream_id, subject_id, version, message_id, type, body, at)"
+        " VALUES ('{merchant}', '{captured}', '{captured}', 77, 'msg_forged', 'payment.captured', 'x', now())",
+        ("stray: transition {merchant} {captured}/77", "stray: outbox"),
+        beside=2,
+    ),
+    Way(
+        "insert a refused transition with an empty key",
+        "INSERT INTO rejection SELECT (json_populate_record(r,"
+        ' \'{{"merchant_id":"","stream_id":"","rejection_id":""}}\')).*'
+        " FROM rejection r WHERE stream_id = '{refused}' LIMIT 1",
+        ("stray: rejection",),
+        beside=1,
+    ),
+    Way(
+        "insert a refused transition without a key",
+        "ALTER TABLE rejection DROP CONSTRAINT rejection_pkey;"
+        " ALTER TABLE rejection ALTER merchant_id DROP NOT NULL;"
+        " INSERT INTO rejection SELECT (json_populate_record(r, '{{\"merchant_id\":null}}')).*"
+        " FROM rejection r WHERE stream_id = '{refused}' LIMIT 1",
+        ("stray: rejection", "definition: table rejection"),
+        beside=2,
+    ),
+    Way(
+        "insert a refused transition once more",
+        "ALTER TABLE rejection DROP CONSTRAINT rejection_pkey;"
+        " INSERT INTO rejection SELECT * FROM rejection WHERE stream_id = '{refused}' LIMIT 1",
+        ("inserted: rejection {merchant} {refused}/", "definition: table rejection"),
+        beside=3,
+    ),
+    Way(
+        "insert a step of history once more",
+        "ALTER TABLE transition DROP CONSTRAINT transition_pkey;"
+        " INSERT INTO transition SELECT * FROM transition WHERE subject_id = '{captured}' AND version = 1",
+        ("not_sealed: change {merchant} {captured}/1", "definition: table transition"),
+        beside=2,
+    ),
+    Way(
+        "insert a change that has no time",
+        "ALTER TABLE transition DROP CONSTRAINT transition_has_its_cause;"
+        " INSERT INTO transition (merchant_id, subject_id, version, change_id, from_state, to_state, event, cause,"
+        " actor, change) SELECT merchant_id, 'pay_timeless', version, change_id, from_state, to_state, event, cause,"
+        " actor, change FROM transition WHERE subject_id = '{captured}' AND version = 1",
+        ("not_sealed: change {merchant} pay_timeless/1",),
+        beside=1,
+    ),
+    Way(
+        "insert a change of the end of time",
+        "INSERT INTO transition (merchant_id, subject_id, version, change_id, from_state, to_state, event, cause,"
+        " actor, at, change) SELECT merchant_id, 'pay_endless', version, change_id, from_state, to_state, event, cause,"
+        " actor, 'infinity', change FROM transition WHERE subject_id = '{captured}' AND version = 1",
+        ("not_sealed: change {merchant} pay_endless/1",),
+        beside=1,
+    ),
+    Way(
+        "insert an answer, and say that it was sealed long ago",
+        "INSERT INTO response (merchant_id, idempotency_key, status, body, at)"
+        " VALUES ('{merchant}', 'forged', 200, 'x', now());"
+        " INSERT INTO audit_leaf SELECT merchant_id, 'response', 'forged', leaf_group, 0, salt FROM audit_leaf"
+        " WHERE merchant_id = '{merchant}' LIMIT 1",
+        ("inserted: response {merchant} forged",),
+        since=True,
+    ),
+    Way(
+        "put a charge with an empty key into provider_reference",
+        "INSERT INTO provider_reference (provider, account, reference, merchant_id, payment_id)"
+        " VALUES ('', '', '', '{merchant}', '{captured}')",
+        ("stray: provider_reference",),
+        beside=1,
+    ),
+    Way(
+        "write another time beside a head",
+        "UPDATE audit_head SET sealed_at = sealed_at - interval '1 hour' WHERE leaf_group = 0 AND sequence = 1",
+        ("head: head 1 of platform",),
+        beside=1,
+    ),
+    Way(
+        "write another time beside a checkpoint",
+        "UPDATE audit_checkpoint SET sealed_at = sealed_at - interval '1 hour' WHERE number = 1",
+        ("checkpoint: checkpoint 1",),
+        beside=1,
+    ),
+    Way(
+        "give the record another name",
+        "UPDATE audit_record SET record_id = 'rec_forged'",
+        ("head: head 1 of platform", "checkpoint: checkpoint 1"),
+        beside=3,
+    ),
+    Way(
+        "give the record another number of groups",
+        "UPDATE audit_record SET merchant_groups = 32000",
+        ("head: head 1 of merchants",),
+        beside=2,
+    ),
+    Way("forget the record", "DELETE FROM audit_record", ("removed: audit_record",), beside=4),
+    Way(
+        "change a refused transition, and print it by a function that is called as the system's",
+        "UPDATE rejection SET reason = reason || '!' WHERE stream_id = '{refused}';"
+        " CREATE FUNCTION public.to_json(rejection) RETURNS json LANGUAGE sql AS"
+        " 'SELECT replace(pg_catalog.to_json($1)::text, ''!\"'', ''\"'')::json'",
+        ("changed: rejection {merchant} {refused}/", "definition: function public.to_json(rejection)"),
+        beside=1,
+    ),
+    Way(
+        "put an operator beside that of the system",
+        "CREATE FUNCTION public.arrow(json, json) RETURNS text LANGUAGE sql AS 'SELECT ''x''';"
+        " CREATE OPERATOR public.->> (LEFTARG = json, RIGHTARG = json, FUNCTION = public.arrow)",
+        ("definition: operator public.->>",),
+        beside=1,
+    ),
+    Way(
+        "put in a cast of a table's rows, and a function that reads as a column",
+        "CREATE FUNCTION public.printed(rejection) RETURNS json LANGUAGE sql AS 'SELECT NULL::json';"
+        " CREATE CAST (rejection AS json) WITH FUNCTION public.printed(rejection)",
+        ("definition: cast rejection AS json", "definition: function public.printed(rejection)"),
+        beside=2,
+    ),
+    Way(
+        "give a column a type of one's own",
+        "CREATE DOMAIN public.word AS text; ALTER TABLE processing ALTER result TYPE public.word",
+        ("definition: table processing",),
+        beside=4,
+    ),
+    Way(
+        "lead the name of a table to a schema of one's own",
+        "CREATE SCHEMA elsewhere; CREATE TABLE elsewhere.response (LIKE public.response);"
+        " SET LOCAL search_path = elsewhere, public",
+        ("definition: table response",),
+        beside=3,
+    ),
 )
 
 
@@ -284,20 +431,38 @@ async def _break(owner: asyncpg.Connection, sample: Sample, way: Way) -> None:
         assert status.split()[-1] != "0" or way.outside, f"it changed nothing: {statement}"
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+def _tried_at_once() -> list[tuple[Way, ...]]:
+    """Each way alone; but those that can be tried beside each other, where not everything is tried."""
+    together: dict[int, list[Way]] = {}
+    for way in WAYS:
+        if way.beside is not None:
+            together.setdefault(way.beside, []).append(way)
+    if DEEP:
+        return [(way,) for way in WAYS]
+    return [(way,) for way in WAYS if way.beside is None] + [tuple(ways) for ways in together.values()]
+
+
+@pytest.mark.parametrize("ways", _tried_at_once(), ids=lambda ways: ways[0].name)
 async def test_a_rewritten_record_is_named(
-    way: Way, owner: asyncpg.Connection, sample: Sample, anchors: list[Anchor]
+    ways: tuple[Way, ...], owner: asyncpg.Connection, sample: Sample, anchors: list[Anchor]
 ) -> None:
+    outside, since = any(way.outside for way in ways), any(way.since for way in ways)
+    definitions = any(each.startswith("definition: ") for way in ways for each in way.finds)
     transaction = owner.transaction()
     await transaction.start()
     try:
-        await _break(owner, sample, way)
-        found = named(await compare(owner, anchors if way.outside else (), window_ms=0))
+        for way in ways:
+            await _break(owner, sample, way)
+        if since:
+            report = await compare(owner, window_ms=600_000, since=utc_now(), definitions=False)
+        else:
+            report = await compare(owner, anchors if outside else (), window_ms=0, definitions=definitions)
     finally:
         await transaction.rollback()
-    names = msgspec.structs.asdict(sample)
-    missing = [each.format(**names) for each in way.finds if not any(f.startswith(each.format(**names)) for f in found)]
-    assert missing == [], found
+    assert (report.since is not None) == since
+    found, names = named(report), msgspec.structs.asdict(sample)
+    finds = [each.format(**names) for way in ways for each in way.finds]
+    assert [each for each in finds if not any(f.startswith(each) for f in found)] == [], found
 
 
 async def test_every_charge_of_a_provider_that_keeps_them_has_to_be_known(
@@ -364,7 +529,8 @@ async def test_what_an_outsider_rewrites_is_named_row_by_row(
         for statement in way.statements:
             touched += [(row["tbl"], row["key"]) for row in await owner.fetch(statement.format(**_PLACES))]
         leads |= await _leads(owner)
-        found = named(await compare(owner, anchors if way.outside else (), window_ms=0))
+        report = await compare(owner, anchors if way.outside else (), window_ms=0, definitions=False)
+        found = named(report)
     finally:
         await transaction.rollback()
     assert touched, "the sample lacks what this way needs"
@@ -409,13 +575,16 @@ async def test_an_edit_before_sealing_is_seen_by_nobody(new_database: NewDatabas
 def table() -> str:
     """The ways, as the page for operators has them."""
     rows = [
-        f"| {way.name} | {'`audit verify --heads`' if way.outside else '`audit verify`'} |"
-        f" {', '.join(dict.fromkeys(_shown(found) for found in way.finds))} |"
+        f"| {way.name} | {_seen_by(way)} | {', '.join(dict.fromkeys(_shown(found) for found in way.finds))} |"
         for way in WAYS
     ]
     rows += [_outsider_row(way) for way in OUTSIDER_WAYS]
     rows += [f"| {name} | nothing | *not promised* |" for name in NOT_PROMISED]
     return "\n".join(["| as the owner of the database | seen by | named |", "|---|---|---|", *rows])
+
+
+def _seen_by(way: Way) -> str:
+    return f"`audit verify{' --heads' * way.outside}{' --since' * way.since}`"
 
 
 def _outsider_row(way: OutsiderWay) -> str:
@@ -434,8 +603,14 @@ def _shown(found: str) -> str:
 
 
 def tables() -> str:
-    """What becomes of each table of the schema, as the page for operators has it."""
+    """What becomes of each table of the schema, and of columns in no leaf, as the page for operators has it."""
     rows = [f"| {', '.join(f'`{name}`' for name in sorted(sealed_tables.COLUMNS))} | sealed, as leaves |"]
+    left_out: dict[str, list[str]] = {}
+    for name, reason in sealed_tables.LEFT_OUT.items():
+        left_out.setdefault(reason, []).append(name)
+    rows += [
+        f"| {', '.join(f'`{name}`' for name in names)} | in no leaf: {reason} |" for reason, names in left_out.items()
+    ]
     for told, word in ((sealed_tables.FOLDED, ""), (sealed_tables.NOT_PROMISED, "not promised: ")):
         by_reason: dict[str, list[str]] = {}
         for name, reason in told.items():

@@ -46,7 +46,7 @@ async def _compare_restores(connection: Any, declared_acts: set[str], report: Au
 
 
 async def _compare_references(connection: Any, report: AuditReport) -> None:
-    after = ("", "", "")
+    after, compared = ("", "", ""), 0
     while page := await connection.fetch(STATEMENTS["references"], *after, _PAGE):
         columns = [list(column) for column in zip(*(tuple(row) for row in page), strict=True)]
         proved = {tuple(row) for row in await connection.fetch(STATEMENTS["references_in_history"], *columns)}
@@ -54,7 +54,11 @@ async def _compare_references(connection: Any, report: AuditReport) -> None:
             if tuple(row) not in proved:
                 about = thing_name("provider_reference", "", "/".join(tuple(row)[:3]))
                 report.add("stray", about, f"no step of {row['payment_id']} names this charge")
-        after = tuple(page[-1])[:3]
+        after, compared = tuple(page[-1])[:3], compared + len(page)
+    there = await connection.fetchval(STATEMENTS["references_there"])
+    if there != compared:
+        detail = f"it has {there:,} rows, and {compared:,} were found in the order of their keys"
+        report.add("stray", "provider_reference", detail)
 
 
 async def _look_for_references(connection: Any, report: AuditReport) -> None:

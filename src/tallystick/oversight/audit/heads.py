@@ -11,7 +11,7 @@ import binascii
 import hashlib
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -280,6 +280,14 @@ def signed_by(keys: Mapping[str, Ed25519PublicKey], name: str, text: str, signat
 def moment(at: datetime) -> str:
     """A time as documents have it: UTC, to the microsecond."""
     return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def moment_said(text: str) -> datetime:
+    """The time that a document has. Raises BadDocument."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    except ValueError:
+        raise BadDocument("it has no time that can be read") from None
 
 
 def _key_bytes(text: str, what: str) -> bytes:

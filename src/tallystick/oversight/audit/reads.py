@@ -127,7 +127,8 @@ async def recent(pool: asyncpg.Pool, settings: Settings, since: datetime) -> Aud
         raise TooMuch(leaves)
     async with pool.acquire() as proxy:
         connection = cast(asyncpg.Connection, proxy)
-        return await verify_audit(connection, believed, clock, window, since=since)
+        margin = timedelta(milliseconds=settings.clock_margin_ms)
+        return await verify_audit(connection, believed, clock, window, since=since, clock_margin=margin)
 
 
 async def _leaves_since(rows: AuditRows, since: datetime) -> int:

@@ -35,7 +35,9 @@ async def rotate(connection: asyncpg.Connection, old: SigningKey, new: SigningKe
     for _ in range(_TRIES):
         try:
             async with connection.transaction():
-                return await _rotate(AuditRows(connection), connection, old, new, clock)
+                rows = AuditRows(connection)
+                await rows.in_utc()
+                return await _rotate(rows, connection, old, new, clock)
         except (LostSeal, asyncpg.UniqueViolationError):
             continue
     raise NotRotated("a worker sealed each time; nothing was changed, try again")

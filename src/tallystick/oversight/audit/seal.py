@@ -221,7 +221,9 @@ class Sealer:
     async def _seal_swept(self, sweep: Sweep, examined: int, unsealed: Sequence[Thing]) -> None:
         if unsealed:
             async with self._pool.acquire() as proxy, proxy.transaction():
-                await self._writer.seal(AuditRows(cast(asyncpg.Connection, proxy)), unsealed)
+                rows = AuditRows(cast(asyncpg.Connection, proxy))
+                await rows.in_utc()
+                await self._writer.seal(rows, unsealed)
         oldest = self._clock.now() - self._window
         sweep.examined += examined
         sweep.sealed += len(unsealed)

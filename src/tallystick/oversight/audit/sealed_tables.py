@@ -120,7 +120,8 @@ FOLDED: Final[Mapping[str, str]] = {
     "audit_head": "`audit verify`: signed itself",
     "audit_checkpoint": "`audit verify`: signed itself",
     "audit_leaf": "`audit verify`: compared with the signed lists of leaves",
-    "audit_record": "`audit verify`: named in every head",
+    "audit_record": "`audit verify`: its id is in every head, and its number of groups that of the trees; when it was"
+    " made is not promised",
 }
 
 #: Tables of which nothing is promised, with the reason.

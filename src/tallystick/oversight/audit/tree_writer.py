@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from tallystick.kit.clock import Clock
 from tallystick.kit.ids import new_id
-from tallystick.oversight.audit.declarations import RestoreText, keys_before, next_number, restores_of
+from tallystick.oversight.audit.declarations import RestoreText, ended_keys, keys_before, next_number, restores_of
 from tallystick.oversight.audit.heads import (
     NO_HEAD,
     CheckpointText,
@@ -53,12 +53,14 @@ class TreeWriter:
         self._merchant_groups = merchant_groups
         self._key = key
         self.keys: Mapping[str, Ed25519PublicKey] = {key.key_id: key.public}
+        self._ended: Mapping[str, int] = {}
         self._restores: list[RestoreText] = []
 
     async def believe(self, rows: AuditRows) -> None:
         """Take up the keys before this one, and what was declared of restores. Raises what the database raises, and
         BadDocument for a change of the key that is not signed by both."""
-        self.keys = keys_before(self._key.public, await rows.rotations())
+        rotations = await rows.rotations()
+        self.keys, self._ended = keys_before(self._key.public, rotations), ended_keys(rotations)
         self._restores, _ = restores_of(await rows.restores(), self.keys)
 
     async def _record(self, rows: AuditRows) -> Record:
@@ -78,15 +80,31 @@ class TreeWriter:
         for thing in things:
             group = group_of(thing.kind, thing.merchant_id, record.merchant_groups)
             by_group.setdefault(group, []).append(thing)
-        now = self._clock.now()
-        heads = [await self._add(rows, record, group, by_group[group], now) for group in sorted(by_group)]
-        await self.add_checkpoint(rows, record, heads, now)
+        now, last = self._clock.now(), await rows.last_checkpoint()
+        said = None if last is None else self.require_known(last)
+        named = {} if said is None else {each.group: each for each in said.groups}
+        try:
+            heads = [
+                await self._add(rows, record, group, by_group[group], now, named.get(group))
+                for group in sorted(by_group)
+            ]
+        except BrokenHead:
+            if await rows.last_checkpoint() != last:
+                raise LostSeal from None  # another process sealed after the newest checkpoint was read
+            raise
+        await self._follow(rows, record, last, heads, now)
 
     async def _add(
-        self, rows: AuditRows, record: Record, group: int, things: Sequence[Thing], now: datetime
+        self,
+        rows: AuditRows,
+        record: Record,
+        group: int,
+        things: Sequence[Thing],
+        now: datetime,
+        named: GroupHead | None,
     ) -> GroupHead:
-        last = await rows.tree_end(group)
-        peaks, previous, sequence = self._after(last)
+        """The next head of a group, after the one that the newest checkpoint names. Raises LostSeal, BrokenHead."""
+        peaks, previous, sequence = self._after(group, await rows.tree_end(group), named)
         first = peaks.size
         salts = [new_salt() for _ in things]
         names = []
@@ -123,10 +141,13 @@ class TreeWriter:
         await rows.add_leaves(group, things, range(first, peaks.size), salts)
         return GroupHead(group=group, sequence=head.sequence, size=head.size, head=digest(text))
 
-    def _after(self, last: TreeEnd | None) -> tuple[Peaks, str, int]:
-        """The tree that ends in this head, what the next head calls it, and its sequence. Raises BrokenHead."""
-        if last is None:
+    def _after(self, group: int, last: TreeEnd | None, named: GroupHead | None) -> tuple[Peaks, str, int]:
+        """The tree that ends in this head, what the next head calls it, and its sequence. The newest checkpoint has to
+        name it: one after it was removed otherwise, and another one in its place would be a fork. Raises BrokenHead."""
+        if last is None and named is None:
             return Peaks(), NO_HEAD, 0
+        if last is None or named is None or (last.sequence, digest(last.document)) != (named.sequence, named.head):
+            raise BrokenHead(f"the newest head of group {group} is not the one that the newest checkpoint names")
         said = read_head(last.document)
         peaks = Peaks.from_bytes(last.size, last.peaks)
         whole = (said.size, said.sequence, said.group) == (last.size, last.sequence, last.leaf_group)
@@ -135,13 +156,16 @@ class TreeWriter:
         return peaks, digest(last.document), last.sequence
 
     def require_known(self, last: Checkpoint) -> CheckpointText:
-        """What the newest checkpoint says. Raises BrokenHead where no key signed it that is known here."""
+        """What the newest checkpoint says. Raises BrokenHead where no key signed it that is known here, or one that had
+        ended."""
         said = read_checkpoint(last.document)
         if not self._signed(said.key, last.document, last.signature):
             raise BrokenHead(
                 f"checkpoint {last.number} is not what was signed, or another key signs now ({said.key}):"
                 " `tallystick audit verify` tells"
             )
+        if said.number != last.number or self._ended.get(said.key, said.number + 1) <= said.number:
+            raise BrokenHead(f"checkpoint {last.number} is not what was signed, or its key had ended ({said.key})")
         return said
 
     def _signed(self, key: str, text: str, signature: bytes) -> bool:
@@ -151,14 +175,22 @@ class TreeWriter:
         self, rows: AuditRows, record: Record, heads: Sequence[GroupHead], now: datetime
     ) -> CheckpointText:
         """The next checkpoint, with these heads in it. Raises LostSeal, BrokenHead."""
-        last = await rows.last_checkpoint()
+        return await self._follow(rows, record, await rows.last_checkpoint(), heads, now)
+
+    async def _follow(
+        self, rows: AuditRows, record: Record, last: Checkpoint | None, heads: Sequence[GroupHead], now: datetime
+    ) -> CheckpointText:
         groups: dict[int, GroupHead] = {}
         if last is not None:
-            groups = {each.group: each for each in self.require_known(last).groups}
+            said = self.require_known(last)
+            if said.record != record.record_id:
+                raise BrokenHead(f"checkpoint {last.number} is of another record than `audit_record` has")
+            groups = {each.group: each for each in said.groups}
+        restores = [each for each in self._restores if each.record == record.record_id]
         groups |= {each.group: each for each in heads}
         text = CheckpointText(
             record=record.record_id,
-            number=1 if last is None else next_number(last.number, self._restores),
+            number=1 if last is None else next_number(last.number, restores),
             previous=NO_HEAD if last is None else digest(last.document),
             groups=tuple(groups[group] for group in sorted(groups)),
             sealed_at=moment(now),

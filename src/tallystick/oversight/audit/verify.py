@@ -29,7 +29,7 @@ from tallystick.oversight.audit.leaves import hash_of
 from tallystick.oversight.audit.outside import Outside
 from tallystick.oversight.audit.report import KEPT, AuditReport, thing_name
 from tallystick.oversight.audit.sealed_tables import COLUMNS, NOT_SEALED
-from tallystick.oversight.audit.trees import Trees, head_name, leaves_of
+from tallystick.oversight.audit.trees import SEEN, SEEN_WHOLE, Trees, head_name, leaves_of
 from tallystick.record.postgres.audit_rows import KINDS, AuditRows
 from tallystick.record.postgres.audit_things import ATTACHED, PART_COLUMNS, Place, Thing
 
@@ -54,6 +54,7 @@ class Verifier:
         window: timedelta,
         progress: Callable[[int, int], None] = lambda *_: None,
         since: datetime | None = None,
+        clock_margin: timedelta = timedelta(),
     ) -> None:
         self._connection = connection
         self._rows = AuditRows(connection)
@@ -61,6 +62,9 @@ class Verifier:
         self._window = window
         self._progress = progress
         self._since = since
+        self._clock_margin = clock_margin
+        self._begin: datetime | None = None  # what is older is looked at only where something is missing
+        self._latest_before: datetime | None = None  # of what was sealed before what is looked at
         self._swept: datetime | None = None
         self._swept_last: datetime | None = None
         self._newest: datetime | None = None
@@ -74,32 +78,33 @@ class Verifier:
         """Compare everything, or what was sealed since. Raises what the database raises."""
         await self._rows.in_utc()
         self._swept, self._swept_last = await self._rows.first_sweep(), await self._rows.last_sweep()
-        self._trees.declare(await self._rows.rotations(), await self._rows.restores())
+        self._trees.declare(await self._rows.record(), await self._rows.rotations(), await self._rows.restores())
         await self._trees.read(self._since)
-        begun = self._trees.began_at
+        begun, began_when = self._trees.began_at, self._trees.began_when
         self.report.since = None if begun is None else f"checkpoint {begun.number}"
-        since = None if begun is None or self._since is None else self._since - self._window
-        await self._compare_kind("change", since)
+        if self._since is not None and began_when is not None:
+            self._begin = self._since - self._window
+            self._latest_before = began_when + self._clock_margin
+        await self._compare_kind("change")
         # Where as many rows belong to changes as there are, none is a thing of its own, and none belongs to nothing.
-        apart = frozenset(PART_COLUMNS) if begun is not None else await self._rows.apart_from_changes()
+        apart = dict.fromkeys(PART_COLUMNS, 0) if begun is not None else await self._rows.apart_from_changes()
         for kind in KINDS:
             if kind != "change" and (kind not in ATTACHED or kind in apart):
-                await self._compare_kind(kind, since)
+                await self._compare_kind(kind)
         if begun is not None:
             await self._look_for_older()
         await self._name_missing()
-        if begun is None and apart - ATTACHED:
-            for merchant_id, table, name, stream in await self._rows.strays(KEPT):
-                self.report.add("stray", f"{table} {merchant_id} {name}", f"it belongs to no change of {stream}")
+        if begun is None:
+            await self._name_uncompared(apart)
         await compare_folds(self._connection, {each.act for each in self._trees.restores}, self.report)
         if anchors:
             Outside(self._trees, self.report).compare(anchors)
         self.report.leaves = self._trees.size
         return self.report
 
-    async def _compare_kind(self, kind: str, since: datetime | None) -> None:
+    async def _compare_kind(self, kind: str) -> None:
         self._newest, self._waiting = self._swept_last, []
-        async with aclosing(self._read_ahead(kind, since)) as pages:
+        async with aclosing(self._read_ahead(kind)) as pages:
             async for things in pages:
                 for number, thing in enumerate(things):
                     self._compare(thing)
@@ -112,12 +117,12 @@ class Verifier:
                 self._progress(self.report.examined, max(self.report.examined, self._trees.size))
         self._name_passed_by()
 
-    async def _read_ahead(self, kind: str, since: datetime | None) -> AsyncGenerator[list[Thing], None]:
+    async def _read_ahead(self, kind: str) -> AsyncGenerator[list[Thing], None]:
         """Pages of a kind; the next one is read while one is compared. The connection is the snapshot's only one: who
         else asks it something waits for ``_reading``."""
 
         def read(after: tuple[str, ...] | None) -> asyncio.Task[tuple[list[Thing], tuple[str, ...] | None]]:
-            return asyncio.create_task(self._rows.page(kind, after, PAGE, since))
+            return asyncio.create_task(self._rows.page(kind, after, PAGE, self._begin))
 
         self._reading = read(None)
         try:
@@ -131,14 +136,29 @@ class Verifier:
                 reading.cancel()
                 await asyncio.wait([reading])
 
+    async def _name_uncompared(self, apart: Mapping[str, int]) -> None:
+        """Name rows that were not compared: those that belong to no change (``apart``: how many, by table), and those
+        that the order of keys passes over. Where nothing names one, their table is said, and how many they are."""
+        belonging = {table: number for table, number in apart.items() if table not in ATTACHED}
+        strays = await self._rows.strays(KEPT) if belonging else []
+        for merchant_id, table, name, stream in strays:
+            self.report.add("stray", f"{table} {merchant_id} {name}", f"it belongs to no change of {stream}")
+        for table, number in belonging.items():
+            if number and table not in {each[1] for each in strays}:
+                self.report.add("stray", table, f"{number:,} of its rows belong to no change")
+        for table, compared, there in await self._rows.passed_over():
+            detail = f"it has {there:,} rows, and {compared:,} were found in the order of their keys"
+            self.report.add("stray", table, detail)
+
     async def _look_for_older(self) -> None:
         """What was sealed since, and is older by more than the window: of the kinds that miss something, everything."""
+        assert self._begin is not None, "what is older was not looked at"
         missing = {leaf.kind async for _, leaf in self._missing()}
         for kind in KINDS:
             if kind in missing:
                 async for things in self._rows.every(kind, PAGE):
                     for thing in things:
-                        if thing.place is not None and not self._was_seen(thing.place):
+                        if thing.place is not None and thing.at < self._begin and not self._was_seen(thing.place):
                             self._compare(thing)
                     await self._name_changed()
 
@@ -157,16 +177,23 @@ class Verifier:
         if tree is None or not 0 <= place.position < tree.size:
             self.report.add("inserted", _about(thing), "the record says that it is sealed, and no head has it")
             return
-        if place.position < tree.base:
-            return  # sealed before what is looked at
+        if place.position < tree.base:  # sealed before what is looked at
+            if self._latest_before is not None and thing.at > self._latest_before:
+                detail = f"the record says that it was sealed before {self.report.since}, which is older"
+                self.report.add("inserted", _about(thing), detail)
+            return
         try:
             same = hash_of(thing, place.salt) == tree.hash_at(place.position)
         except (DecodeError, KeyError):
             same = False
-        tree.seen[place.position - tree.base] = 1
+        at = place.position - tree.base
         if not same:
+            tree.seen[at] = tree.seen[at] or SEEN
             self._changed.setdefault(place.leaf_group, {}).setdefault(place.position, []).append(thing)
             return
+        if tree.seen[at] == SEEN_WHOLE:
+            self.report.add("inserted", _about(thing), "it is there twice, and was sealed once")
+        tree.seen[at] = SEEN_WHOLE
         if self._newest is None or thing.at > self._newest:
             self._newest = thing.at
         if self._swept is not None:
@@ -261,13 +288,15 @@ async def verify_audit(
     anchors: Sequence[Anchor] = (),
     progress: Callable[[int, int], None] = lambda *_: None,
     since: datetime | None = None,
+    clock_margin: timedelta = timedelta(),
 ) -> AuditReport:
     """One comparison in one snapshot; what views and tables are is asked before it. ``since``: only what was sealed
-    after the last checkpoint before then. Raises what the database raises."""
+    after the last checkpoint before then. ``clock_margin``: how far clocks may differ. Raises what the database
+    raises."""
     definitions = AuditReport()
     await compare_definitions(connection, TABLES_READ, definitions)
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        verifier = Verifier(connection, keys, clock, window, progress, since)
+        verifier = Verifier(connection, keys, clock, window, progress, since, clock_margin)
         for each in definitions.findings:
             verifier.report.add(each.what, each.about, each.detail)
         return await verifier.run(anchors)

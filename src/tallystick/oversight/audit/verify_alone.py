@@ -27,6 +27,7 @@ async def verify_alone(
     anchors: Sequence[Anchor] = (),
     progress: Callable[[int, int], None] = lambda *_: None,
     since: datetime | None = None,
+    clock_margin: timedelta = timedelta(),
 ) -> AuditReport:
     """As ``verify_audit``. Python looks for unreachable cycles now and then alone."""
     told = 0
@@ -39,4 +40,4 @@ async def verify_alone(
                 seek_cycles()
             progress(done, total)
 
-        return await verify_audit(connection, keys, clock, window, anchors, tell, since)
+        return await verify_audit(connection, keys, clock, window, anchors, tell, since, clock_margin)

@@ -16,6 +16,9 @@ from tallystick.record.postgres.structs import structs_of
 
 STATEMENTS: Final = sql.load("audit.sql")
 
+#: Names in statements are these until the transaction ends, whatever is set for the database or a role.
+OWN_NAMES: Final = "SET LOCAL search_path = pg_catalog, public"
+
 #: Heads in one read: each has the list of its leaves.
 _HEADS_AT_ONCE: Final = 20
 
@@ -67,8 +70,9 @@ class HeadRows:
         self._connection = connection
 
     async def in_utc(self) -> None:
-        """Times in documents are UTC until the transaction ends: a document is the same in every session."""
-        await self._connection.execute("SET LOCAL TimeZone = 'UTC'")
+        """Until the transaction ends times in documents are UTC, and names are the system's, and then this schema's. A
+        document is the same in every session, whatever somebody set for the database or a role."""
+        await self._connection.execute(f"SET LOCAL TimeZone = 'UTC'; {OWN_NAMES}")
 
     async def record(self) -> Record | None:
         """None until sealing begins."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -11,7 +12,7 @@ import asyncpg
 
 from tallystick.record.postgres.audit_heads import STATEMENTS, HeadRows
 from tallystick.record.postgres.audit_parts import ChangeParts
-from tallystick.record.postgres.audit_things import PART_COLUMNS, Place, Thing, column_places
+from tallystick.record.postgres.audit_things import ATTACHED, PART_COLUMNS, Place, Thing, column_places
 
 __all__ = ["END", "KINDS", "TABLES", "AuditRows", "Place", "Thing"]
 
@@ -50,6 +51,9 @@ KINDS: Final = tuple(_BEGINS)
 #: Later than every time in the record.
 END: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
+#: Earlier than every time in the record. A row that has no time, or an infinite one, counts as the oldest.
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
+
 
 #: Where the key of a change is in its row: its time comes before the columns.
 _CHANGE_KEY: Final = tuple(1 + each for each in column_places("transition", "merchant_id", "subject_id", "version"))
@@ -82,6 +86,8 @@ class AuditRows(HeadRows):
     def __init__(self, connection: asyncpg.Connection) -> None:
         super().__init__(connection)
         self._parts = ChangeParts(connection)
+        self._there: dict[str, int] = {}
+        self._given: Counter[str] = Counter()
 
     async def unsealed(self, kind: str, since: datetime, limit: int, until: datetime) -> list[Thing]:
         """What is visible of that time and not sealed, whole; the oldest first. ``until``: to before then."""
@@ -108,6 +114,9 @@ class AuditRows(HeadRows):
             rows = await self._connection.fetch(STATEMENTS[f"all_{kind}"], *begin, limit)
         else:
             rows = await self._connection.fetch(_LATER[kind], *begin, limit, since)
+        if after is None:
+            self._given[kind] = 0
+        self._given[kind] += len(rows)
         if kind == "change":
             things = await self._whole_changes(
                 rows, whole=since is None, first=after is None, unsealed_only=unsealed_only
@@ -135,15 +144,29 @@ class AuditRows(HeadRows):
                 await self._parts.add(wanted, whole=False)
         return changes
 
-    async def apart_from_changes(self) -> frozenset[str]:
-        """Tables some row of which belongs to no change, as far as it can be told by numbers: all changes were read by
-        pages, the first one first. Of a table that is not named every row belongs to one."""
+    async def apart_from_changes(self) -> Mapping[str, int]:
+        """Tables some row of which belongs to no change, as far as it can be told by numbers, with how many of their
+        rows: all changes were read by pages, the first one first. Of a table that is not named every row belongs to
+        one. History may be named with 0: some step says that it is its own stream."""
         [there] = await self._connection.fetch(STATEMENTS["rows_of_changes"])
-        return frozenset(
-            table
+        self._there = {table: there[table] for table in PART_COLUMNS}
+        return {
+            table: there[table] - self._parts.found[table]
             for table in PART_COLUMNS
             if there[table] != self._parts.found[table] or (table == "transition" and there["own_streams"])
-        )
+        }
+
+    async def passed_over(self) -> list[tuple[str, int, int]]:
+        """(table, rows that pages had, rows there are) of each kind that was read from its first page to its last, and
+        where both differ: a key is empty, or null, or there twice. Of what changes are made of ``apart_from_changes``
+        says it, which is asked first."""
+        there = {row["kind"]: row["there"] for row in await self._connection.fetch(STATEMENTS["rows_of_kinds"])}
+        there |= {kind: self._there[kind] for kind in ATTACHED if kind in self._there}
+        return [
+            (TABLES[kind], self._given[kind], rows)
+            for kind, rows in there.items()
+            if kind in self._given and self._given[kind] != rows
+        ]
 
     async def every(self, kind: str, limit: int, since: datetime | None = None) -> AsyncIterator[list[Thing]]:
         """All things of a kind, or those from that time on, by pages."""
@@ -202,7 +225,7 @@ def _changes(rows: Sequence[asyncpg.Record]) -> list[Thing]:
             kind="change",
             merchant_id=row[_CHANGE_KEY[0]],
             leaf_key=f"{row[_CHANGE_KEY[1]]}/{row[_CHANGE_KEY[2]]}",
-            at=row[0],
+            at=_moment(row[0]),
             rows=[("transition", row[1:])],
         )
         for row in rows
@@ -217,13 +240,18 @@ def _things(kind: str, rows: Sequence[asyncpg.Record]) -> list[Thing]:
             kind=kind,
             merchant_id=row["merchant_id"],
             leaf_key=row["leaf_key"],
-            at=row["at"],
+            at=_moment(row["at"]),
             rows=[(table, document)],
             place=place_of(row),
         )
         for row in rows
         if (document := row["document"]) is not None
     ]
+
+
+def _moment(at: datetime | None) -> datetime:
+    """A time as it is compared with others; infinite ones come without a zone."""
+    return _EARLIEST if at is None or at.tzinfo is None else at
 
 
 def _place_reader(rows: Sequence[asyncpg.Record]) -> Callable[[asyncpg.Record], Place | None]:

@@ -33,8 +33,11 @@ WHERE s.at >= $1 AND s.at < $2 AND s.lead_version IS NULL
 -- checkpoint_after: when the first checkpoint above this number was made
 SELECT sealed_at FROM audit_checkpoint WHERE number > $1 ORDER BY number LIMIT 1;
 
--- checkpoint_before: the newest head of heads that was made before then
-SELECT number, document, signature, sealed_at FROM audit_checkpoint WHERE sealed_at < $1 ORDER BY number DESC LIMIT 1;
+-- checkpoint_before: the newest head of heads that says it was made before then. Its column says so too, and is not signed
+SELECT number, document, signature, sealed_at FROM audit_checkpoint
+WHERE pg_catalog.substring(document, '\nsealed_at ([^\n]*)\n') COLLATE "C"
+      < pg_catalog.to_char($1::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+ORDER BY number DESC LIMIT 1;
 
 -- sealing_position: up to when all of these kinds was looked at that was visible then
 SELECT at FROM audit_position WHERE name = $1;
@@ -72,8 +75,8 @@ SELECT min(at) AS at FROM audit_sweep;
 
 -- unsealed_change: what is visible from $1 to before $3 and not sealed, $2 at most: its time, and its columns as those
 -- of steps_of_changes
-SELECT s.at AS moment, s.actor, to_json(s.at)::text, s.cause, s.change::text, s.change_id, s.event, s.evidence::text, s.from_state,
-       s.key_kind, s.lead_version, s.merchant_id, to_json(s.occurred_at)::text, s.payment_id, s.provider_reference,
+SELECT s.at AS moment, s.actor, pg_catalog.to_json(s.at)::text, s.cause, s.change::text, s.change_id, s.event, s.evidence::text, s.from_state,
+       s.key_kind, s.lead_version, s.merchant_id, pg_catalog.to_json(s.occurred_at)::text, s.payment_id, s.provider_reference,
        s.stream_id, s.subject, s.subject_id, s.to_state, s.version
 FROM transition s
 WHERE s.at >= $1 AND s.at < $3 AND s.lead_version IS NULL
@@ -83,8 +86,8 @@ WHERE s.at >= $1 AND s.at < $3 AND s.lead_version IS NULL
 ORDER BY s.at LIMIT $2;
 
 -- all_change: in the order of the key, after $1 and so on: their times, and their columns as those of steps_of_changes
-SELECT s.at AS moment, s.actor, to_json(s.at)::text, s.cause, s.change::text, s.change_id, s.event, s.evidence::text, s.from_state,
-       s.key_kind, s.lead_version, s.merchant_id, to_json(s.occurred_at)::text, s.payment_id, s.provider_reference,
+SELECT s.at AS moment, s.actor, pg_catalog.to_json(s.at)::text, s.cause, s.change::text, s.change_id, s.event, s.evidence::text,
+       s.from_state, s.key_kind, s.lead_version, s.merchant_id, pg_catalog.to_json(s.occurred_at)::text, s.payment_id, s.provider_reference,
        s.stream_id, s.subject, s.subject_id, s.to_state, s.version
 FROM transition s
 WHERE (s.merchant_id, s.subject_id, s.version) > ($1::text, $2::text, $3::text::int) AND s.lead_version IS NULL
@@ -92,7 +95,7 @@ ORDER BY s.merchant_id, s.subject_id, s.version LIMIT $4;
 
 -- unsealed_instruction: what is visible from $1 to before $3, in no change's leaf and not sealed, $2 at most. Nearly all
 -- are in one: a leaf of their own is asked for where they are not
-SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at, to_json(s)::text AS document
+SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at, pg_catalog.to_json(s)::text AS document
 FROM instruction s
 WHERE s.at >= $1 AND s.at < $3
   AND CASE
@@ -122,7 +125,7 @@ SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at,
            WHERE a.merchant_id = s.merchant_id AND a.payment_id = s.payment_id AND a.idempotency_key = s.idempotency_key
              AND t.lead_version IS NULL AND t.at IS NOT DISTINCT FROM s.at
            LIMIT 1
-       ) IS NULL THEN to_json(s)::text END AS document,
+       ) IS NULL THEN pg_catalog.to_json(s)::text END AS document,
        (SELECT ROW(l.leaf_group, l.position, l.salt) FROM audit_leaf l
         WHERE l.merchant_id = s.merchant_id AND l.kind = 'instruction' AND l.leaf_key = s.idempotency_key) AS place,
        s.merchant_id AS place_1, s.idempotency_key AS place_2
@@ -131,7 +134,7 @@ WHERE (s.merchant_id, s.idempotency_key) > ($1::text, $2::text)
 ORDER BY s.merchant_id, s.idempotency_key LIMIT $3;
 
 -- unsealed_response: what is visible from $1 to before $3, in no change's leaf and not sealed, $2 at most. As above
-SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at, to_json(s)::text AS document
+SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at, pg_catalog.to_json(s)::text AS document
 FROM response s
 WHERE s.at >= $1 AND s.at < $3
   AND CASE
@@ -166,7 +169,7 @@ SELECT s.merchant_id AS merchant_id, s.idempotency_key AS leaf_key, s.at AS at,
            WHERE i.merchant_id = s.merchant_id AND i.idempotency_key = s.idempotency_key
              AND t.lead_version IS NULL AND t.at IS NOT DISTINCT FROM s.at
            LIMIT 1
-       ) IS NULL THEN to_json(s)::text END AS document,
+       ) IS NULL THEN pg_catalog.to_json(s)::text END AS document,
        (SELECT ROW(l.leaf_group, l.position, l.salt) FROM audit_leaf l
         WHERE l.merchant_id = s.merchant_id AND l.kind = 'response' AND l.leaf_key = s.idempotency_key) AS place,
        s.merchant_id AS place_1, s.idempotency_key AS place_2
@@ -175,7 +178,7 @@ WHERE (s.merchant_id, s.idempotency_key) > ($1::text, $2::text)
 ORDER BY s.merchant_id, s.idempotency_key LIMIT $3;
 
 -- unsealed_rejection: what is visible from $1 to before $3 and not sealed, $2 at most
-SELECT s.merchant_id AS merchant_id, s.stream_id || '/' || s.rejection_id AS leaf_key, s.at AS at, to_json(s)::text AS
+SELECT s.merchant_id AS merchant_id, s.stream_id || '/' || s.rejection_id AS leaf_key, s.at AS at, pg_catalog.to_json(s)::text AS
        document
 FROM rejection s
 LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'rejection'
@@ -184,7 +187,7 @@ WHERE s.at >= $1 AND s.at < $3 AND l.leaf_key IS NULL
 ORDER BY s.at LIMIT $2;
 
 -- all_rejection: in the order of the key, after $1 and so on, with where each one is sealed
-SELECT s.merchant_id AS merchant_id, s.stream_id || '/' || s.rejection_id AS leaf_key, s.at AS at, to_json(s)::text AS
+SELECT s.merchant_id AS merchant_id, s.stream_id || '/' || s.rejection_id AS leaf_key, s.at AS at, pg_catalog.to_json(s)::text AS
        document,
        l.leaf_group, l.position, l.salt, s.merchant_id AS place_1, s.stream_id AS place_2, s.rejection_id AS place_3
 FROM rejection s
@@ -195,7 +198,7 @@ ORDER BY s.merchant_id, s.stream_id, s.rejection_id LIMIT $4;
 
 -- unsealed_message_try: what is visible from $1 to before $3 and not sealed, $2 at most
 SELECT s.merchant_id AS merchant_id, s.endpoint_id || '/' || s.message_id || '/' || s.try_id AS leaf_key, s.started_at
-       AS at, to_json(s)::text AS document
+       AS at, pg_catalog.to_json(s)::text AS document
 FROM message_try s
 LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'message_try'
     AND l.leaf_key = s.endpoint_id || '/' || s.message_id || '/' || s.try_id
@@ -204,7 +207,7 @@ ORDER BY s.started_at LIMIT $2;
 
 -- all_message_try: in the order of the key, after $1 and so on, with where each one is sealed
 SELECT s.merchant_id AS merchant_id, s.endpoint_id || '/' || s.message_id || '/' || s.try_id AS leaf_key, s.started_at
-       AS at, to_json(s)::text AS document,
+       AS at, pg_catalog.to_json(s)::text AS document,
        l.leaf_group, l.position, l.salt, s.merchant_id AS place_1, s.endpoint_id AS place_2, s.message_id AS place_3,
        s.try_id AS place_4
 FROM message_try s
@@ -214,7 +217,7 @@ WHERE (s.merchant_id, s.endpoint_id, s.message_id, s.try_id) > ($1::text, $2::te
 ORDER BY s.merchant_id, s.endpoint_id, s.message_id, s.try_id LIMIT $5;
 
 -- unsealed_endpoint_act: what is visible from $1 to before $3 and not sealed, $2 at most
-SELECT s.merchant_id AS merchant_id, s.endpoint_id || '/' || s.act_id AS leaf_key, s.at AS at, to_json(s)::text AS
+SELECT s.merchant_id AS merchant_id, s.endpoint_id || '/' || s.act_id AS leaf_key, s.at AS at, pg_catalog.to_json(s)::text AS
        document
 FROM webhook_endpoint_act s
 LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'endpoint_act'
@@ -223,7 +226,7 @@ WHERE s.at >= $1 AND s.at < $3 AND l.leaf_key IS NULL
 ORDER BY s.at LIMIT $2;
 
 -- all_endpoint_act: in the order of the key, after $1 and so on, with where each one is sealed
-SELECT s.merchant_id AS merchant_id, s.endpoint_id || '/' || s.act_id AS leaf_key, s.at AS at, to_json(s)::text AS
+SELECT s.merchant_id AS merchant_id, s.endpoint_id || '/' || s.act_id AS leaf_key, s.at AS at, pg_catalog.to_json(s)::text AS
        document,
        l.leaf_group, l.position, l.salt, s.merchant_id AS place_1, s.endpoint_id AS place_2, s.act_id AS place_3
 FROM webhook_endpoint_act s
@@ -241,7 +244,7 @@ SELECT '' AS merchant_id,
        replace(replace(s.provider, '~', '~0'), '/', '~1') || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
        || '/' || replace(replace(s.provider_event_id, '~', '~0'), '/', '~1') || '/' || s.delivery_id AS leaf_key,
        s.recorded_at AS at,
-       to_json(s)::text AS document
+       pg_catalog.to_json(s)::text AS document
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'delivery'
     AND l.leaf_key = replace(replace(s.provider, '~', '~0'), '/', '~1')
@@ -260,7 +263,7 @@ SELECT '' AS merchant_id,
        replace(replace(s.provider, '~', '~0'), '/', '~1') || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
        || '/' || replace(replace(s.provider_event_id, '~', '~0'), '/', '~1') || '/' || s.delivery_id AS leaf_key,
        s.recorded_at AS at,
-       to_json(s)::text AS document,
+       pg_catalog.to_json(s)::text AS document,
        l.leaf_group, l.position, l.salt,
        s.provider AS place_1, s.account AS place_2, s.provider_event_id AS place_3, s.delivery_id AS place_4
 FROM s
@@ -279,7 +282,7 @@ SELECT '' AS merchant_id, replace(replace(s.provider, '~', '~0'), '/', '~1')
        || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
        || '/' || replace(replace(s.provider_event_id, '~', '~0'), '/', '~1') || '/' || s.try_id AS leaf_key,
        s.ended_at AS at,
-       to_json(s)::text AS document
+       pg_catalog.to_json(s)::text AS document
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'processing'
     AND l.leaf_key = replace(replace(s.provider, '~', '~0'), '/', '~1')
@@ -298,7 +301,7 @@ SELECT '' AS merchant_id, replace(replace(s.provider, '~', '~0'), '/', '~1')
        || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
        || '/' || replace(replace(s.provider_event_id, '~', '~0'), '/', '~1') || '/' || s.try_id AS leaf_key,
        s.ended_at AS at,
-       to_json(s)::text AS document,
+       pg_catalog.to_json(s)::text AS document,
        l.leaf_group, l.position, l.salt,
        s.provider AS place_1, s.account AS place_2, s.provider_event_id AS place_3, s.try_id AS place_4
 FROM s
@@ -315,7 +318,7 @@ WITH s AS MATERIALIZED (
 )
 SELECT '' AS merchant_id, replace(replace(s.operator, '~', '~0'), '/', '~1')
        || '/' || s.idempotency_key AS leaf_key, s.at AS at,
-       to_json(s)::text AS document
+       pg_catalog.to_json(s)::text AS document
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'operator_act'
     AND l.leaf_key = replace(replace(s.operator, '~', '~0'), '/', '~1') || '/' || s.idempotency_key
@@ -330,7 +333,7 @@ WITH s AS MATERIALIZED (
 )
 SELECT '' AS merchant_id, replace(replace(s.operator, '~', '~0'), '/', '~1')
        || '/' || s.idempotency_key AS leaf_key, s.at AS at,
-       to_json(s)::text AS document, l.leaf_group, l.position, l.salt,
+       pg_catalog.to_json(s)::text AS document, l.leaf_group, l.position, l.salt,
        s.operator AS place_1, s.idempotency_key AS place_2
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'operator_act'
@@ -343,7 +346,7 @@ WITH s AS MATERIALIZED (
     FROM deployment WHERE at >= $1 AND at < $3
 )
 SELECT '' AS merchant_id, s.deployment_id AS leaf_key, s.at AS at,
-       to_json(s)::text AS document
+       pg_catalog.to_json(s)::text AS document
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'deployment'
     AND l.leaf_key = s.deployment_id
@@ -357,7 +360,7 @@ WITH s AS MATERIALIZED (
     ORDER BY deployment_id LIMIT $2
 )
 SELECT '' AS merchant_id, s.deployment_id AS leaf_key, s.at AS at,
-       to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.deployment_id AS place_1
+       pg_catalog.to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.deployment_id AS place_1
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'deployment'
     AND l.leaf_key = s.deployment_id
@@ -369,7 +372,7 @@ WITH s AS MATERIALIZED (
     FROM sealing_key_act WHERE at >= $1 AND at < $3
 )
 SELECT '' AS merchant_id, s.number::text AS leaf_key, s.at AS at,
-       to_json(s)::text AS document
+       pg_catalog.to_json(s)::text AS document
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'sealing_key_act'
     AND l.leaf_key = s.number::text
@@ -383,7 +386,7 @@ WITH s AS MATERIALIZED (
     ORDER BY number LIMIT $2
 )
 SELECT '' AS merchant_id, s.number::text AS leaf_key, s.at AS at,
-       to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.number::text AS place_1
+       pg_catalog.to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.number::text AS place_1
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'sealing_key_act'
     AND l.leaf_key = s.number::text
@@ -396,7 +399,7 @@ WITH s AS MATERIALIZED (
 )
 SELECT '' AS merchant_id, replace(replace(s.operator_id, '~', '~0'), '/', '~1')
        || '/' || s.version::text AS leaf_key, s.at AS at,
-       to_json(s)::text AS document
+       pg_catalog.to_json(s)::text AS document
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'operator_version'
     AND l.leaf_key = replace(replace(s.operator_id, '~', '~0'), '/', '~1')
@@ -412,7 +415,7 @@ WITH s AS MATERIALIZED (
 )
 SELECT '' AS merchant_id, replace(replace(s.operator_id, '~', '~0'), '/', '~1')
        || '/' || s.version::text AS leaf_key, s.at AS at,
-       to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.operator_id AS place_1,
+       pg_catalog.to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.operator_id AS place_1,
        s.version::text AS place_2
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'operator_version'
@@ -426,7 +429,7 @@ WITH s AS MATERIALIZED (
     FROM operator_bootstrap WHERE at >= $1 AND at < $3
 )
 SELECT '' AS merchant_id, s.place::text AS leaf_key, s.at AS at,
-       to_json(s)::text AS document
+       pg_catalog.to_json(s)::text AS document
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'operator_bootstrap'
     AND l.leaf_key = s.place::text
@@ -440,7 +443,7 @@ WITH s AS MATERIALIZED (
     ORDER BY place LIMIT $2
 )
 SELECT '' AS merchant_id, s.place::text AS leaf_key, s.at AS at,
-       to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.place::text AS place_1
+       pg_catalog.to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.place::text AS place_1
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'operator_bootstrap'
     AND l.leaf_key = s.place::text
@@ -452,7 +455,7 @@ WITH s AS MATERIALIZED (
     FROM approval_request WHERE requested_at >= $1 AND requested_at < $3
 )
 SELECT '' AS merchant_id, s.request_id AS leaf_key, s.requested_at AS at,
-       to_json(s)::text AS document
+       pg_catalog.to_json(s)::text AS document
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'approval_request'
     AND l.leaf_key = s.request_id
@@ -466,7 +469,7 @@ WITH s AS MATERIALIZED (
     ORDER BY request_id LIMIT $2
 )
 SELECT '' AS merchant_id, s.request_id AS leaf_key, s.requested_at AS at,
-       to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.request_id AS place_1
+       pg_catalog.to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.request_id AS place_1
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'approval_request'
     AND l.leaf_key = s.request_id
@@ -479,7 +482,7 @@ WITH s AS MATERIALIZED (
 )
 SELECT '' AS merchant_id, replace(replace(s.request_id, '~', '~0'), '/', '~1')
        || '/' || s.decided_by AS leaf_key, s.at AS at,
-       to_json(s)::text AS document
+       pg_catalog.to_json(s)::text AS document
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'approval_decision'
     AND l.leaf_key = replace(replace(s.request_id, '~', '~0'), '/', '~1')
@@ -495,7 +498,7 @@ WITH s AS MATERIALIZED (
 )
 SELECT '' AS merchant_id, replace(replace(s.request_id, '~', '~0'), '/', '~1')
        || '/' || s.decided_by AS leaf_key, s.at AS at,
-       to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.request_id AS place_1,
+       pg_catalog.to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.request_id AS place_1,
        s.decided_by AS place_2
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'approval_decision'
@@ -509,7 +512,7 @@ WITH s AS MATERIALIZED (
     FROM approval_outcome WHERE at >= $1 AND at < $3
 )
 SELECT '' AS merchant_id, s.request_id AS leaf_key, s.at AS at,
-       to_json(s)::text AS document
+       pg_catalog.to_json(s)::text AS document
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'approval_outcome'
     AND l.leaf_key = s.request_id
@@ -523,7 +526,7 @@ WITH s AS MATERIALIZED (
     ORDER BY request_id LIMIT $2
 )
 SELECT '' AS merchant_id, s.request_id AS leaf_key, s.at AS at,
-       to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.request_id AS place_1
+       pg_catalog.to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.request_id AS place_1
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'approval_outcome'
     AND l.leaf_key = s.request_id
@@ -537,7 +540,7 @@ WITH s AS MATERIALIZED (
 SELECT '' AS merchant_id, replace(replace(s.provider, '~', '~0'), '/', '~1')
        || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
        || '/' || s.version::text AS leaf_key, s.created_at AS at,
-       to_json(s)::text AS document
+       pg_catalog.to_json(s)::text AS document
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'fee_schedule'
     AND l.leaf_key = replace(replace(s.provider, '~', '~0'), '/', '~1')
@@ -555,7 +558,7 @@ WITH s AS MATERIALIZED (
 SELECT '' AS merchant_id, replace(replace(s.provider, '~', '~0'), '/', '~1')
        || '/' || replace(replace(s.account, '~', '~0'), '/', '~1')
        || '/' || s.version::text AS leaf_key, s.created_at AS at,
-       to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.provider AS place_1, s.account AS place_2,
+       pg_catalog.to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.provider AS place_1, s.account AS place_2,
        s.version::text AS place_3
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'fee_schedule'
@@ -572,7 +575,7 @@ WITH s AS MATERIALIZED (
 SELECT '' AS merchant_id, replace(replace(s.file_id, '~', '~0'), '/', '~1')
        || '/' || replace(replace(s.batch, '~', '~0'), '/', '~1')
        || '/' || s.currency AS leaf_key, s.created_at AS at,
-       to_json(s)::text AS document
+       pg_catalog.to_json(s)::text AS document
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'settlement_evidence_set'
     AND l.leaf_key = replace(replace(s.file_id, '~', '~0'), '/', '~1')
@@ -590,7 +593,7 @@ WITH s AS MATERIALIZED (
 SELECT '' AS merchant_id, replace(replace(s.file_id, '~', '~0'), '/', '~1')
        || '/' || replace(replace(s.batch, '~', '~0'), '/', '~1')
        || '/' || s.currency AS leaf_key, s.created_at AS at,
-       to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.file_id AS place_1, s.batch AS place_2,
+       pg_catalog.to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.file_id AS place_1, s.batch AS place_2,
        s.currency AS place_3
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'settlement_evidence_set'
@@ -605,7 +608,7 @@ WITH s AS MATERIALIZED (
     FROM api_key_act WHERE at >= $1 AND at < $3
 )
 SELECT s.merchant_id AS merchant_id, replace(replace(s.key_id, '~', '~0'), '/', '~1') || '/' || s.number::text AS leaf_key,
-       s.at AS at, to_json(s)::text AS document
+       s.at AS at, pg_catalog.to_json(s)::text AS document
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'api_key_act'
     AND l.leaf_key = replace(replace(s.key_id, '~', '~0'), '/', '~1') || '/' || s.number::text
@@ -619,7 +622,7 @@ WITH s AS MATERIALIZED (
     ORDER BY merchant_id, key_id, number LIMIT $4
 )
 SELECT s.merchant_id AS merchant_id, replace(replace(s.key_id, '~', '~0'), '/', '~1') || '/' || s.number::text AS leaf_key,
-       s.at AS at, to_json(s)::text AS document,
+       s.at AS at, pg_catalog.to_json(s)::text AS document,
        l.leaf_group, l.position, l.salt, s.merchant_id AS place_1, s.key_id AS place_2, s.number::text AS place_3
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = s.merchant_id AND l.kind = 'api_key_act'
@@ -631,7 +634,7 @@ WITH s AS MATERIALIZED (
     SELECT *
     FROM audit_restore WHERE declared_at >= $1 AND declared_at < $3
 )
-SELECT '' AS merchant_id, s.number::text AS leaf_key, s.declared_at AS at, to_json(s)::text AS document
+SELECT '' AS merchant_id, s.number::text AS leaf_key, s.declared_at AS at, pg_catalog.to_json(s)::text AS document
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'restore'
     AND l.leaf_key = s.number::text
@@ -644,7 +647,7 @@ WITH s AS MATERIALIZED (
     FROM audit_restore WHERE number > $1::text::bigint
     ORDER BY number LIMIT $2
 )
-SELECT '' AS merchant_id, s.number::text AS leaf_key, s.declared_at AS at, to_json(s)::text AS document,
+SELECT '' AS merchant_id, s.number::text AS leaf_key, s.declared_at AS at, pg_catalog.to_json(s)::text AS document,
        l.leaf_group, l.position, l.salt, s.number::text AS place_1
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'restore'
@@ -656,7 +659,7 @@ WITH s AS MATERIALIZED (
     SELECT *
     FROM audit_key_rotation WHERE rotated_at >= $1 AND rotated_at < $3
 )
-SELECT '' AS merchant_id, s.number::text AS leaf_key, s.rotated_at AS at, to_json(s)::text AS document
+SELECT '' AS merchant_id, s.number::text AS leaf_key, s.rotated_at AS at, pg_catalog.to_json(s)::text AS document
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'key_rotation'
     AND l.leaf_key = s.number::text
@@ -669,7 +672,7 @@ WITH s AS MATERIALIZED (
     FROM audit_key_rotation WHERE number > $1::text::bigint
     ORDER BY number LIMIT $2
 )
-SELECT '' AS merchant_id, s.number::text AS leaf_key, s.rotated_at AS at, to_json(s)::text AS document,
+SELECT '' AS merchant_id, s.number::text AS leaf_key, s.rotated_at AS at, pg_catalog.to_json(s)::text AS document,
        l.leaf_group, l.position, l.salt, s.number::text AS place_1
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'key_rotation'
@@ -682,7 +685,7 @@ WITH s AS MATERIALIZED (
     FROM audit_sweep WHERE at >= $1 AND at < $3
 )
 SELECT '' AS merchant_id, s.sweep_id AS leaf_key, s.at AS at,
-       to_json(s)::text AS document
+       pg_catalog.to_json(s)::text AS document
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'sweep'
     AND l.leaf_key = s.sweep_id
@@ -696,7 +699,7 @@ WITH s AS MATERIALIZED (
     ORDER BY sweep_id LIMIT $2
 )
 SELECT '' AS merchant_id, s.sweep_id AS leaf_key, s.at AS at,
-       to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.sweep_id AS place_1
+       pg_catalog.to_json(s)::text AS document, l.leaf_group, l.position, l.salt, s.sweep_id AS place_1
 FROM s
 LEFT JOIN audit_leaf l ON l.merchant_id = '' AND l.kind = 'sweep'
     AND l.leaf_key = s.sweep_id
@@ -704,7 +707,8 @@ ORDER BY s.sweep_id;
 
 -- places_of_changes: where changes are sealed whose subjects are from $2 to $3 ($1: merchants), each an interval
 WITH k AS MATERIALIZED (
-    SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) || '/' AS begins, unnest($3::text[]) || '/~' AS ends
+    SELECT pg_catalog.unnest($1::text[]) AS merchant_id, pg_catalog.unnest($2::text[]) || '/' AS begins,
+           pg_catalog.unnest($3::text[]) || '/~' AS ends
 )
 SELECT l.merchant_id, l.leaf_key, l.leaf_group, l.position, l.salt
 FROM k
@@ -713,7 +717,7 @@ JOIN audit_leaf l ON l.merchant_id = k.merchant_id AND l.kind = 'change' AND l.l
 
 -- places_by_key: where these changes are sealed ($1: merchants, $2: keys of leaves)
 WITH k AS MATERIALIZED (
-    SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS leaf_key
+    SELECT pg_catalog.unnest($1::text[]) AS merchant_id, pg_catalog.unnest($2::text[]) AS leaf_key
 )
 SELECT l.merchant_id, l.leaf_key, l.leaf_group, l.position, l.salt
 FROM k
@@ -723,7 +727,8 @@ JOIN audit_leaf l ON l.merchant_id = k.merchant_id AND l.kind = 'change' AND l.l
 -- attempt that the step is one of, whether it is a step that closes an attempt, and the step's columns in the order of
 -- encoding 2, times and JSON as they are printed
 WITH k AS MATERIALIZED (
-    SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS begins, unnest($3::text[]) AS ends
+    SELECT pg_catalog.unnest($1::text[]) AS merchant_id, pg_catalog.unnest($2::text[]) AS begins,
+           pg_catalog.unnest($3::text[]) AS ends
 ), subjects AS MATERIALIZED (
     SELECT a.merchant_id, a.payment_id AS lead_id, a.attempt_id AS subject_id, a.idempotency_key
     FROM k JOIN attempt a ON a.merchant_id = k.merchant_id AND a.payment_id >= k.begins AND a.payment_id <= k.ends
@@ -735,16 +740,16 @@ WITH k AS MATERIALIZED (
     FROM k JOIN dispute d ON d.merchant_id = k.merchant_id AND d.payment_id >= k.begins AND d.payment_id <= k.ends
 )
 SELECT n.lead_id, n.idempotency_key, t.event IN ('approved', 'declined', 'give_up') AS answers,
-       t.actor, to_json(t.at)::text, t.cause, t.change::text, t.change_id, t.event, t.evidence::text, t.from_state,
-       t.key_kind, t.lead_version, t.merchant_id, to_json(t.occurred_at)::text, t.payment_id, t.provider_reference,
+       t.actor, pg_catalog.to_json(t.at)::text, t.cause, t.change::text, t.change_id, t.event, t.evidence::text, t.from_state,
+       t.key_kind, t.lead_version, t.merchant_id, pg_catalog.to_json(t.occurred_at)::text, t.payment_id, t.provider_reference,
        t.stream_id, t.subject, t.subject_id, t.to_state, t.version
 FROM subjects n
 JOIN transition t ON t.merchant_id = n.merchant_id AND t.subject_id = n.subject_id
 WHERE t.lead_version IS NOT NULL
 UNION ALL
 SELECT t.subject_id, NULL, false,
-       t.actor, to_json(t.at)::text, t.cause, t.change::text, t.change_id, t.event, t.evidence::text, t.from_state,
-       t.key_kind, t.lead_version, t.merchant_id, to_json(t.occurred_at)::text, t.payment_id, t.provider_reference,
+       t.actor, pg_catalog.to_json(t.at)::text, t.cause, t.change::text, t.change_id, t.event, t.evidence::text, t.from_state,
+       t.key_kind, t.lead_version, t.merchant_id, pg_catalog.to_json(t.occurred_at)::text, t.payment_id, t.provider_reference,
        t.stream_id, t.subject, t.subject_id, t.to_state, t.version
 FROM k
 JOIN transition t ON t.merchant_id = k.merchant_id AND t.subject_id >= k.begins AND t.subject_id <= k.ends
@@ -752,18 +757,20 @@ WHERE t.lead_version IS NOT NULL AND coalesce(t.stream_id, t.subject_id) = t.sub
 
 -- postings_of_changes: postings of the streams from $2 to $3 ($1: merchants), their columns as above
 WITH k AS MATERIALIZED (
-    SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS begins, unnest($3::text[]) AS ends
+    SELECT pg_catalog.unnest($1::text[]) AS merchant_id, pg_catalog.unnest($2::text[]) AS begins,
+           pg_catalog.unnest($3::text[]) AS ends
 )
-SELECT x.amount, to_json(x.at)::text, x.credit, x.currency, x.debit, x.kind, x.leg, x.merchant_id, x.payment_id,
+SELECT x.amount, pg_catalog.to_json(x.at)::text, x.credit, x.currency, x.debit, x.kind, x.leg, x.merchant_id, x.payment_id,
        x.stream_id, x.subject_id, x.version
 FROM k
 JOIN transfer x ON x.merchant_id = k.merchant_id AND x.stream_id >= k.begins AND x.stream_id <= k.ends;
 
 -- messages_of_changes: messages of the streams from $2 to $3 ($1: merchants), their columns as above
 WITH k AS MATERIALIZED (
-    SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS begins, unnest($3::text[]) AS ends
+    SELECT pg_catalog.unnest($1::text[]) AS merchant_id, pg_catalog.unnest($2::text[]) AS begins,
+           pg_catalog.unnest($3::text[]) AS ends
 )
-SELECT o.answer_key, o.api_version, to_json(o.at)::text, o.body, o.key_kind, o.merchant_id, o.message_id, o.payment_id,
+SELECT o.answer_key, o.api_version, pg_catalog.to_json(o.at)::text, o.body, o.key_kind, o.merchant_id, o.message_id, o.payment_id,
        o.stream_id, o.subject_id, o.traceparent, o.type, o.version
 FROM k
 JOIN outbox o ON o.merchant_id = k.merchant_id AND o.stream_id >= k.begins AND o.stream_id <= k.ends;
@@ -771,11 +778,12 @@ JOIN outbox o ON o.merchant_id = k.merchant_id AND o.stream_id >= k.begins AND o
 -- answers_of_changes: the instructions of these keys about these payments, and the answers to them ($1: merchants, $2:
 -- payments, $3: keys): which one, and their columns as above
 WITH k AS MATERIALIZED (
-    SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS lead_id, unnest($3::text[]) AS idempotency_key
+    SELECT pg_catalog.unnest($1::text[]) AS merchant_id, pg_catalog.unnest($2::text[]) AS lead_id,
+           pg_catalog.unnest($3::text[]) AS idempotency_key
 )
-SELECT to_json(i.at)::text, i.fingerprint, i.fingerprint_version, i.idempotency_key, i.instruction_id, i.merchant_id,
+SELECT pg_catalog.to_json(i.at)::text, i.fingerprint, i.fingerprint_version, i.idempotency_key, i.instruction_id, i.merchant_id,
        i.operation, i.path, i.payment_id, i.request, i.subject_id, i.traceparent,
-       r.api_version, to_json(r.at)::text, r.body, r.idempotency_key, r.merchant_id, r.status
+       r.api_version, pg_catalog.to_json(r.at)::text, r.body, r.idempotency_key, r.merchant_id, r.status
 FROM k
 JOIN instruction i ON i.merchant_id = k.merchant_id AND i.idempotency_key = k.idempotency_key
 LEFT JOIN response r ON r.merchant_id = k.merchant_id AND r.idempotency_key = k.idempotency_key
@@ -789,6 +797,27 @@ SELECT (SELECT count(*) FROM transition) AS transition,
        (SELECT count(*) FROM outbox) AS outbox,
        (SELECT count(*) FROM instruction) AS instruction,
        (SELECT count(*) FROM response) AS response;
+
+-- rows_of_kinds: how many rows there are of each kind of thing that is no part of changes
+SELECT 'rejection' AS kind, count(*) AS there FROM rejection
+UNION ALL SELECT 'message_try', count(*) FROM message_try
+UNION ALL SELECT 'endpoint_act', count(*) FROM webhook_endpoint_act
+UNION ALL SELECT 'delivery', count(*) FROM delivery
+UNION ALL SELECT 'processing', count(*) FROM processing
+UNION ALL SELECT 'operator_act', count(*) FROM operator_act
+UNION ALL SELECT 'deployment', count(*) FROM deployment
+UNION ALL SELECT 'sealing_key_act', count(*) FROM sealing_key_act
+UNION ALL SELECT 'operator_version', count(*) FROM operator_version
+UNION ALL SELECT 'operator_bootstrap', count(*) FROM operator_bootstrap
+UNION ALL SELECT 'api_key_act', count(*) FROM api_key_act
+UNION ALL SELECT 'restore', count(*) FROM audit_restore
+UNION ALL SELECT 'key_rotation', count(*) FROM audit_key_rotation
+UNION ALL SELECT 'approval_request', count(*) FROM approval_request
+UNION ALL SELECT 'approval_decision', count(*) FROM approval_decision
+UNION ALL SELECT 'approval_outcome', count(*) FROM approval_outcome
+UNION ALL SELECT 'fee_schedule', count(*) FROM fee_schedule
+UNION ALL SELECT 'settlement_evidence_set', count(*) FROM settlement_evidence_set
+UNION ALL SELECT 'sweep', count(*) FROM audit_sweep;
 
 -- stray_steps: steps of history that belong to no change that leads them
 SELECT t.merchant_id, 'transition' AS part, t.subject_id || '/' || t.version::text AS name,
@@ -817,5 +846,6 @@ LIMIT $1;
 SELECT o.merchant_id, 'outbox' AS part, o.message_id AS name, o.stream_id
 FROM outbox o
 LEFT JOIN transition t ON t.merchant_id = o.merchant_id AND t.subject_id = o.stream_id AND t.version = o.version
+    AND (t.stream_id = o.stream_id OR t.stream_id IS NULL)
 WHERE t.version IS NULL
 LIMIT $1;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final, TypeVar
+from typing import Final, TypeVar, assert_never
 
 from tallystick.domain.change import Change, RecordedResponse, Transition
 from tallystick.domain.subjects import Attempt, Payment, Refund
@@ -118,7 +118,10 @@ def money_of(attempt: Attempt) -> str:
             return "pending"
         case "declined" | "failed" | "reversed":
             return "none"
-    return "in_doubt"  # submitted, unknown, and what may yet be sent again
+        case "submitted" | "unknown" | "not_sent" | "not_found":  # the last two may yet be sent again
+            return "in_doubt"
+        case _:
+            assert_never(attempt.state)
 
 
 def _end(step: Step, change: Change, result: str, *, failed: bool = False) -> None:

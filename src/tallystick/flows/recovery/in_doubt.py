@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from msgspec import Struct
 
@@ -17,6 +17,7 @@ from tallystick.decisions.operator_acts import carrying
 from tallystick.decisions.verdicts import give_up
 from tallystick.domain.change import Change
 from tallystick.domain.errors import TallystickError
+from tallystick.domain.finding import Finding
 from tallystick.domain.operator_act import AskedAct
 from tallystick.domain.subjects import Attempt
 from tallystick.domain.verdicts import Approved, Declined, Effect, NotFound, Verdict
@@ -27,9 +28,6 @@ from tallystick.kit.ids import new_id
 from tallystick.record.journal import Stale
 from tallystick.record.postgres.reads import SnapshotWithClocks, attempt_of
 from tallystick.record.postgres.recovery_schedule import RecoverySchedule
-
-#: An operator's finding: the effect happened, the provider refused it, or nothing happened.
-OUTCOMES = ("executed", "declined", "not_executed")
 
 _EFFECTS: Final[Mapping[str, Effect]] = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
 
@@ -99,7 +97,7 @@ async def resolve(
     runtime: Runtime,
     book: RecoverySchedule,
     attempt_id: str,
-    outcome: str,
+    outcome: Finding,
     asked: AskedAct | None = None,
     /,
     *,
@@ -110,8 +108,8 @@ async def resolve(
 ) -> Change:
     """Settle a parked attempt by an operator's finding. If its key was taken, the operator names what the provider has
     under that key. A charge that the record cannot name yet is named too. ``asked`` is recorded with the last change of
-    it: where a process dies between two, the same finding goes on from there. Raises NotInDoubt, NeedsSecondPerson, and
-    ValueError for an unknown outcome."""
+    it: where a process dies between two, the same finding goes on from there. Raises NotInDoubt and
+    NeedsSecondPerson."""
     loaded = await find(runtime, book, attempt_id)
     clock = loaded.clocks[attempt_id]
     if not clock.parked and not _is_half_done(clock.attempt, outcome):
@@ -151,7 +149,7 @@ async def resolve(
     return change
 
 
-def _is_half_done(attempt: Attempt, outcome: str) -> bool:
+def _is_half_done(attempt: Attempt, outcome: Finding) -> bool:
     """Whether the first half of the finding is recorded: that nothing happened. Recovery may be about to look at it,
     and whoever is first decides."""
     return outcome == "not_executed" and attempt.state == "not_found"
@@ -162,7 +160,7 @@ def _needs_name(attempt: Attempt) -> bool:
     return attempt.operation == "authorize" and attempt.provider_reference is None
 
 
-def _verdict(attempt: Attempt, outcome: str, words: dict[str, Any], reference: str | None) -> Verdict:
+def _verdict(attempt: Attempt, outcome: Finding, words: dict[str, Any], reference: str | None) -> Verdict:
     match outcome:
         case "executed":
             effect = _EFFECTS.get(attempt.operation) or ("captured" if attempt.capture else "authorized")
@@ -173,4 +171,5 @@ def _verdict(attempt: Attempt, outcome: str, words: dict[str, Any], reference: s
             return Declined(code="declined_by_operator", message="Settled by an operator.", raw=words)
         case "not_executed":
             return NotFound(raw=words)
-    raise ValueError(f"outcome must be one of {', '.join(OUTCOMES)}")
+        case _:
+            assert_never(outcome)

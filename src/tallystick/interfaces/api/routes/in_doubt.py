@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
+from tallystick.domain.finding import FINDINGS
 from tallystick.domain.json_types import (
     Amount,
     Currency,
@@ -22,7 +23,7 @@ from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.domain.operator_views import AgeMs
 from tallystick.flows.operations.acts import recorded
 from tallystick.flows.recovery import in_doubt
-from tallystick.flows.recovery.in_doubt import OUTCOMES, NotInDoubt, Parked
+from tallystick.flows.recovery.in_doubt import NotInDoubt, Parked
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.act_endpoints import ActTarget, Why, act_endpoint, owner_endpoints
 from tallystick.interfaces.api.authentication import Caller
@@ -37,7 +38,7 @@ ATTEMPT_ID: Final = path_id("att", "attempt")
 
 _Proof = Annotated[str, Meta(min_length=1, max_length=2_000, pattern=r"\S")]
 _Reference = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"\S")]
-_Outcome = Annotated[str, Meta(pattern=f"^({'|'.join(OUTCOMES)})$")]
+_Outcome = Annotated[str, Meta(pattern=f"^({'|'.join(FINDINGS)})$")]
 
 
 class InDoubtView(Struct, frozen=True, kw_only=True):
@@ -70,7 +71,7 @@ class InDoubtPage(Struct, frozen=True, kw_only=True):
 class Finding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an operator found at the provider, the proof, and why it is settled by hand."""
 
-    outcome: Annotated[_Outcome, described("What happened at the provider.", "executed", enum=list(OUTCOMES))]
+    outcome: Annotated[_Outcome, described("What happened at the provider.", "executed", enum=list(FINDINGS))]
     evidence: Annotated[
         _Proof, described("The proof: a statement line, a ticket, a file name.", "statement 12, line 4")
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from tallystick.domain.finding import Finding, finding_of
 from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.flows.operations.acts import recorded
 from tallystick.flows.recovery import in_doubt
@@ -16,7 +17,7 @@ from tallystick.interfaces.console.work_pages import pages_of
 from tallystick.oversight.console import WorkItem
 
 #: A finding, in the words of who has it.
-OUTCOMES: Final = (
+OUTCOMES: Final[tuple[tuple[Finding, str], ...]] = (
     ("executed", "The provider did it"),
     ("declined", "The provider refused it"),
     ("not_executed", "Nothing happened at the provider"),
@@ -29,7 +30,7 @@ async def resolve(runtime: Runtime, asked: AskedAct, fields: Mapping[str, str]) 
         runtime,
         runtime.stores.schedule_book,
         asked.target,
-        fields["outcome"],
+        finding_of(fields["outcome"]),
         asked,
         evidence=fields["evidence"],
         actor=asked.operator,

@@ -130,16 +130,21 @@ async def resolve(
     words = {"evidence": evidence, "reason": reason, "outcome": outcome}
     if clock.attempt.key_taken:
         words["reference"] = str(reference)
-    cause, who = "operator", actor
     verdict = _verdict(clock.attempt, outcome, words, reference)
     change = None
     if clock.attempt.state != "not_found" or outcome != "not_executed":
         last = asked if outcome != "not_executed" else None
-        change = await settle_verdict(runtime, loaded.stored, attempt_id, verdict, cause=cause, actor=who, asked=last)
+        change = await settle_verdict(
+            runtime, loaded.stored, attempt_id, verdict, cause="operator", actor=actor, asked=last
+        )
     if outcome == "not_executed":
         loaded = await find(runtime, book, attempt_id)
         step = Cause(
-            change_id=new_id("chg"), at=runtime.clock.now(), trigger=cause, actor=who, evidence={"operator": words}
+            change_id=new_id("chg"),
+            at=runtime.clock.now(),
+            trigger="operator",
+            actor=actor,
+            evidence={"operator": words},
         )
         change = carrying(asked, give_up(loaded.stored, attempt_id, step), step.at)
         if isinstance(await runtime.journal.commit(change), Stale):

@@ -1,4 +1,4 @@
-"""``in-doubt``: the list of attempts that bounded recovery could not settle, for operators."""
+"""``in-doubt``: the list of attempts that bounded recovery could not resolve, for operators."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ Result = TypeVar("Result")
 
 #: Below the list: what a person does next.
 NEXT: Final = (
-    "Look at the provider's own books, then settle each:"
+    "Look at the provider's own books, then resolve each:"
     " `tallystick in-doubt show ATTEMPT`, `tallystick in-doubt resolve --help`."
 )
 
-app = typer.Typer(help="Attempts that bounded recovery could not settle.", no_args_is_help=True)
+app = typer.Typer(help="Attempts that bounded recovery could not resolve.", no_args_is_help=True)
 
 AttemptId = Annotated[str, typer.Argument(metavar="ATTEMPT", help="The attempt's id, att_….")]
 
@@ -103,7 +103,7 @@ def resolve(
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Settle one attempt by hand. Evidence, reason and who did it are kept in the history."""
+    """Resolve one attempt by hand. Evidence, reason and who did it are kept in the history."""
     try:
         finding = finding_of(outcome)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""The in-doubt list: attempts that bounded recovery could not settle, and how an operator settles them.
+"""The in-doubt list: attempts that bounded recovery could not resolve, and how an operator resolves them.
 
 An operator's finding goes through the same decisions and the same journal as a provider's verdict, with evidence, actor
 and reason in the history.
@@ -33,7 +33,7 @@ _EFFECTS: Final[Mapping[str, Effect]] = {"capture": "captured", "cancel": "voide
 
 
 class NotInDoubt(TallystickError):
-    """The attempt is not in the list: recovery still has it, or it is settled."""
+    """The attempt is not in the list: recovery still has it, or it is resolved."""
 
 
 class Parked(Struct, frozen=True, kw_only=True):
@@ -106,7 +106,7 @@ async def resolve(
     reason: str,
     reference: str | None = None,
 ) -> Change:
-    """Settle a parked attempt by an operator's finding. If its key was taken, the operator names what the provider has
+    """Resolve a parked attempt by an operator's finding. If its key was taken, the operator names what the provider has
     under that key. A charge that the record cannot name yet is named too. ``asked`` is recorded with the last change of
     it: where a process dies between two, the same finding goes on from there. Raises NotInDoubt and
     NeedsSecondPerson."""
@@ -148,9 +148,9 @@ async def resolve(
         )
         change = carrying(asked, give_up(loaded.stored, attempt_id, step), step.at)
         if isinstance(await runtime.journal.commit(change), Stale):
-            raise NotInDoubt(f"attempt {attempt_id} was settled by another change meanwhile")
+            raise NotInDoubt(f"attempt {attempt_id} was resolved by another change meanwhile")
     if change is None:
-        raise NotInDoubt(f"attempt {attempt_id} was settled by another change meanwhile")
+        raise NotInDoubt(f"attempt {attempt_id} was resolved by another change meanwhile")
     return change
 
 
@@ -173,7 +173,7 @@ def _verdict(attempt: Attempt, outcome: Finding, words: dict[str, Any], referenc
                 amount=attempt.amount, currency=attempt.currency, effect=effect, reference=reference, raw=words
             )
         case "declined":
-            return Declined(code="declined_by_operator", message="Settled by an operator.", raw=words)
+            return Declined(code="declined_by_operator", message="Resolved by an operator.", raw=words)
         case "not_executed":
             return NotFound(raw=words)
         case _:

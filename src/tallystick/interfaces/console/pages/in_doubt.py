@@ -25,7 +25,7 @@ OUTCOMES: Final[tuple[tuple[Finding, str], ...]] = (
 
 
 async def resolve(runtime: Runtime, asked: AskedAct, fields: Mapping[str, str]) -> OperatorAct:
-    """Settle it by a finding."""
+    """Resolve it by a finding."""
     await in_doubt.resolve(
         runtime,
         runtime.stores.schedule_book,
@@ -50,7 +50,7 @@ PAGE: Final = WorkPage(
     work="in_doubt",
     title="In doubt",
     one="attempt in doubt",
-    says="Calls to a provider that may or may not have moved money, where asking the provider did not settle it. Look"
+    says="Calls to a provider that may or may not have moved money, where asking the provider did not resolve it. Look"
     " at the provider's own pages, and state what you found there.",
     empty="The outcome of every call is known, or recovery is still asking the provider.",
     kind="operation",

@@ -125,7 +125,7 @@ class Parcel(Struct, frozen=True, kw_only=True):
     amount: int
     currency: str
     provider: str
-    address: dict[str, str]
+    address: dict[str, str] | None = None
     created_at: datetime
     updated_at: datetime
 
@@ -144,7 +144,7 @@ PARCEL_SCHEMA = """
 CREATE TABLE parcel (
     merchant_id text NOT NULL, payment_id text NOT NULL, parcel_id text NOT NULL, version integer NOT NULL,
     state text NOT NULL, amount bigint NOT NULL CHECK (amount > 0), currency text NOT NULL, provider text NOT NULL,
-    address json NOT NULL, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL,
+    address json, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL,
     PRIMARY KEY (merchant_id, parcel_id)
 );
 GRANT SELECT, INSERT, UPDATE ON parcel TO tallystick_app;

@@ -27,7 +27,7 @@ from tallystick.domain.errors import IllegalTransition
 from tallystick.domain.kinds import KINDS, SubjectKind, declare, withdraw
 from tallystick.domain.ledger.postings import Posting
 from tallystick.domain.lifecycles.table import NEW, Edge, Machine
-from tallystick.flows.operations.acts import asked_act
+from tallystick.flows.operations.acts import annotate, asked_act
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.clock import Clock
 from tallystick.kit.ids import new_id
@@ -409,7 +409,7 @@ async def test_a_kind_of_a_payment_is_in_its_trace(database: Database, fresh_mer
     async with runtime_for(database) as runtime:
         parcel = await packed(runtime, fresh_merchant)
         asked = asked_act("key:kim", None, "annotate", parcel.parcel_id, "looked at the parcel")
-        await runtime.stores.acts.record(asked.done({}, runtime.clock.now()))
+        await annotate(runtime, asked)
         for events in (["pack"], ["pack", "send"]):
             if "send" in events:
                 parcel = await sent(runtime, parcel)

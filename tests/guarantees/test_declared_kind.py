@@ -124,7 +124,6 @@ class Parcel(Struct, frozen=True, kw_only=True):
     state: Literal["packed", "sent"]
     amount: int
     currency: str
-    provider: str
     address: dict[str, str] | None = None
     created_at: datetime
     updated_at: datetime
@@ -143,7 +142,7 @@ PARCEL = Machine(
 PARCEL_SCHEMA = """
 CREATE TABLE parcel (
     merchant_id text NOT NULL, payment_id text NOT NULL, parcel_id text NOT NULL, version integer NOT NULL,
-    state text NOT NULL, amount bigint NOT NULL CHECK (amount > 0), currency text NOT NULL, provider text NOT NULL,
+    state text NOT NULL, amount bigint NOT NULL CHECK (amount > 0), currency text NOT NULL,
     address json, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL,
     PRIMARY KEY (merchant_id, parcel_id)
 );
@@ -371,7 +370,6 @@ async def packed(runtime: Runtime, merchant_id: str) -> Parcel:
             state="packed",
             amount=30,
             currency="EUR",
-            provider="simulator",
             address={"city": "Bergen"},
             created_at=draft.cause.at,
             updated_at=draft.cause.at,

@@ -125,7 +125,9 @@ async def list_page(page: WorkPage, request: PageRequest) -> Answer:
     book, trends = reads(request), request.runtime.stores.trends
     rows = await book.page(page.work, which, after, PAGE_ROWS + 1)
     more, shown = rows[PAGE_ROWS:], rows[:PAGE_ROWS]
-    following = f"{page.path}?{query_of(request, after=place_text(shown[-1].place, shown[-1].item_id))}" if more else None
+    following = (
+        f"{page.path}?{query_of(request, after=place_text(shown[-1].place, shown[-1].item_id))}" if more else None
+    )
     return View(
         template="list.html",
         context={

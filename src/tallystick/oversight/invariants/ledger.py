@@ -64,8 +64,8 @@ def refunds_within_captured(record: PaymentRecord) -> Iterator[Finding]:
 
 
 def one_currency_per_payment(record: PaymentRecord) -> Iterator[Finding]:
-    """Refunds, attempts and ledger rows are in the payment's currency and at its provider; so is whatever else of it has
-    a currency or a provider."""
+    """Refunds, attempts and ledger rows are in the payment's currency and at its provider; so is whatever else of it
+    has a currency or a provider."""
     payment = record.payment
     for subject_id, subject in record.subjects:
         currency = getattr(subject, "currency", payment.currency)

@@ -403,7 +403,7 @@ async def verified(database: Database, runtime: Runtime, merchant_id: str) -> li
 
 
 async def test_a_kind_of_a_payment_is_in_its_trace(database: Database, fresh_merchant: str) -> None:
-    """While nothing but its own table names it, and once its ledger rows do."""
+    """While nothing but its own table names it, and once its ledger rows do; and what is wrong with it is found."""
     async with runtime_for(database) as runtime:
         parcel = await packed(runtime, fresh_merchant)
         asked = asked_act("key:kim", None, "annotate", parcel.parcel_id, "looked at the parcel")
@@ -424,21 +424,14 @@ async def test_a_kind_of_a_payment_is_in_its_trace(database: Database, fresh_mer
             ("parcel_sent", 30)
         ]
         assert await verified(database, runtime, fresh_merchant) == []
-
-
-async def test_what_is_wrong_with_a_kind_of_a_payment_is_found(database: Database, fresh_merchant: str) -> None:
-    async with runtime_for(database) as runtime:
-        parcel = await sent(runtime, await packed(runtime, fresh_merchant))
+        named = (fresh_merchant, parcel.parcel_id)
         with psycopg.connect(database.owner_url, autocommit=True) as owner:
-            named = (fresh_merchant, parcel.parcel_id)
             owner.execute("UPDATE parcel SET amount = 1 WHERE merchant_id = %s AND parcel_id = %s", named)
-            assert ("history_replays_to_state", parcel.parcel_id) in await verified(database, runtime, fresh_merchant)
             _, trace = await traced(runtime, parcel)
             assert trace.rebuilt is not None
-            assert ("history_replays_to_state", parcel.parcel_id) in [
-                (each.invariant, each.subject_id) for each in trace.rebuilt.differs
-            ]
+            differs = [(each.invariant, each.subject_id) for each in trace.rebuilt.differs]
+            assert ("history_replays_to_state", parcel.parcel_id) in differs
             owner.execute("DELETE FROM parcel WHERE merchant_id = %s AND parcel_id = %s", named)
-            assert ("nothing_is_orphaned", parcel.parcel_id) in await verified(database, runtime, fresh_merchant)
             _, trace = await traced(runtime, parcel)
             assert ("stored row", parcel.parcel_id) in [(each.checkpoint, each.subject_id) for each in trace.missing]
+        assert ("nothing_is_orphaned", parcel.parcel_id) in await verified(database, runtime, fresh_merchant)

@@ -10,11 +10,11 @@ from tallystick.flows.payments.instruction_line import INSTRUCTION
 from tallystick.flows.webhooks.inbound.event_lines import KEPT, PROCESSED
 from tallystick.flows.webhooks.outbound.try_line import TRIED
 from tallystick.kit.log_writer import GATHER_S, QUEUE_LIMIT
-from tallystick.record.commit_lines import COMMITTED, SETTLED
+from tallystick.record.commit_lines import COMMITTED, FINISHED
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "operate" / "logs.md").read_text(encoding="utf-8")
-LINES = (INSTRUCTION, SETTLED, CALLED, COMMITTED, KEPT, PROCESSED, TRIED)
+LINES = (INSTRUCTION, FINISHED, CALLED, COMMITTED, KEPT, PROCESSED, TRIED)
 
 
 def test_every_declared_line_has_a_row() -> None:
@@ -39,7 +39,7 @@ def test_a_line_that_names_an_instruction_has_the_kind_of_its_key() -> None:
 def test_every_line_but_that_of_another_s_end_is_a_span() -> None:
     table = PAGE.partition("## Spans")[2]
     spans = re.findall(r"^\| `([a-z ]+)` \| (?:server|client|consumer|producer) \|", table, re.MULTILINE)
-    assert sorted(spans) == sorted(line.event for line in LINES if line is not SETTLED)
+    assert sorted(spans) == sorted(line.event for line in LINES if line is not FINISHED)
 
 
 def test_what_a_killed_process_loses_is_bounded_by_the_queue() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,64 @@ def test_connections_know_several_hosts() -> None:
         and any(made in file.read_text(encoding="utf-8") for made in ("asyncpg.connect(", "psycopg.connect("))
     ]
     assert direct == [], "use record.postgres.hosts.open_connection"
+
+
+#: Functions that match on what is no closed set of ours -> why. All others end in assert_never, so that mypy finds the
+#: value that was added and forgotten.
+OPEN_MATCHES = {
+    "flows/reconciliation/formats/camt053.py:_head": "elements of somebody's file",
+    "flows/reconciliation/formats/mt940.py:_head": "tags of somebody's file",
+    "flows/reconciliation/formats/paypal.py:record": "records of somebody's file",
+    "lab/bench/before_after/side.py:main": "a word from the command line",
+    "lab/bench/fill_rows.py:_cell": "values of any type",
+    "providers/simulator/calls.py:verdict_of": "statuses of a provider",
+    "providers/stripe/objects.py:read_canceled": "statuses of a provider",
+    "providers/stripe/objects.py:read_captured": "statuses of a provider",
+    "providers/stripe/objects.py:refund_standing": "statuses of a provider",
+    "providers/stripe/objects.py:standing": "statuses of a provider",
+    "record/postgres/outage.py:kind_of": "errors of a driver",
+}
+
+
+#: A statement, and not the word in a sentence.
+_MATCH = re.compile(r"^\s+match .+:$", re.MULTILINE)
+
+
+def open_matches(source: str) -> set[str]:
+    """The innermost functions with a match that does not end in assert_never."""
+    found = set[str]()
+    if _MATCH.search(source):  # most files have none: parsing them all takes a second
+        _look_into(ast.parse(source), "", found)
+    return found
+
+
+def _look_into(node: ast.AST, function: str, found: set[str]) -> None:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        function = node.name
+    if isinstance(node, ast.Match) and not _is_closed(node.cases[-1]):
+        found.add(function)
+    for child in ast.iter_child_nodes(node):
+        _look_into(child, function, found)
+
+
+def _is_closed(last: ast.match_case) -> bool:
+    any_value = isinstance(last.pattern, ast.MatchAs) and last.pattern.pattern is None and last.guard is None
+    return any_value and ast.unparse(last.body[-1]).startswith("assert_never(")
+
+
+def test_a_match_over_a_closed_set_names_every_value() -> None:
+    found = {
+        f"{file.relative_to(SOURCE)}:{function}"
+        for file in SOURCE.rglob("*.py")
+        for function in open_matches(file.read_text(encoding="utf-8"))
+    }
+    assert found == set(OPEN_MATCHES), "name the remaining values and end in `case _: assert_never(value)`"
+
+
+def test_a_match_that_passes_over_a_value_is_found() -> None:
+    named = "def f(a):\n match a:\n  case 'x': return 1\n"
+    assert open_matches(named) == {"f"}
+    assert open_matches(f"{named}  case _: return 2") == {"f"}
+    assert open_matches(f"{named}  case _ if a: assert_never(a)") == {"f"}
+    assert open_matches(f"{named}  case _: assert_never(a)") == set()
+    assert open_matches(f"{named}  case rest: assert_never(rest)") == set()

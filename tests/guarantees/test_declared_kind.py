@@ -1,7 +1,9 @@
 """A kind of subject that belongs to no payment, declared here and nowhere else, goes the whole way: journal, history,
-ledger, reads, ``verify``, message and contract, without a line for it in any module of the product.
+ledger, reads, ``verify``, message and contract, without a line for it in any module of the product. So does one that
+belongs to a payment: journal, history, ledger, trace and ``verify``.
 
-A voucher is issued, and then redeemed (which posts and is told) or withdrawn.
+A voucher is issued, and then redeemed (which posts and is told) or withdrawn. A parcel belongs to a payment, and is in
+its trace and its invariants as refunds and disputes are.
 """
 
 from __future__ import annotations
@@ -25,15 +27,20 @@ from tallystick.domain.errors import IllegalTransition
 from tallystick.domain.kinds import KINDS, SubjectKind, declare, withdraw
 from tallystick.domain.ledger.postings import Posting
 from tallystick.domain.lifecycles.table import NEW, Edge, Machine
+from tallystick.flows.operations.acts import annotate, asked_act
+from tallystick.flows.runtime import Runtime
 from tallystick.kit.clock import Clock
 from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants import verify
+from tallystick.oversight.trace.payment import PaymentTrace, rebuilt_trace
 from tallystick.record.journal import Fresh, Journal, JournalLimits, Stale
 from tallystick.record.postgres.connections import connect_journal
 from tallystick.record.postgres.reads import Reads
+from tallystick.record.postgres.trace_parts import TraceRows
+from tallystick.record.postgres.trace_rows import trace_rows
 from tallystick.settings.load import Settings
 from tests.support.database import Database, NewDatabase
-from tests.support.outbox import drain, register, runtime_for, worker
+from tests.support.outbox import drain, pay, register, runtime_for, worker
 from tests.support.receivers import receiving
 
 LIMITS = JournalLimits(
@@ -109,6 +116,40 @@ GRANT SELECT, INSERT, UPDATE ON voucher TO tallystick_app;
 """
 
 
+class Parcel(Struct, frozen=True, kw_only=True):
+    merchant_id: str
+    payment_id: str
+    parcel_id: str
+    version: int
+    state: Literal["packed", "sent"]
+    amount: int
+    currency: str
+    address: dict[str, str] | None = None
+    created_at: datetime
+    updated_at: datetime
+
+
+def _sent(_: Parcel, after: Parcel) -> list[Posting]:
+    return [Posting("parcel_sent", "parcels", "carrier", after.amount)]
+
+
+PARCEL = Machine(
+    "parcel",
+    {NEW: {"pack": Edge("packed")}, "packed": {"send": Edge("sent", posts=_sent)}, "sent": {}},
+    final=frozenset({"sent"}),
+)
+
+PARCEL_SCHEMA = """
+CREATE TABLE parcel (
+    merchant_id text NOT NULL, payment_id text NOT NULL, parcel_id text NOT NULL, version integer NOT NULL,
+    state text NOT NULL, amount bigint NOT NULL CHECK (amount > 0), currency text NOT NULL,
+    address json, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL,
+    PRIMARY KEY (merchant_id, parcel_id)
+);
+GRANT SELECT, INSERT, UPDATE ON parcel TO tallystick_app;
+"""
+
+
 @pytest.fixture(scope="module")
 def kind() -> Iterator[SubjectKind]:
     declared = declare(
@@ -127,10 +168,27 @@ def kind() -> Iterator[SubjectKind]:
 
 
 @pytest.fixture(scope="module")
-def database(new_database: NewDatabase, kind: SubjectKind) -> Database:
+def member() -> Iterator[SubjectKind]:
+    declared = declare(
+        SubjectKind(
+            struct=Parcel,
+            machine=PARCEL,
+            id_field="parcel_id",
+            id_prefix="prc",
+            stream_field="payment_id",
+            table="parcel",
+        )
+    )
+    yield declared
+    withdraw(declared)
+
+
+@pytest.fixture(scope="module")
+def database(new_database: NewDatabase, kind: SubjectKind, member: SubjectKind) -> Database:
     made = new_database()
     with psycopg.connect(made.owner_url, autocommit=True) as connection:
         connection.execute(SCHEMA)
+        connection.execute(PARCEL_SCHEMA)
     return made
 
 
@@ -297,3 +355,83 @@ def test_the_contract_publishes_it(kind: SubjectKind) -> None:
 def test_a_kind_is_declared_once(kind: SubjectKind) -> None:
     with pytest.raises(ValueError, match="declared twice"):
         declare(kind)
+
+
+async def packed(runtime: Runtime, merchant_id: str) -> Parcel:
+    """A parcel of a captured payment, in a change that moves no payment."""
+    payment_id = await pay(runtime, merchant_id, "order")
+    draft = builder(merchant_id, payment_id)
+    parcel = draft.open(
+        Parcel(
+            merchant_id=merchant_id,
+            payment_id=payment_id,
+            parcel_id=f"prc_{new_id('req')[4:]}",
+            version=1,
+            state="packed",
+            amount=30,
+            currency="EUR",
+            address={"city": "Bergen"},
+            created_at=draft.cause.at,
+            updated_at=draft.cause.at,
+        )
+    )
+    assert isinstance(await runtime.journal.commit(draft.change(must_not_be_shed=False)), Fresh)
+    return parcel
+
+
+async def sent(runtime: Runtime, parcel: Parcel) -> Parcel:
+    draft = builder(parcel.merchant_id, parcel.payment_id)
+    after = draft.move(parcel, "send")
+    assert isinstance(await runtime.journal.commit(draft.change(must_not_be_shed=False)), Fresh)
+    return after
+
+
+async def traced(runtime: Runtime, parcel: Parcel) -> tuple[TraceRows, PaymentTrace]:
+    rows = await trace_rows(runtime.pool, parcel.merchant_id, parcel.payment_id)
+    assert rows is not None
+    return rows, rebuilt_trace(rows, runtime.settings)
+
+
+async def verified(database: Database, runtime: Runtime, merchant_id: str) -> list[tuple[str, str]]:
+    """What verify finds wrong."""
+    connection = await asyncpg.connect(database.app_url)
+    try:
+        report = await verify(connection, settings=runtime.settings, merchant_id=merchant_id)
+    finally:
+        await connection.close()
+    return [(violation.invariant, violation.subject_id) for violation in report.violations]
+
+
+async def test_a_kind_of_a_payment_is_in_its_trace(database: Database, fresh_merchant: str) -> None:
+    """While nothing but its own table names it, and once its ledger rows do; and what is wrong with it is found."""
+    async with runtime_for(database) as runtime:
+        parcel = await packed(runtime, fresh_merchant)
+        asked = asked_act("key:kim", None, "annotate", parcel.parcel_id, "looked at the parcel")
+        await annotate(runtime, asked)
+        for events in (["pack"], ["pack", "send"]):
+            if "send" in events:
+                parcel = await sent(runtime, parcel)
+            rows, trace = await traced(runtime, parcel)
+            assert [each for each in rows.record.others if isinstance(each, Parcel)] == [parcel]
+            assert [step.event for step in rows.steps if step.subject_id == parcel.parcel_id] == events
+            assert [act.target for act in rows.acts] == [parcel.parcel_id]
+            shown = [(entry.kind, entry.what) for entry in trace.timeline if entry.subject == "parcel"]
+            assert shown == [("step", event) for event in events]
+            assert trace.missing == []
+            assert trace.rebuilt is not None and trace.rebuilt.differs == []
+            assert all(each.agrees for each in trace.rebuilt.subjects)
+        assert [(row.kind, row.amount) for row in rows.transfers if row.subject_id == parcel.parcel_id] == [
+            ("parcel_sent", 30)
+        ]
+        assert await verified(database, runtime, fresh_merchant) == []
+        named = (fresh_merchant, parcel.parcel_id)
+        with psycopg.connect(database.owner_url, autocommit=True) as owner:
+            owner.execute("UPDATE parcel SET amount = 1 WHERE merchant_id = %s AND parcel_id = %s", named)
+            _, trace = await traced(runtime, parcel)
+            assert trace.rebuilt is not None
+            differs = [(each.invariant, each.subject_id) for each in trace.rebuilt.differs]
+            assert ("history_replays_to_state", parcel.parcel_id) in differs
+            owner.execute("DELETE FROM parcel WHERE merchant_id = %s AND parcel_id = %s", named)
+            _, trace = await traced(runtime, parcel)
+            assert ("stored row", parcel.parcel_id) in [(each.checkpoint, each.subject_id) for each in trace.missing]
+        assert ("nothing_is_orphaned", parcel.parcel_id) in await verified(database, runtime, fresh_merchant)

@@ -257,6 +257,9 @@ def test_one_connector_s_settings_are_changed_alone() -> None:
     changed = settings.with_connector(PaywellSettings, account="eu")
     assert changed.connector(PaywellSettings) == PaywellSettings(key="a", account="eu")
     assert (changed.port, changed.connector(SimulatorSettings).port) == (9000, 9)
+    only = changed.of_one_connector(SimulatorSettings)
+    assert (only.port, only.connector(SimulatorSettings).port) == (9000, 9)
+    assert only.connector(PaywellSettings) == PaywellSettings()
 
 
 def test_another_process_gets_the_same_settings() -> None:

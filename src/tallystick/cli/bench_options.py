@@ -56,8 +56,7 @@ def bench_settings(data_dir: Path | None) -> Settings:
     of, and the test acquirer, which it switches on. Raises SettingsError."""
     require_one_database(data_dir)
     settings = load_settings(os.environ, CONNECTOR_SETTINGS)
-    own = tuple(each for each in settings.connectors if isinstance(each, SimulatorSettings))
-    settings = replace(settings, connectors=own, simulator="on")
+    settings = replace(settings.of_one_connector(SimulatorSettings), simulator="on")
     configure_logging("error", secret_names(CONNECTOR_SETTINGS))  # of this process; the servers' logs are as set
     return settings
 

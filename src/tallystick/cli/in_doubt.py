@@ -1,4 +1,4 @@
-"""``in-doubt``: the list of attempts that bounded recovery could not settle, for operators."""
+"""``in-doubt``: the list of attempts that bounded recovery could not resolve, for operators."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from tallystick.cli.acts import ActKey, Asking, Reason, act_on, record_of, requi
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, print_json, settings_from
 from tallystick.cli.owners import owner_commands
 from tallystick.cli.tables import duration, literal, table_of
+from tallystick.domain.finding import FINDINGS, finding_of
 from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.flows.operations.acts import recorded
 from tallystick.flows.recovery import in_doubt
-from tallystick.flows.recovery.in_doubt import OUTCOMES, Parked
+from tallystick.flows.recovery.in_doubt import Parked
 from tallystick.flows.runtime import Runtime
 from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 from tallystick.settings.load import Settings
@@ -27,11 +28,11 @@ Result = TypeVar("Result")
 
 #: Below the list: what a person does next.
 NEXT: Final = (
-    "Look at the provider's own books, then settle each:"
+    "Look at the provider's own books, then resolve each:"
     " `tallystick in-doubt show ATTEMPT`, `tallystick in-doubt resolve --help`."
 )
 
-app = typer.Typer(help="Attempts that bounded recovery could not settle.", no_args_is_help=True)
+app = typer.Typer(help="Attempts that bounded recovery could not resolve.", no_args_is_help=True)
 
 AttemptId = Annotated[str, typer.Argument(metavar="ATTEMPT", help="The attempt's id, att_….")]
 
@@ -88,7 +89,7 @@ def show(attempt: AttemptId, as_json: AsJson = False, data_dir: DataDir = None) 
 @app.command()
 def resolve(
     attempt: AttemptId,
-    outcome: Annotated[str, typer.Option(help=f"What happened: {', '.join(OUTCOMES)}.")],
+    outcome: Annotated[str, typer.Option(help=f"What happened: {', '.join(FINDINGS)}.")],
     evidence: Annotated[str, typer.Option(help="The proof: a statement line, a ticket, a file name.")],
     reason: Reason,
     reference: Annotated[
@@ -102,15 +103,17 @@ def resolve(
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Settle one attempt by hand. Evidence, reason and who did it are kept in the history."""
-    if outcome not in OUTCOMES:
-        raise typer.BadParameter(f"must be one of {', '.join(OUTCOMES)}", param_hint="--outcome")
+    """Resolve one attempt by hand. Evidence, reason and who did it are kept in the history."""
+    try:
+        finding = finding_of(outcome)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--outcome") from None
     require_words(("--evidence", evidence), ("--reason", reason))
 
     async def resolved(runtime: Runtime, asked: AskedAct) -> OperatorAct:
         book, who, why = runtime.stores.schedule_book, asked.operator, asked.reason
         said = {"evidence": evidence, "actor": who, "reason": why}
-        await in_doubt.resolve(runtime, book, attempt, outcome, asked, **said, reference=reference)
+        await in_doubt.resolve(runtime, book, attempt, finding, asked, **said, reference=reference)
         return await recorded(runtime.stores.acts, asked)
 
     arguments = {"outcome": outcome, "evidence": evidence, "reference": reference}

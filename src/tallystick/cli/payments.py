@@ -229,7 +229,7 @@ def _document(shown: ShownPayment) -> dict[str, Any]:
 
 def _reconciled(found: PaymentReconciliationView | None) -> str:
     if found is None:
-        return "nothing to settle"
+        return "no settlement is expected"
     due = "" if found.due is None else f"due {shown_time(found.due)} UTC"
     batch = "" if found.batch is None else f"batch {found.batch}, fee {found.fee}, net {found.net} {found.currency}"
     return ", ".join(part for part in (found.state, due, batch) if part)

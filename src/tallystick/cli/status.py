@@ -19,7 +19,7 @@ from tallystick.run.status import Part, Status, Waiting, read_status
 
 #: What waits, in words, with the command that shows it.
 WAITING: Final = {
-    "attempts_to_settle": "attempts to settle",
+    "attempts_to_settle": "attempts to resolve",
     "overdue_deadlines": "authorizations past their deadline",
     "attempts_in_doubt": "attempts in doubt (in-doubt list)",
     "late_money": "payments with late money to decide on (late-money list)",

@@ -196,7 +196,7 @@ _RECOVERY_RULES: Final = """
    key has a tenth of its lifetime left. The resubmission is committed before it is sent.
    If the provider says that its key was used for another request (`key_taken`, most likely after a restore), it is
    never sent again and never given up: absence proves nothing, and it is parked. Its own effect, the charge's state,
-   an event or an operator with a reference settles it.
+   an event or an operator with a reference resolves it.
    While `record_was_restored` is set, nothing is given up: a forgotten attempt may have carried out the instruction.
 6. After `resubmit_limit` more submissions an attempt that provably did nothing is `failed`, and so is its
    instruction. An attempt without that proof goes to the in-doubt list.

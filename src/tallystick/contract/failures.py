@@ -16,7 +16,7 @@ cell happen on a real database and compares. *sent*: the requests that had left 
 given, and in the end. *key*: whether the request's `Idempotency-Key` is taken afterwards. *in the end*: what the same
 request gets, and what is stored, when nothing changes any more without a person or what may still arrive. *may still
 arrive*: a repetition changes nothing; the decision is the provider's event, which ends the instruction; an outcome that
-comes late ends it too, though it was parked; another attempt's outcome settles nothing here, and its event becomes a
+comes late ends it too, though it was parked; another attempt's outcome resolves nothing here, and its event becomes a
 dead letter.
 """
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Literal
+from typing import Literal, assert_never
 
 from msgspec import Struct
 
@@ -67,6 +67,8 @@ def _divided(value: int, by: int, rounding: Rounding) -> int:
             return whole + (2 * rest >= by)
         case "half_even":
             return whole + (2 * rest > by or (2 * rest == by and whole % 2 == 1))
+        case _:
+            assert_never(rounding)
 
 
 def _rate_of(row: SettlementRow, rates: Sequence[FeeRate]) -> FeeRate | None:

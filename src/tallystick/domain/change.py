@@ -7,7 +7,7 @@ at all.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
@@ -15,18 +15,11 @@ from tallystick.domain.api_keys import KeyKind
 from tallystick.domain.operator_act import OperatorAct
 from tallystick.domain.origin import Origin
 from tallystick.domain.provider_answer import ProviderAnswer
+from tallystick.domain.provider_event_state import StateAfterTry, TryResult
 from tallystick.domain.rejected_case import Category
 from tallystick.domain.subjects import Subject
 
 Some = TypeVar("Some")
-
-#: What one try at a provider's event came to.
-TryResult = Literal[
-    "applied", "duplicate_effect", "stale", "conflict", "unknown_type", "unreadable", "foreign", "unroutable", "failed"
-]
-
-#: The state of a provider's event after a try.
-EventState = Literal[TryResult, "dead"]
 
 
 class Transition(Struct, frozen=True, kw_only=True):
@@ -159,7 +152,7 @@ class Acknowledgement(Struct, frozen=True, kw_only=True):
     started_at: datetime
     ended_at: datetime
     result: TryResult
-    state: EventState
+    state: StateAfterTry
     detail: str | None = None  # why: an error's type and place, or a rejection's reason; never what a provider sent
     next_try_in_ms: int | None = None
     change_id: str | None = None

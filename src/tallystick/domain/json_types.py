@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 from msgspec import Meta
 
 from tallystick.domain.currencies import EXPONENTS
+from tallystick.domain.provider_event_state import EVENT_STATES
 
 #: The part of every id in the examples that comes after its prefix.
 _EXAMPLE_DIGITS: Final = "0198f3c2a1b47c6d8e9fa0b1c2d3e4f5"
@@ -81,6 +82,10 @@ EventType = Annotated[str, described("Its type, as the provider names it.", "cha
 TakenBy = Annotated[
     str | None,
     described("Who looks at it: took it or was handed it, as acts name them; null: nobody.", "operator:grace"),
+]
+StateOfEvent = Annotated[
+    str,
+    described("The disposition of its last try; `received` before the first one.", "applied", enum=EVENT_STATES),
 ]
 MerchantOfEvent = Annotated[
     str | None, described("The merchant whose payment it is about; null while that is not known.", "shop")

@@ -7,7 +7,7 @@ exponents: a currency may have changed since, here or there, and the payment's a
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 from msgspec.structs import replace
 
@@ -57,6 +57,8 @@ def notice_about(payment: Payment, notice: Notice) -> Notice:
             if moved is not None:
                 moved = tuple(_movement(payment, notice.currency, each) for each in moved)
             return replace(_about(payment, notice), movements=moved)
+        case _:
+            assert_never(notice)
 
 
 def _about(payment: Payment, told: Told) -> Told:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final, TypeVar
+from typing import Final, TypeVar, assert_never
 
 from tallystick.domain.change import Change, RecordedResponse, Transition
 from tallystick.domain.subjects import Attempt, Payment, Refund
@@ -41,8 +41,8 @@ COMMITTED: Final = Line(
 )
 
 #: The end of an instruction that was answered 202: by recovery, an event, or an operator.
-SETTLED: Final = Line(
-    "instruction settled",
+FINISHED: Final = Line(
+    "instruction finished",
     "info",
     _COMPONENT,
     {
@@ -73,7 +73,7 @@ SETTLED: Final = Line(
 def ends_another(change: Change) -> bool:
     """Whether it answers an instruction for good that was answered 202 before, or whose request is gone, and a line is
     wanted of that: whoever asked for it here has a line of its own."""
-    if change.claim is not None or not change.responses or not SETTLED.wanted:
+    if change.claim is not None or not change.responses or not FINISHED.wanted:
         return False
     request = awaited()
     return (
@@ -100,7 +100,7 @@ async def reported(change: Change, step: Step | None, committed: asyncio.Future[
         _end(step, change, name)
     if name == "fresh" and change.claim is None:
         for response in _others_ended(change):
-            _say_settled(change, response)
+            _say_finished(change, response)
     return result
 
 
@@ -118,7 +118,10 @@ def money_of(attempt: Attempt) -> str:
             return "pending"
         case "declined" | "failed" | "reversed":
             return "none"
-    return "in_doubt"  # submitted, unknown, and what may yet be sent again
+        case "submitted" | "unknown" | "not_sent" | "not_found":  # the last two may yet be sent again
+            return "in_doubt"
+        case _:
+            assert_never(attempt.state)
 
 
 def _end(step: Step, change: Change, result: str, *, failed: bool = False) -> None:
@@ -172,11 +175,11 @@ def _reference_of(change: Change, attempt: Attempt | None) -> str | None:
     return None if payment is None else payment.provider_reference
 
 
-def _say_settled(change: Change, response: RecordedResponse) -> None:
+def _say_finished(change: Change, response: RecordedResponse) -> None:
     refund, first = change.one(Refund), _first_of(change)
     mine = [each for each in change.every(Attempt) if each.idempotency_key == response.idempotency_key]
     attempt = mine[0] if mine else None
-    SETTLED.say(
+    FINISHED.say(
         change.merchant_id,
         change.stream_id,
         refund and refund.refund_id,

@@ -56,7 +56,7 @@ PART_OF: Final[Mapping[str, str]] = {
 
 NO_WORKER: Final = "no worker has a session in the database; start `tallystick work`"
 NOT_ASKED: Final = "its circuits are in the database, which could not be asked"
-NO_CIRCUIT: Final = "no process that runs has told of a circuit for half a minute"
+NO_CIRCUIT: Final = "no running process has reported a circuit in the last 30 seconds"
 NO_PROVIDER: Final = "no provider takes payments; `tallystick settings` lists what each needs"
 
 Limit = Callable[[Settings], int]

@@ -44,13 +44,13 @@ class AlertSettings(Section):
         int, ms("A condition that holds no longer resolves its alert after this, so that it does not flap.")
     ] = 60_000
     alert_unknown_age_ms: Annotated[
-        int, ms("An outcome that is unknown for longer: twice what recovery usually takes to settle or to park one.")
+        int, ms("An outcome that is unknown for longer: twice what recovery usually takes to resolve or to park one.")
     ] = 900_000
     alert_unknown_amounts: Annotated[
         str | None, text("One unknown outcome above this, in minor units by currency, as in EUR=100000,JPY=100000.")
     ] = None
     alert_clearing_age_ms: Annotated[
-        int, ms("Refunds in flight and money in suspense are settled within three days, or somebody looks.")
+        int, ms("Refunds in flight and money in suspense are resolved within three days, or somebody looks.")
     ] = 259_200_000
     alert_dispute_age_ms: Annotated[
         int, ms("Banks decide a dispute within 120 days; one that is open for longer was forgotten.")

@@ -74,6 +74,10 @@ class Settings(
         others = tuple(given for given in self.connectors if not isinstance(given, own))
         return replace(self, connectors=(*others, replace(self.connector(own), **changes)))
 
+    def of_one_connector(self, own: type[ConnectorSettings]) -> Settings:
+        """The same settings without those of all other connectors, and so without their keys."""
+        return replace(self, connectors=tuple(given for given in self.connectors if isinstance(given, own)))
+
     def faults(self) -> Iterator[str]:
         """The faults of every section."""
         for section in type(self).__bases__:

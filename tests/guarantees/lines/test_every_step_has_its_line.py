@@ -115,7 +115,7 @@ def assert_named(shop: Shop, payment_id: str, attempt_id: str) -> None:
     since = shop.said.lines.index(known[0])
     assert all(line.get("provider_reference") for line in shop.said.lines[since:]), "it is known, and not said"
     ended = [span for span in shop.spans.spans if span.failed is not None]
-    told = Counter(line["event"] for line in shop.said.lines if line["event"] != "instruction settled")
+    told = Counter(line["event"] for line in shop.said.lines if line["event"] != "instruction finished")
     assert Counter(span.name for span in ended) == told
     for span in ended:
         (line,) = [one for one in shop.said.lines if _same(one, span.attributes, span.name)]
@@ -167,7 +167,7 @@ async def test_a_payment_that_times_out(database: Database, fresh_merchant: str)
         assert looked_up and looked_up[-1]["verdict"] == "approved"
         assert events.pop("provider called") == 1 + len(looked_up)
         assert events.pop("change committed") >= 3
-        assert events == {"instruction": 1, "instruction settled": 1, "message tried": 1}
+        assert events == {"instruction": 1, "instruction finished": 1, "message tried": 1}
         assert_named(one, payment_id, attempt_id)
         request = one.spans.one("instruction")
         assert {span.trace_id for span in one.spans.of("provider called")} == {request.trace_id}
@@ -181,7 +181,7 @@ async def test_a_payment_that_its_webhook_ends(database: Database, fresh_merchan
         await one.deliver(payment_id, attempt_id)
         await drain_outbox(one.delivery)
         events = one.events()
-        assert events["delivery kept"] == events["event processed"] == events["instruction settled"] == 1
+        assert events["delivery kept"] == events["event processed"] == events["instruction finished"] == 1
         assert (events["instruction"], events["message tried"]) == (1, 1)
         assert_named(one, payment_id, attempt_id)
         delivery, processed = one.spans.one("delivery kept"), one.spans.one("event processed")

@@ -123,7 +123,7 @@ async def test_money_on_a_closed_edge_goes_to_suspense(database: Database, fresh
             loaded = await runtime.reads.load(fresh_merchant, read(failed)["id"])
             assert loaded is not None
             await settle_verdict(
-                runtime, loaded.stored, first_call.attempt_id, verdict, cause="late answer", actor="provider:simulator"
+                runtime, loaded.stored, first_call.attempt_id, verdict, cause="recovery", actor="provider:simulator"
             )
         accounts = {row.account: row.debits - row.credits for row in await runtime.reads.accounts(fresh_merchant)}
         rejected = await runtime.reads.rejections(fresh_merchant, read(failed)["id"])
@@ -177,7 +177,7 @@ async def test_the_customer_acts_while_a_cancel_is_under_way(
             attempt = loaded.stored.attempts[0]
             captured = Approved(amount=1_000, currency="EUR", effect="captured", reference="ch_1")
             await settle_verdict(
-                runtime, loaded.stored, attempt.attempt_id, captured, cause="test", actor="provider:simulator"
+                runtime, loaded.stored, attempt.attempt_id, captured, cause="recovery", actor="provider:simulator"
             )
             return Declined(code="charge_already_captured", message="Too late.") if declined else None
 

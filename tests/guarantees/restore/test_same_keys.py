@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
+from tallystick.domain.finding import FINDINGS
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.payments.idempotency import Reply
 from tallystick.flows.recovery import in_doubt
@@ -226,7 +227,7 @@ async def person_settles(
         assert held is None
     book = RecoverySchedule(runtime.pool, runtime.clock)
     words = {"evidence": "the provider's dashboard", "actor": "jo", "reason": "restored"}
-    for outcome in ("executed", "not_executed", "declined"):
+    for outcome in FINDINGS:
         with pytest.raises(NotInDoubt, match="--reference"):
             await in_doubt.resolve(runtime, book, stored.attempt_id, outcome, **words)
     await in_doubt.resolve(runtime, book, stored.attempt_id, "executed", **words, reference=reference)

@@ -118,8 +118,9 @@ async def test_a_payment_that_times_out_ends_later_in_one_line_more(database: Da
         payment_id = answer.json()["id"]
         with lines_said("info") as said:
             await recover(worker)
-        settled = said.one("instruction settled", payment_id=payment_id)
-        assert [each["event"] for each in said.lines if each.get("payment_id") == payment_id] == ["instruction settled"]
+        settled = said.one("instruction finished", payment_id=payment_id)
+        events = [each["event"] for each in said.lines if each.get("payment_id") == payment_id]
+        assert events == ["instruction finished"]
         assert (settled["idempotency_key"], settled["status"], settled["cause"]) == ("k", 201, "recovery")
         assert (settled["from_state"], settled["state"]) == ("authorizing", "captured")
         assert (settled["money"], settled["amount"], settled["currency"]) == ("moved", 1_000, "EUR")
@@ -244,7 +245,7 @@ async def test_a_client_that_goes_away(database: Database, fresh_merchant: str) 
             await api.app.state.runtime.flows.drain(20_000)
         gone, settled = said.lines
         assert (gone["event"], gone.get("status"), gone["idempotency_key"]) == ("instruction", None, "k")
-        assert (settled["event"], settled["money"]) == ("instruction settled", "moved")
+        assert (settled["event"], settled["money"]) == ("instruction finished", "moved")
         assert settled["payment_id"] == gone["payment_id"]
 
 

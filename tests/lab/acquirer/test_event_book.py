@@ -13,7 +13,7 @@ import pytest
 
 from tallystick.lab.acquirer.books import Books
 from tallystick.lab.acquirer.options import Options
-from tallystick.lab.acquirer.scripts import AFTERWARDS, METHODS, behaviour
+from tallystick.lab.acquirer.scripts import AFTERWARDS, METHODS, FollowUp, behaviour
 from tests.support.acquirer import acquirer
 from tests.support.acquirer_calls import AMOUNT, charge, new_key
 
@@ -26,7 +26,7 @@ def _pay(books: Books, method: str, *, capture: bool = True) -> str:
     return str(books.authorize(new_key(), body, behaviour(method, "authorize"))["charge_id"])
 
 
-def _then(books: Books, charge_id: str, operation: str, amount: int | None = None) -> None:
+def _then(books: Books, charge_id: str, operation: FollowUp, amount: int | None = None) -> None:
     what = behaviour(books.charge(charge_id)["payment_method"], operation)
     body = {"attempt_id": new_key()} | ({} if amount is None else {"amount": amount})
     books.follow_up(operation, new_key(), charge_id, body, what)

@@ -9,10 +9,10 @@ from typing import get_args
 
 import pytest
 
-from tallystick.decisions.provider_events.dispositions import EVENT_STATES
 from tallystick.domain.ledger import accounts, postings
 from tallystick.domain.lifecycles.machines import MACHINES
 from tallystick.domain.operator_act import ACT_NAMES
+from tallystick.domain.provider_event_state import EVENT_STATES
 from tallystick.domain.rejected_case import CASE_STATES, CATEGORIES
 from tallystick.domain.subjects import Operation
 from tallystick.flows.replay_counts import ReplayKind

@@ -7,6 +7,8 @@ together.
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from tallystick.decisions.late_effects import void_by_name
 from tallystick.decisions.provider_events.dashboard_refunds import observe_refund
 from tallystick.decisions.provider_events.dispositions import Decided, EventDecision, NotYet
@@ -35,7 +37,10 @@ def observe_cancel_or_refund(case: Case, notice: CancelOrRefundNotice, account: 
             return Decided("duplicate_effect")
         case "canceled" | "expired" | "declined" | "failed":
             return observe_refund(case.stored, refund, account, case.cause, case.rejection_id)
-    return NotYet(f"a payment that is {payment.state}: its own outcome comes first")
+        case "authorizing" | "requires_action" | "capturing" | "canceling":
+            return NotYet(f"a payment that is {payment.state}: its own outcome comes first")
+        case _:
+            assert_never(payment.state)
 
 
 def _given_back(case: Case, refund: RefundNotice, account: str) -> EventDecision:

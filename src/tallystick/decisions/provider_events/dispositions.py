@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from tallystick.domain.change import Change
-from tallystick.domain.json_types import described
+from tallystick.domain.provider_event_state import Disposition
 
 #: Every disposition and its meaning; published by ``tallystick contract``.
-DISPOSITIONS: Final[Mapping[str, str]] = {
+DISPOSITIONS: Final[Mapping[Disposition, str]] = {
     "applied": "it changed the record",
     "duplicate_effect": "the record has it already: another event, our own call or recovery was first",
     "stale": "it was overtaken: it reports an earlier state on the way to the stored one, by the graph",
@@ -28,15 +28,6 @@ DISPOSITIONS: Final[Mapping[str, str]] = {
     "dead": "its tries are used up: an operator must decide (dead letter)",
     "discarded": "an operator closed it permanently, with a reason",
 }
-
-
-#: The state of an event: the disposition of its last try, or `received` before the first one.
-EVENT_STATES: Final = ("received", *DISPOSITIONS)
-
-EventState = Annotated[
-    str,
-    described("The disposition of its last try; `received` before the first one.", "applied", enum=EVENT_STATES),
-]
 
 #: The dispositions that a decision gives; the others come from tries that ended without one, and from operators.
 DecidedDisposition = Literal["applied", "duplicate_effect", "stale", "conflict", "unknown_type"]

@@ -6,13 +6,22 @@ that only a file knows may be that one: its outcome comes first.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, assert_never
 
 from msgspec.structs import replace
 
 from tallystick.decisions.provider_events.dispositions import Ask, NotYet
 from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
-from tallystick.domain.notices import AttemptNotice, CaptureNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
+from tallystick.domain.notices import (
+    AttemptNotice,
+    CancelOrRefundNotice,
+    CaptureNotice,
+    ChargeNotice,
+    DisputeNotice,
+    Notice,
+    RefundNotice,
+    UnknownNotice,
+)
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Operation
 from tallystick.domain.verdicts import Approved, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
@@ -45,7 +54,10 @@ def as_told(
             return _by_look_up(notice, attempt, newest) if attempt is not None and is_open and can_look_up else notice
         case DisputeNotice():
             return _dispute(stored, notice, account)
-    return notice
+        case ChargeNotice() | CaptureNotice() | CancelOrRefundNotice() | UnknownNotice():
+            return notice
+        case _:
+            assert_never(notice)
 
 
 def _authorize(stored: PaymentSnapshot) -> Attempt:

@@ -58,11 +58,11 @@ def _lost(before: Dispute, after: Dispute) -> list[Posting]:
 
 
 def _money(state: str) -> dict[str, Edge]:
-    """Edges about the money only. A provider may move it several times each way: ``funds_reported`` changes no sum,
-    ``late_movement`` does, and with ``contested`` the provider has reported the dispute both won and lost.
-    ``late_effect`` was the name of the last two."""
+    """Edges about the money only. A provider may move it several times each way: ``funds_reported`` changes no sum
+    and posts nothing, ``late_movement`` does, and with ``contested`` the provider has reported the dispute both won and
+    lost. ``late_effect`` was the name of the last two."""
     return {
-        "funds_reported": Edge(state, posts=_beyond, beside=_SAID),
+        "funds_reported": Edge(state, beside=_SAID),
         "late_movement": Edge(state, posts=_beyond, beside=_BEYOND),
         "contested": Edge(state, posts=_beyond, beside=_BEYOND),
         "late_effect": Edge(state, retired=True),

@@ -8,6 +8,7 @@ from typing import Any, Final
 import asyncpg
 
 from tallystick.domain.errors import TallystickError
+from tallystick.domain.kinds import KINDS
 from tallystick.domain.operator_act import ActKeyReused, AskedAct, OperatorAct
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import is_id, new_id
@@ -15,8 +16,8 @@ from tallystick.providers.assembly import secret_values
 from tallystick.record.postgres.acts import ActBook
 from tallystick.settings.load import Settings
 
-#: What may be annotated: whatever has an id of these kinds.
-ANNOTATED: Final = ("pay", "att", "re", "dp", "case", "evt", "msg", "we", "opa", "alr", "dep", "chg", "rej", "wrf")
+#: What may be annotated beside every subject of the record: whatever has an id with one of these prefixes.
+ANNOTATED: Final = ("evt", "msg", "we", "opa", "dep", "chg", "rej", "wrf")
 
 
 class NoSuchTarget(TallystickError):
@@ -69,7 +70,8 @@ async def recorded(acts: ActBook, asked: AskedAct) -> OperatorAct:
 async def annotate(runtime: Runtime, asked: AskedAct) -> OperatorAct:
     """A note: it consists in its record. The note is the reason. Raises NoSuchTarget for a target that cannot have
     one."""
-    if not any(is_id(prefix, asked.target) for prefix in ANNOTATED):
+    prefixes = (*ANNOTATED, *(kind.id_prefix for kind in KINDS.values()))
+    if not any(is_id(prefix, asked.target) for prefix in prefixes):
         raise NoSuchTarget(f"{asked.target!r} is no id of anything that can be annotated")
     payment_id = asked.target if asked.target.startswith("pay_") else None
     act = asked.done({}, runtime.clock.now(), payment_id=payment_id)

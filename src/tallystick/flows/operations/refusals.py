@@ -18,7 +18,7 @@ MOST: Final = 1_000
 
 
 class RefusalsClosed(TallystickError):
-    """No refused webhooks of this kind wait; nothing was written."""
+    """No refused webhooks of this kind are open; nothing was written."""
 
 
 async def waiting(runtime: Runtime) -> Sequence[RefusedKindView]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.lookups import answer_of_submission
@@ -33,6 +33,9 @@ from tallystick.providers.port import Provider, ProviderCall, send
 from tallystick.record.journal import Stale
 
 log = get_logger("tallystick.flows.payments.attempts")
+
+#: How a verdict came: as the answer to a call, because recovery asked, by an event, or from a person.
+VerdictFrom = Literal["answer", "recovery", "webhook", "operator"]
 
 
 class Answered(NamedTuple):
@@ -95,7 +98,7 @@ async def carry_out(
 
 
 async def look_behind(
-    runtime: Runtime, stored: PaymentSnapshot, attempt: Attempt, verdict: Verdict, *, cause: str, actor: str
+    runtime: Runtime, stored: PaymentSnapshot, attempt: Attempt, verdict: Verdict, *, cause: VerdictFrom, actor: str
 ) -> None:
     """A provider that refuses to close a charge may have been paid: what it says of the charge comes first, so that a
     crash in between has the refusal told again."""
@@ -179,7 +182,7 @@ async def settle_verdict(
     attempt_id: str,
     verdict: Verdict,
     *,
-    cause: str,
+    cause: VerdictFrom,
     actor: str,
     evidence: dict[str, Any] | None = None,
     asked: AskedAct | None = None,

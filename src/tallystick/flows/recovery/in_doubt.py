@@ -1,4 +1,4 @@
-"""The in-doubt list: attempts that bounded recovery could not settle, and how an operator settles them.
+"""The in-doubt list: attempts that bounded recovery could not resolve, and how an operator resolves them.
 
 An operator's finding goes through the same decisions and the same journal as a provider's verdict, with evidence, actor
 and reason in the history.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from msgspec import Struct
 
@@ -17,6 +17,7 @@ from tallystick.decisions.operator_acts import carrying
 from tallystick.decisions.verdicts import give_up
 from tallystick.domain.change import Change
 from tallystick.domain.errors import TallystickError
+from tallystick.domain.finding import Finding
 from tallystick.domain.operator_act import AskedAct
 from tallystick.domain.subjects import Attempt
 from tallystick.domain.verdicts import Approved, Declined, Effect, NotFound, Verdict
@@ -28,14 +29,11 @@ from tallystick.record.journal import Stale
 from tallystick.record.postgres.reads import SnapshotWithClocks, attempt_of
 from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 
-#: An operator's finding: the effect happened, the provider refused it, or nothing happened.
-OUTCOMES = ("executed", "declined", "not_executed")
-
 _EFFECTS: Final[Mapping[str, Effect]] = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
 
 
 class NotInDoubt(TallystickError):
-    """The attempt is not in the list: recovery still has it, or it is settled."""
+    """The attempt is not in the list: recovery still has it, or it is resolved."""
 
 
 class Parked(Struct, frozen=True, kw_only=True):
@@ -99,7 +97,7 @@ async def resolve(
     runtime: Runtime,
     book: RecoverySchedule,
     attempt_id: str,
-    outcome: str,
+    outcome: Finding,
     asked: AskedAct | None = None,
     /,
     *,
@@ -108,10 +106,10 @@ async def resolve(
     reason: str,
     reference: str | None = None,
 ) -> Change:
-    """Settle a parked attempt by an operator's finding. If its key was taken, the operator names what the provider has
+    """Resolve a parked attempt by an operator's finding. If its key was taken, the operator names what the provider has
     under that key. A charge that the record cannot name yet is named too. ``asked`` is recorded with the last change of
-    it: where a process dies between two, the same finding goes on from there. Raises NotInDoubt, NeedsSecondPerson, and
-    ValueError for an unknown outcome."""
+    it: where a process dies between two, the same finding goes on from there. Raises NotInDoubt and
+    NeedsSecondPerson."""
     loaded = await find(runtime, book, attempt_id)
     clock = loaded.clocks[attempt_id]
     if not clock.parked and not _is_half_done(clock.attempt, outcome):
@@ -132,26 +130,31 @@ async def resolve(
     words = {"evidence": evidence, "reason": reason, "outcome": outcome}
     if clock.attempt.key_taken:
         words["reference"] = str(reference)
-    cause, who = "operator", actor
     verdict = _verdict(clock.attempt, outcome, words, reference)
     change = None
     if clock.attempt.state != "not_found" or outcome != "not_executed":
         last = asked if outcome != "not_executed" else None
-        change = await settle_verdict(runtime, loaded.stored, attempt_id, verdict, cause=cause, actor=who, asked=last)
+        change = await settle_verdict(
+            runtime, loaded.stored, attempt_id, verdict, cause="operator", actor=actor, asked=last
+        )
     if outcome == "not_executed":
         loaded = await find(runtime, book, attempt_id)
         step = Cause(
-            change_id=new_id("chg"), at=runtime.clock.now(), trigger=cause, actor=who, evidence={"operator": words}
+            change_id=new_id("chg"),
+            at=runtime.clock.now(),
+            trigger="operator",
+            actor=actor,
+            evidence={"operator": words},
         )
         change = carrying(asked, give_up(loaded.stored, attempt_id, step), step.at)
         if isinstance(await runtime.journal.commit(change), Stale):
-            raise NotInDoubt(f"attempt {attempt_id} was settled by another change meanwhile")
+            raise NotInDoubt(f"attempt {attempt_id} was resolved by another change meanwhile")
     if change is None:
-        raise NotInDoubt(f"attempt {attempt_id} was settled by another change meanwhile")
+        raise NotInDoubt(f"attempt {attempt_id} was resolved by another change meanwhile")
     return change
 
 
-def _is_half_done(attempt: Attempt, outcome: str) -> bool:
+def _is_half_done(attempt: Attempt, outcome: Finding) -> bool:
     """Whether the first half of the finding is recorded: that nothing happened. Recovery may be about to look at it,
     and whoever is first decides."""
     return outcome == "not_executed" and attempt.state == "not_found"
@@ -162,7 +165,7 @@ def _needs_name(attempt: Attempt) -> bool:
     return attempt.operation == "authorize" and attempt.provider_reference is None
 
 
-def _verdict(attempt: Attempt, outcome: str, words: dict[str, Any], reference: str | None) -> Verdict:
+def _verdict(attempt: Attempt, outcome: Finding, words: dict[str, Any], reference: str | None) -> Verdict:
     match outcome:
         case "executed":
             effect = _EFFECTS.get(attempt.operation) or ("captured" if attempt.capture else "authorized")
@@ -170,7 +173,8 @@ def _verdict(attempt: Attempt, outcome: str, words: dict[str, Any], reference: s
                 amount=attempt.amount, currency=attempt.currency, effect=effect, reference=reference, raw=words
             )
         case "declined":
-            return Declined(code="declined_by_operator", message="Settled by an operator.", raw=words)
+            return Declined(code="declined_by_operator", message="Resolved by an operator.", raw=words)
         case "not_executed":
             return NotFound(raw=words)
-    raise ValueError(f"outcome must be one of {', '.join(OUTCOMES)}")
+        case _:
+            assert_never(outcome)

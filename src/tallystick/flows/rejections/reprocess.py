@@ -17,9 +17,10 @@ from tallystick.decisions import rejected_cases
 from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.provider_events.dispositions import Decided, NotYet
 from tallystick.decisions.verdicts import apply_verdict
-from tallystick.domain.change import Acknowledgement, Change, TryResult
+from tallystick.domain.change import Acknowledgement, Change
 from tallystick.domain.errors import Overloaded, TallystickError
 from tallystick.domain.operator_act import AskedAct, OperatorAct
+from tallystick.domain.provider_event_state import TryResult
 from tallystick.domain.rejected_case import RejectedCase
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.verdicts import KeyTaken, NotSent, Unknown

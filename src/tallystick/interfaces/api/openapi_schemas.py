@@ -10,13 +10,13 @@ from typing import Any, Final
 import msgspec
 
 from tallystick.decisions.messages import message_types
-from tallystick.decisions.provider_events.dispositions import EVENT_STATES
 from tallystick.domain.currencies import EXPONENTS
 from tallystick.domain.errors import ERRORS
 from tallystick.domain.lifecycles.dispute import DISPUTE
 from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.lifecycles.refund import REFUND
 from tallystick.domain.money import ACCEPTED
+from tallystick.domain.provider_event_state import EVENT_STATES
 from tallystick.domain.requests.commands import CAPTURE_METHODS, SCHEMAS
 from tallystick.flows.webhooks.outbound.endpoints import DELIVERY_STATES
 from tallystick.interfaces.api.parameters import Schema

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Final, Literal
+from typing import Final, Literal, assert_never
 
 from markupsafe import Markup
 from msgspec import Struct
@@ -151,6 +151,8 @@ def _says(entry: Entry) -> str:
         case "evidence":
             amount = money(entry.amount or 0, entry.currency or "")
             return f"Settlement row of a {spoken(entry.subject or '')}, {amount}: {what}"
+        case _:
+            assert_never(entry.kind)
 
 
 def _detail(entry: Entry) -> str:

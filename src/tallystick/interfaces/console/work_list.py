@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final, Literal
 from urllib.parse import urlencode
 
@@ -18,6 +17,7 @@ from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.console.csv_export import download
 from tallystick.interfaces.console.forms import Form
 from tallystick.interfaces.console.page import ROOT, Answer, Group, PageRequest, Redirect, Refused, View
+from tallystick.interfaces.console.place import place_in, place_text
 from tallystick.interfaces.console.words import Words
 from tallystick.interfaces.console.work_filters import (
     AGES,
@@ -120,11 +120,14 @@ def reads(request: PageRequest) -> WorkReads:
 
 async def list_page(page: WorkPage, request: PageRequest) -> Answer:
     """A page of rows, with what there is of all of them."""
-    which, asked, after = work_filter(request), asked_filters(request), _place(request.query.get("after"))
+    which, asked = work_filter(request), asked_filters(request)
+    after = place_in(request.query.get("after"))
     book, trends = reads(request), request.runtime.stores.trends
     rows = await book.page(page.work, which, after, PAGE_ROWS + 1)
     more, shown = rows[PAGE_ROWS:], rows[:PAGE_ROWS]
-    following = f"{page.path}?{query_of(request, after=_after(shown[-1]))}" if more else None
+    following = (
+        f"{page.path}?{query_of(request, after=place_text(shown[-1].place, shown[-1].item_id))}" if more else None
+    )
     return View(
         template="list.html",
         context={
@@ -253,24 +256,6 @@ def _owned_by(asked: Mapping[str, str]) -> list[tuple[str, str, bool]]:
     """(label, filters, whether they are these) of the viewer's rows and of nobody's; the other filters stay."""
     wanted = (("mine", ME), ("nobody's", NOBODY))
     return [(label, urlencode({**asked, "owner": who}), asked.get("owner") == who) for label, who in wanted]
-
-
-def _after(item: WorkItem) -> str:
-    return f"{item.place.isoformat()}~{item.item_id}"
-
-
-def _place(text: str | None) -> tuple[datetime, str] | None:
-    """A place in a list. Raises Refused."""
-    if not text:
-        return None
-    moment, _, item_id = text.partition("~")
-    try:
-        place = datetime.fromisoformat(moment)
-    except ValueError:
-        raise Refused(400, "The address names no place in this list.") from None
-    if place.tzinfo is None:
-        raise Refused(400, "The address names no place in this list.")
-    return place, item_id
 
 
 def _csv_row(each: WorkItem) -> Sequence[Any]:

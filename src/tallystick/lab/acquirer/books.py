@@ -15,7 +15,7 @@ from tallystick.lab.acquirer.moves import Moves
 from tallystick.lab.acquirer.options import Options
 from tallystick.lab.acquirer.overview import Overview
 from tallystick.lab.acquirer.rules import KeyReused, NotPossible, refusal_of
-from tallystick.lab.acquirer.scripts import KNOWN_BY_WEBHOOK_ONLY, Behaviour
+from tallystick.lab.acquirer.scripts import KNOWN_BY_WEBHOOK_ONLY, Behaviour, FollowUp
 from tallystick.lab.acquirer.settlement_book import SettlementBook
 from tallystick.lab.acquirer.storage import Storage, new_reference, now_text
 from tallystick.lab.acquirer.views import still_pending, summary
@@ -83,7 +83,7 @@ class Books:
         return self._operation(number)
 
     def follow_up(
-        self, operation: str, key: str, charge_id: str, payload: dict[str, Any], what: Behaviour
+        self, operation: FollowUp, key: str, charge_id: str, payload: dict[str, Any], what: Behaviour
     ) -> dict[str, Any]:
         """Capture, cancel or refund, as the script says and the charge allows. Raises Missing."""
         self.late.catch_up()

@@ -84,12 +84,8 @@ class BackOffice:
         """The dashboard captures, the hold expires, or a declined charge is captured all the same."""
         late = self._books.late
         late.catch_up()
-        match names["action"]:
-            case "dashboard-capture":
-                return 200, late.dashboard_capture(names["id"])
-            case "expire":
-                return 200, late.expire(names["id"])
-        return 200, late.late_capture(names["id"])
+        does = {"dashboard-capture": late.dashboard_capture, "expire": late.expire, "late-capture": late.late_capture}
+        return 200, does[names["action"]](names["id"])
 
     def _dashboard_refund(self, names: Mapping[str, str], body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """``{amount?}``: the dashboard refunds."""

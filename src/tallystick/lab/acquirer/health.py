@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
-#: What the next instruction can meet. Of these only a slow one is booked.
+#: What the next instruction can meet. Of these only a slow one is booked, beside a healthy one.
+Health = Literal["healthy", "unavailable", "busy", "timeout", "reset", "slow"]
+NEXT: Final[tuple[Health, ...]] = get_args(Health)
 HEALTHY: Final = "healthy"
-NEXT: Final = (HEALTHY, "unavailable", "busy", "timeout", "reset", "slow")
 
 #: What a busy acquirer asks its callers to wait.
 RETRY_AFTER_S: Final = 2
@@ -19,14 +20,15 @@ class NextHealth:
     """It is kept in memory: a restart makes the acquirer healthy."""
 
     def __init__(self) -> None:
-        self._next = HEALTHY
+        self._next: Health = HEALTHY
         self._calls = 0
 
-    def set(self, health: str, calls: int) -> None:
-        """The next ``calls`` instructions meet ``health``, one of ``NEXT``."""
-        self._next, self._calls = (health, calls) if health != HEALTHY else (HEALTHY, 0)
+    def set(self, health: Health, calls: int) -> None:
+        """The next ``calls`` instructions meet ``health``."""
+        self._next = health
+        self._calls = 0 if health == HEALTHY else calls
 
-    def take(self) -> str:
+    def take(self) -> Health:
         """What this instruction meets."""
         met, self._calls = self._next, max(0, self._calls - 1)
         if self._calls == 0:

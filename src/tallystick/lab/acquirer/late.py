@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from tallystick.lab.acquirer.events import EventBook
 from tallystick.lab.acquirer.moves import Moves
 from tallystick.lab.acquirer.rules import Missing, NotPossible, can_fail, steps_of
+from tallystick.lab.acquirer.scripts import Step
 from tallystick.lab.acquirer.storage import Storage, new_reference, now_text
 from tallystick.lab.acquirer.views import dispute_view, summary
 
@@ -105,6 +106,7 @@ class Late:
 
     def _take(self, row: sqlite3.Row) -> None:
         """One step of a script; the rest is due a moment later. A step that no longer fits ends the script."""
+        step: Step
         step, *rest = row["steps"].split()
         charge_id, reference = row["charge_id"], row["reference"]
         self._db.execute("DELETE FROM afterwards WHERE number = ?", (row["number"],))
@@ -122,8 +124,10 @@ class Late:
                     self._moves.capture_after_decline(self._in_status(charge_id, "declined"))
                 case "dispute_open":
                     reference = self._open(charge_id, None)
-                case _:
+                case "dispute_withdraw" | "dispute_return" | "dispute_review" | "dispute_win" | "dispute_lose":
                     self._step(reference, step.removeprefix("dispute_"))
+                case _:
+                    assert_never(step)
         except NotPossible:
             return
         if rest:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from typing import Any
+from typing import Any, assert_never
 
 from tallystick.lab.acquirer.events import EventBook
 from tallystick.lab.acquirer.rules import BY_DASHBOARD, BY_LATE_CAPTURE, Missing, event_type, refusal_of
-from tallystick.lab.acquirer.scripts import AFTERWARDS
+from tallystick.lab.acquirer.scripts import AFTERWARDS, FollowUp
 from tallystick.lab.acquirer.storage import Storage, new_reference, now_text
 from tallystick.lab.acquirer.views import operation_view
 
@@ -97,7 +97,7 @@ class Moves:
         """Nothing more can become of the charge."""
         self._db.execute("UPDATE charge SET status = ?, closed_by = ? WHERE id = ?", (status, closed_by, charge_id))
 
-    def apply(self, operation: str, charge_id: str, amount: int) -> None:
+    def apply(self, operation: FollowUp, charge_id: str, amount: int) -> None:
         """The effect of an approved capture, cancel or refund."""
         match operation:
             case "capture":
@@ -112,6 +112,8 @@ class Moves:
                 self._db.execute("UPDATE charge SET authorized = 0 WHERE id = ?", (charge_id,))
                 if waiting:
                     self.settle_authorize(charge_id, "declined", "authentication_canceled")
+            case _:
+                assert_never(operation)
 
     def fail(self, operation: sqlite3.Row) -> None:
         """A refund comes back, or captured money never comes."""

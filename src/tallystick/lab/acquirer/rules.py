@@ -4,7 +4,9 @@ codes out."""
 from __future__ import annotations
 
 import sqlite3
-from typing import Final
+from typing import Final, Literal, assert_never
+
+from tallystick.lab.acquirer.scripts import Operation
 
 #: Who captured a charge, where it was no operation: its ``closed_by``.
 BY_DASHBOARD: Final = "dashboard"
@@ -17,6 +19,10 @@ DISPUTE_STEPS: Final = {
     "won": frozenset({"withdraw", "return"}),
     "lost": frozenset({"withdraw", "return"}),
 }
+
+
+#: Where an operation stands.
+OperationStatus = Literal["approved", "declined", "pending", "requires_action", "failed"]
 
 
 class KeyReused(Exception):
@@ -58,16 +64,20 @@ def effect_of(operation: sqlite3.Row, charge: sqlite3.Row) -> str | None:
         return "voided"
     if operation["status"] != "approved":
         return None
-    match operation["operation"]:
+    done: Operation = operation["operation"]
+    match done:
         case "capture":
             return "captured"
         case "cancel":
             return "voided"
         case "refund":
             return "refunded"
-    if charge["capture"] or charge["closed_by"] in (BY_DASHBOARD, BY_LATE_CAPTURE):
-        return "captured"
-    return "voided" if charge["status"] == "voided" else "authorized"
+        case "authorize" if charge["capture"] or charge["closed_by"] in (BY_DASHBOARD, BY_LATE_CAPTURE):
+            return "captured"
+        case "authorize":
+            return "voided" if charge["status"] == "voided" else "authorized"
+        case _:
+            assert_never(done)
 
 
 def can_fail(operation: sqlite3.Row, charge: sqlite3.Row) -> bool:
@@ -82,7 +92,7 @@ def steps_of(dispute: sqlite3.Row) -> frozenset[str]:
     return DISPUTE_STEPS[dispute["status"]] - {"withdraw" if dispute["withdrawn"] else "return"}
 
 
-def event_type(operation: str, status: str, effect: str | None) -> str | None:
+def event_type(operation: Operation, status: OperationStatus, effect: str | None) -> str | None:
     """What the event is called that an operation makes when it gets where it is; None for one that still waits."""
     match status:
         case "approved" if effect == "refunded":
@@ -97,4 +107,7 @@ def event_type(operation: str, status: str, effect: str | None) -> str | None:
             return "refund.failed" if operation == "refund" else "capture.failed"
         case "requires_action":
             return "charge.action_required"
-    return None
+        case "pending":
+            return None
+        case _:
+            assert_never(status)

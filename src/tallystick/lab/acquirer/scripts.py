@@ -6,7 +6,8 @@ itself afterwards (``sim_expires``), or how the events about its charge leave (`
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from typing import Final, Literal, NamedTuple
 
 #: The version of its API: of the fields of answers and events, and of the values in them. Both name it.
 API_VERSION: Final = "1"
@@ -22,8 +23,15 @@ PENDING_MS: Final = 2_000
 #: settled at the other end, short enough to watch.
 LATE_MS: Final = 3_000
 
-#: What the caller sees of an operation, each with its meaning.
-ANSWERS: Final = {
+#: What is done to a charge. The first makes it.
+Operation = Literal["authorize", "capture", "cancel", "refund"]
+FollowUp = Literal["capture", "cancel", "refund"]
+
+#: What the caller sees of an operation.
+Answer = Literal["ok", "slow", "timeout", "error", "reset", "early"]
+
+#: Each with its meaning.
+ANSWERS: Final[Mapping[Answer, str]] = {
     "ok": "answered at once",
     "slow": f"answered after {SLOW_MS // 1000} s",
     "timeout": f"not answered: the connection is held for {HOLD_MS // 1000} s and then reset",
@@ -32,8 +40,11 @@ ANSWERS: Final = {
     "early": "answered after its own webhook was",
 }
 
-#: What becomes of an operation that executes, each with its meaning.
-OUTCOMES: Final = {
+#: What becomes of an operation that executes.
+Outcome = Literal["approved", "declined", "pending", "requires_action"]
+
+#: Each with its meaning.
+OUTCOMES: Final[Mapping[Outcome, str]] = {
     "approved": "approved",
     "declined": "declined",
     "pending": f"pending, and approved after {PENDING_MS // 1000} s",
@@ -42,13 +53,28 @@ OUTCOMES: Final = {
 
 
 class Behaviour(NamedTuple):
-    """How one operation goes. ``executes``: the books record an effect (or a decline). ``answer``: one of ``ANSWERS``.
-    ``outcome``: one of ``OUTCOMES``."""
+    """How one operation goes. ``executes``: the books record an effect (or a decline)."""
 
     executes: bool = True
-    answer: str = "ok"
-    outcome: str = "approved"
+    answer: Answer = "ok"
+    outcome: Outcome = "approved"
     decline_code: str | None = None
+
+
+#: What happens by itself, or by a control.
+Step = Literal[
+    "fail",
+    "expire",
+    "late_capture",
+    "dashboard_capture",
+    "dashboard_refund",
+    "dispute_open",
+    "dispute_withdraw",
+    "dispute_review",
+    "dispute_win",
+    "dispute_lose",
+    "dispute_return",
+]
 
 
 class Afterwards(NamedTuple):
@@ -56,7 +82,7 @@ class Afterwards(NamedTuple):
     authorized | captured | refunded | declined."""
 
     when: str
-    steps: tuple[str, ...]
+    steps: tuple[Step, ...]
 
 
 PLAIN: Final = Behaviour()
@@ -87,10 +113,10 @@ _EVERY: Final = {
     "webhook_only": Behaviour(outcome="pending"),
 }
 
-_DISPUTED: Final = ("dispute_open", "dispute_withdraw", "dispute_review")
+_DISPUTED: Final[tuple[Step, ...]] = ("dispute_open", "dispute_withdraw", "dispute_review")
 
-#: Steps that happen by themselves, each with its meaning.
-STEPS: Final = {
+#: Each with its meaning.
+STEPS: Final[Mapping[Step, str]] = {
     "fail": "it fails",
     "expire": "the hold expires",
     "late_capture": "the charge is captured",

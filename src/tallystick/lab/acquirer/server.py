@@ -8,9 +8,9 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 import msgspec
 from aiohttp import web
@@ -32,7 +32,7 @@ from tallystick.lab.acquirer.requests import (
     payload,
     time_of,
 )
-from tallystick.lab.acquirer.scripts import METHODS, Behaviour, behaviour
+from tallystick.lab.acquirer.scripts import METHODS, Behaviour, FollowUp, behaviour
 from tallystick.lab.acquirer.sender import Sender
 from tallystick.lab.acquirer.settlement_desk import SettlementDesk
 
@@ -41,6 +41,9 @@ LINGER_NOT: Final = struct.pack("ii", 1, 0)
 
 #: Held and slow connections may not delay the end of the program.
 SHUTDOWN_S: Final = 0.2
+
+#: The end of a path -> what is done to the charge.
+FOLLOW_UPS: Final[Mapping[str, FollowUp]] = {"capture": "capture", "cancel": "cancel", "refunds": "refund"}
 
 #: How often the acquirer looks at what is due to happen by itself; readers look first as well.
 TICK_S: Final = 0.02
@@ -90,7 +93,7 @@ class Acquirer:
 
     async def follow_up(self, request: web.Request) -> web.StreamResponse:
         """POST /sim/charges/{id}/capture, /cancel, /refunds."""
-        operation = {"capture": "capture", "cancel": "cancel", "refunds": "refund"}[request.match_info["action"]]
+        operation = FOLLOW_UPS[request.match_info["action"]]
         fields: dict[str, type] = {"attempt_id": str}
         if operation != "cancel":
             fields["amount"] = int
@@ -146,15 +149,21 @@ class Acquirer:
                 _reset(request)
             case "reset":
                 _reset(request)
-            case "early" if result is not None and self._desk.sender is not None:
-                await self._desk.sender.sent(result["charge_id"])
+            case "early":
+                if result is not None and self._desk.sender is not None:
+                    await self._desk.sender.sent(result["charge_id"])
+            case "ok" | "error":
+                pass
+            case _:
+                assert_never(what.answer)
         if what.answer == "error" or result is None:
             return answer(500, {"error": "internal"})
         return answer(402 if result["status"] in ("declined", "failed") else 200, result)
 
     async def _met(self, request: web.Request) -> web.StreamResponse | None:
         """The answer of an unhealthy acquirer, which books nothing; None where the instruction is carried out."""
-        match self._health.take():
+        met = self._health.take()
+        match met:
             case "unavailable":
                 return answer(503, {"error": "unavailable"})
             case "busy":
@@ -170,7 +179,11 @@ class Acquirer:
                 return answer(503, {"error": "unavailable"})
             case "slow":
                 await asyncio.sleep(self._slow_s)
-        return None
+                return None
+            case "healthy":
+                return None
+            case _:
+                assert_never(met)
 
 
 def _reset(request: web.Request) -> None:

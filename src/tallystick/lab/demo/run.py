@@ -51,8 +51,7 @@ def impatient(settings: Settings) -> Settings:
     """The same rules with short times, so that recovery's work fits into half a minute: an attempt that never happens
     is sent twice and is `failed` after 2 x (send window + request time-out + settling time), about 7 s."""
     short = replace(
-        settings,
-        connectors=tuple(own for own in settings.connectors if isinstance(own, SimulatorSettings)),
+        settings.of_one_connector(SimulatorSettings),
         simulator="on",  # beside no key: the demonstration moves no real money, whatever the environment has
         default_provider=SIMULATOR.name,
         provider_circuit_open_ms=500,  # recovery meets the scripted faults alone, so that its circuit often opens

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from tallystick.domain.kinds import ATTEMPT_KIND, KINDS
+
 #: Encoding 2: table -> the columns that enter a leaf. They are never changed: a change is the next encoding.
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     table: tuple(sorted(columns.split()))
@@ -99,19 +101,13 @@ SALTED: Final = frozenset(
     }
 )
 
+_FROM_HISTORY: Final = "`verify`: folded from history"
+
 #: Tables that are not sealed and not promised by themselves: what they say is compared with what is sealed. Each with
 #: what compares it: ``tallystick audit verify``, or ``tallystick verify``, which folds history.
 FOLDED: Final[Mapping[str, str]] = {
-    "payment": "`verify`: folded from history",
-    "refund": "`verify`: folded from history",
-    "attempt": "`verify`: folded from history; recovery's schedule in it is not promised",
-    "dispute": "`verify`: folded from history",
-    "settled_batch": "`verify`: folded from history",
-    "settlement": "`verify`: folded from history",
-    "bank_statement": "`verify`: folded from history",
-    "reconciliation": "`verify`: folded from history",
-    "rejected_case": "`verify`: folded from history",
-    "alert": "`verify`: folded from history",
+    **{kind.table: _FROM_HISTORY for kind in KINDS.values()},
+    ATTEMPT_KIND.table: f"{_FROM_HISTORY}; recovery's schedule in it is not promised",
     "balance": "`verify`: the sum of the postings",
     "provider_answer": "`verify`: its digest is in the sealed evidence of the step or the refusal that it explains",
     "provider_reference": "`audit verify`: each charge has to be named by its payment's history, and what that keeps be"

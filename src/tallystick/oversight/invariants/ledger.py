@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from tallystick.domain.dispute_position import DECIDED, suspended
 from tallystick.domain.ledger import accounts
@@ -64,13 +64,15 @@ def refunds_within_captured(record: PaymentRecord) -> Iterator[Finding]:
 
 
 def one_currency_per_payment(record: PaymentRecord) -> Iterator[Finding]:
-    """Refunds, attempts and ledger rows are in the payment's currency and at its provider."""
+    """Refunds, attempts and ledger rows are in the payment's currency and at its provider; so is whatever else of it
+    has a currency or a provider."""
     payment = record.payment
-    subject: Any
     for subject_id, subject in record.subjects:
-        if (subject.currency, subject.provider) != (payment.currency, payment.provider):
-            theirs = f"{subject.currency} at {subject.provider}"
-            yield Finding(subject_id, f"is in {theirs}, its payment in {payment.currency} at {payment.provider}")
+        currency = getattr(subject, "currency", payment.currency)
+        provider = getattr(subject, "provider", payment.provider)
+        if (currency, provider) != (payment.currency, payment.provider):
+            theirs, ours = f"{currency} at {provider}", f"{payment.currency} at {payment.provider}"
+            yield Finding(subject_id, f"is in {theirs}, its payment in {ours}")
     for transfer in record.transfers:
         if transfer.currency != payment.currency:
             where = f"version {transfer.version}, leg {transfer.leg}"

@@ -12,7 +12,6 @@ from typing import Annotated, Any, Final
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from tallystick.decisions.provider_events.dispositions import EventState
 from tallystick.domain.json_types import (
     EXAMPLE_TIME,
     AccountName,
@@ -24,6 +23,7 @@ from tallystick.domain.json_types import (
     PaymentOfEvent,
     ProviderEventId,
     ProviderName,
+    StateOfEvent,
     Time,
     described,
 )
@@ -66,7 +66,7 @@ class EventTrace(Struct, frozen=True, kw_only=True):
     account: AccountName
     provider_event_id: ProviderEventId
     type: EventType
-    state: EventState
+    state: StateOfEvent
     detail: Annotated[str | None, described("Why it has this state, for people.", None)]
     merchant_id: MerchantOfEvent
     payment_id: PaymentOfEvent

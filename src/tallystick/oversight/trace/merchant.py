@@ -59,7 +59,7 @@ _PublicRole = Annotated[
 
 
 class MerchantWaiting(Struct, frozen=True, kw_only=True):
-    """One thing that is not settled."""
+    """One thing that is not finished."""
 
     kind: Annotated[str, described("What is waiting.", "capture_or_cancel", enum=sorted(WAITS))]
     subject_id: AnySubjectId
@@ -132,7 +132,7 @@ class MerchantTrace(Struct, frozen=True, kw_only=True):
     facts: Annotated[Facts, described("What the sentence is made from.")]
     money: Annotated[MoneyState, described("Where the money is; what is in doubt comes first.", "moved")]
     next: Annotated[MerchantNext | None, described("Who acts next; null where nothing waits.")]
-    waiting: Annotated[list[MerchantWaiting], described("Everything that is not settled.")]
+    waiting: Annotated[list[MerchantWaiting], described("Everything that is not finished.")]
     timeline: Annotated[list[MerchantEntry], described("What happened, oldest first.")]
     as_of: Annotated[Time, described("When the record was read.")]
 

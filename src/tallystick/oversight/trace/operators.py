@@ -71,7 +71,7 @@ class OperatorTrace(Struct, frozen=True, kw_only=True):
     facts: Annotated[Facts, described("What the sentence is made from.")]
     money: Annotated[MoneyState, described("Where the money is; what is in doubt comes first.", "moved")]
     next: Annotated[OperatorNext | None, described("Who acts next; null where nothing waits.")]
-    waiting: Annotated[list[Waiting], described("Everything that is not settled; first what is named as next.")]
+    waiting: Annotated[list[Waiting], described("Everything that is not finished; first what is named as next.")]
     missing: Annotated[list[Missing], described("What must exist beside the payment's steps, and does not.")]
     timeline: Annotated[list[OperatorEntry], described("What happened, oldest first.")]
     as_of: Annotated[Time, described("When the record was read.")]

@@ -19,7 +19,7 @@ from tallystick.settings.load import Settings
 #: Who can act on a payment. ``platform``: Tallystick's own processes, ``operator``: a person who runs it.
 Role = Literal["merchant", "payer", "provider", "platform", "operator"]
 
-#: What can wait. ``in_doubt``: a person settles what recovery could not; ``unknown_outcome``: recovery still asks.
+#: What can wait. ``in_doubt``: a person resolves what recovery could not; ``unknown_outcome``: recovery still asks.
 Wait = Literal[
     "payer_action", "provider_answer", "unknown_outcome", "recovery", "in_doubt", "capture_or_cancel", "late_money",
     "dispute_evidence", "dispute_verdict", "dispute_money", "case", "event", "dead_letter", "message",
@@ -32,7 +32,7 @@ _SAYS: Final[Mapping[Wait, str]] = {
     "provider_answer": "the provider's answer to the {}",
     "unknown_outcome": "the outcome of the {}: the provider is asked what became of it",
     "recovery": "the {} is sent again, or given up",
-    "in_doubt": "the outcome of the {}: nobody knows it, and a person settles it (tallystick in-doubt list)",
+    "in_doubt": "the outcome of the {}: nobody knows it, and an operator resolves it (tallystick in-doubt list)",
     "capture_or_cancel": "a capture or a cancel of the hold",
     "late_money": "money that came after the end: accept it or return it (tallystick late-money list)",
     "dispute_evidence": "evidence for the dispute, or its acceptance",
@@ -50,7 +50,7 @@ _FIRST: Final[Sequence[Role]] = ("operator", "payer", "merchant", "provider", "p
 
 
 class Waiting(Struct, frozen=True, kw_only=True):
-    """One thing that is not settled."""
+    """One thing that is not finished."""
 
     kind: Annotated[Wait, described("What is waiting, for programs.", "capture_or_cancel")]
     what: Annotated[str, described("What is waiting, for people.", "a capture or a cancel of the hold")]

@@ -207,7 +207,7 @@ ACTS: Final[Mapping[str, str]] = {
     "dead_letter.discard": "dead letter discarded",
     "dead_letter.discard_many": "dead letters discarded",
     "event.reread": "events read again",
-    "attempt.resolve": "call in doubt settled",
+    "attempt.resolve": "call in doubt resolved",
     "late_money.accept": "late money accepted",
     "late_money.return": "late money returned",
     "dispute.state_amount": "unknown amount stated",

@@ -50,7 +50,7 @@ class LeasedEvent(Struct, frozen=True, kw_only=True):
 
 class StoredEvent(Struct, frozen=True, kw_only=True):
     """An event with its current state. ``notice``: what it was read as, as JSON; None where that is about no
-    money."""
+    money. ``state`` is an ``EventState``, or the name of one that a newer release beside this one has written."""
 
     provider: str
     account: str

@@ -16,6 +16,7 @@ from tallystick.kit.clock import Clock
 from tallystick.kit.fair_shares import in_turns
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.message_bodies import filled_bodies
+from tallystick.record.postgres.webhook_endpoints import DeliveryState
 
 STATEMENTS: Final = sql.load("outbound.sql")
 
@@ -118,7 +119,7 @@ class FinishedTry(Struct, frozen=True, kw_only=True):
     result: str
     status: int | None
     detail: str | None
-    state: str
+    state: DeliveryState
     next_try_in_ms: int
 
 

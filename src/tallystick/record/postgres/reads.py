@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from tallystick.domain.api_keys import KeyKind
 from tallystick.domain.instruction import StoredInstruction
 from tallystick.domain.kinds import ATTEMPT_KIND, DISPUTE_KIND, PAYMENT_KIND, REFUND_KIND, SubjectKind
+from tallystick.domain.origin import Origin
 from tallystick.domain.payment_filter import PaymentFilter
 from tallystick.domain.replay import with_defaults
 from tallystick.domain.snapshot import PaymentSnapshot
@@ -86,7 +87,7 @@ class RejectionRow(Struct, frozen=True, kw_only=True):
     event: str
     cause: str
     actor: str
-    origin: str
+    origin: Origin
     reason: str
     alert: bool
     idempotency_key: str | None

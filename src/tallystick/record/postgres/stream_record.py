@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from tallystick.domain.compiled_replay import replayed
 from tallystick.domain.kinds import SubjectKind, kind_of, members_of
+from tallystick.domain.origin import Origin
 from tallystick.domain.personal import has_holes
 from tallystick.domain.replay import HistoryStep, Replay
 from tallystick.domain.subjects import Subject
@@ -57,7 +58,7 @@ class StoredRejection(Struct, frozen=True, kw_only=True, gc=False):
     state: str
     version: int
     event: str
-    origin: str
+    origin: Origin
     alert: bool
     idempotency_key: str | None
     at: datetime

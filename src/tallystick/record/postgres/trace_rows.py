@@ -14,11 +14,11 @@ import msgspec
 from msgspec import Struct
 
 from tallystick.domain.compiled_replay import replayed
-from tallystick.domain.kinds import ATTEMPT_KIND, DISPUTE_KIND, PAYMENT_KIND, REFUND_KIND, SubjectKind, kind_of
+from tallystick.domain.kinds import PAYMENT_KIND, SubjectKind, kind_of, members_of
 from tallystick.domain.personal import PersonalValues
 from tallystick.domain.replay import HistoryStep
 from tallystick.domain.subjects import Attempt, Subject
-from tallystick.record.postgres import sql
+from tallystick.record.postgres import trace_statements
 from tallystick.record.postgres.payment_record import PaymentRecord, ScheduledAttempt
 from tallystick.record.postgres.personal import MISSING, SEALED, Personal, in_document
 from tallystick.record.postgres.pipeline import Call, PipelineConnection
@@ -41,8 +41,6 @@ from tallystick.record.postgres.trace_parts import (
     TransferRow,
     TryRow,
 )
-
-STATEMENTS: Final = sql.load("trace.sql")
 
 Row = TypeVar("Row", bound=Struct)
 
@@ -80,8 +78,8 @@ class Fetches(Protocol):
 async def trace_rows(connection: Fetches, merchant_id: str, payment_id: str, shift_ms: int = 0) -> TraceRows | None:
     """The rows of one payment, or None where this merchant has none. ``shift_ms``: of this process's clock. Raises what
     the connection raises."""
-    stored = await connection.fetch(STATEMENTS["of_payment"], merchant_id, payment_id, shift_ms)
-    events = await connection.fetch(STATEMENTS["events_of_payment"], merchant_id, payment_id)
+    stored = await connection.fetch(trace_statements.of_payment(), merchant_id, payment_id, shift_ms)
+    events = await connection.fetch(trace_statements.events_of_payment(), merchant_id, payment_id)
     return rows_of(stored, events)
 
 
@@ -92,7 +90,7 @@ async def piped_trace_rows(
     whose = (merchant_id, payment_id)
     stored, events = await piped(
         connection,
-        [Call(STATEMENTS["of_payment"], (*whose, shift_ms)), Call(STATEMENTS["events_of_payment"], whose)],
+        [Call(trace_statements.of_payment(), (*whose, shift_ms)), Call(trace_statements.events_of_payment(), whose)],
     )
     return rows_of(stored, events)
 
@@ -126,7 +124,7 @@ class _Parts:
             key=lambda each: (each.subject_id, each.version),
         )
         payments = self._subjects(PAYMENT_KIND)
-        others = [subject for kind in (ATTEMPT_KIND, REFUND_KIND, DISPUTE_KIND) for subject in self._subjects(kind)]
+        others = [subject for kind in members_of(PAYMENT_KIND) for subject in self._subjects(kind)]
         histories = _histories(steps)
         replays = {each: replayed(of) for each, of in histories.items()}
         head = payments[0] if payments else _last_of(PAYMENT_KIND, histories, replays)

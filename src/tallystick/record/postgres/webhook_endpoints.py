@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 import asyncpg
 from msgspec import Struct
@@ -22,7 +22,8 @@ STATEMENTS: Final = sql.load("outbound.sql")
 
 #: open: on its way, or its next try is due at a time that is shown. canceled: given up because the endpoint was
 #: disabled, or came while it was. exhausted: every try failed.
-DELIVERY_STATES: Final = ("open", "delivered", "exhausted", "canceled")
+DeliveryState = Literal["open", "delivered", "exhausted", "canceled"]
+DELIVERY_STATES: Final[tuple[DeliveryState, ...]] = get_args(DeliveryState)
 
 
 class EndpointRow(Struct, frozen=True, kw_only=True):
@@ -48,7 +49,7 @@ class DeliveryRow(Struct, frozen=True, kw_only=True):
     type: str
     stream_id: str
     version: int
-    state: str
+    state: DeliveryState
     tries: int
     resends: int
     next_try_at: datetime | None

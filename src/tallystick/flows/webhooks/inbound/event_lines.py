@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
+from tallystick.domain.provider_event_state import Disposition
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt
 from tallystick.flows.webhooks.inbound.envelope import Envelope
@@ -58,6 +59,10 @@ PROCESSED: Final = Line(
     },
 )
 
+#: What a try comes to. An event whose kept bytes could be read after all is no disposition: it is due as what they say.
+Came = Literal[Disposition, "read again"]
+READ_AGAIN: Final = "read again"
+
 #: The disposition of an event that was not looked at: the database was away, and no try is spent.
 NOT_PROCESSED: Final = "not_processed"
 
@@ -85,7 +90,7 @@ def end_kept(step: Step, request_id: str, envelopes: Sequence[Envelope]) -> None
             KEPT.say(*values)
 
 
-def end_processed(step: Step, event: LeasedEvent, stored: PaymentSnapshot | None, disposition: str | None) -> None:
+def end_processed(step: Step, event: LeasedEvent, stored: PaymentSnapshot | None, disposition: Came | None) -> None:
     """Say what the try came to; None where the event was not looked at."""
     attempt = _attempt_of(event, stored)
     step.end(

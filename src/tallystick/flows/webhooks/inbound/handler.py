@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from tallystick.decisions.change_builder import Cause
-from tallystick.decisions.provider_events.dispositions import DISPOSITIONS, Ask, Decided, NotYet
+from tallystick.decisions.provider_events.dispositions import Ask, Decided, NotYet
 from tallystick.decisions.provider_events.foreign import Foreign, Unanswered
 from tallystick.decisions.provider_events.route import unknown_money
 from tallystick.domain.errors import OutcomeUnknown, Overloaded
@@ -27,13 +27,21 @@ from tallystick.domain.notices import (
     Unreadable,
 )
 from tallystick.domain.provider_amounts import notice_about
+from tallystick.domain.provider_event_state import Disposition
 from tallystick.domain.settlement_news import RECONCILIATION, is_news
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.flows.event_results import EventResults
 from tallystick.flows.payments.attempts import report_rejections
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.deciding import Deciding, Newest, evidence_of_event
-from tallystick.flows.webhooks.inbound.event_lines import PROCESSED, end_processed, named, traces_of
+from tallystick.flows.webhooks.inbound.event_lines import (
+    PROCESSED,
+    READ_AGAIN,
+    Came,
+    end_processed,
+    named,
+    traces_of,
+)
 from tallystick.flows.webhooks.inbound.foreign import ForeignEvents
 from tallystick.flows.webhooks.inbound.tries import Tries
 from tallystick.flows.webhooks.inbound.unreadable import UnreadableEvents
@@ -93,7 +101,7 @@ class Handler:
         end_processed(step, event, stored, disposition)
         return disposition is not None
 
-    async def _tried(self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime) -> str | None:
+    async def _tried(self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime) -> Came | None:
         """What the try came to; None if the database was unavailable."""
         began_ms = monotonic_ms()
         try:
@@ -118,14 +126,14 @@ class Handler:
         for lines in (self._not_processed, self._unknown_codes, self._unreadable, self._foreign):
             lines.flush()
 
-    def _count(self, event: LeasedEvent, disposition: str) -> None:
+    def _count(self, event: LeasedEvent, disposition: Came) -> None:
         """Types that no table has are counted together: their names are the provider's choice."""
-        if self._results is not None and disposition in DISPOSITIONS:
+        if self._results is not None and disposition != READ_AGAIN:
             setup = PROVIDERS.get(event.provider)
             known = setup is not None and event.type in setup.event_codes()
             self._results.count(event.provider, event.type if known else OTHER_TYPES, disposition)
 
-    async def _carry_out(self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime) -> str:
+    async def _carry_out(self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime) -> Came:
         notice = None if event.notice is None else _NOTICE.decode(event.notice)
         if notice is None:
             silent = Decided("unknown_type", reason=_why_silent(event))
@@ -168,7 +176,7 @@ class Handler:
             stored, newest = await self._loaded(stored), None
         raise RuntimeError("lost every race")
 
-    async def _report(self, event: LeasedEvent, notice: ReportNotice, started_at: datetime) -> str:
+    async def _report(self, event: LeasedEvent, notice: ReportNotice, started_at: datetime) -> Disposition:
         """A report is noted first, and then the event is acknowledged: noted twice, it is one."""
         actor = f"provider:{event.provider}"
         await self._runtime.stores.settlement_reports.add(
@@ -184,7 +192,7 @@ class Handler:
             raise LookupError("a payment is missing")
         return loaded.stored
 
-    async def _unrouted(self, event: LeasedEvent, notice: Notice, started_at: datetime) -> str:
+    async def _unrouted(self, event: LeasedEvent, notice: Notice, started_at: datetime) -> Disposition:
         """Its payment is not here."""
         judged = await self._foreign.judge(event)
         if isinstance(judged, Foreign):
@@ -197,7 +205,7 @@ class Handler:
             return await self._tries.put_off(event, judged.reason)
         return await self._tries.not_yet(event, judged, None, started_at)
 
-    async def _file_as_foreign(self, event: LeasedEvent, judged: Foreign, started_at: datetime) -> str:
+    async def _file_as_foreign(self, event: LeasedEvent, judged: Foreign, started_at: datetime) -> Disposition:
         """The lease decides: a change that brings its charge's reference takes the lease away."""
         ack = self._tries.acknowledgement(event, "foreign", started_at, detail=judged.proof)
         await self._tries.commit(event, replace(ack, lease=event.lease))
@@ -225,7 +233,7 @@ class Handler:
 
     async def _commit(
         self, event: LeasedEvent, notice: Notice, decided: Decided, stored: PaymentSnapshot, started_at: datetime
-    ) -> str | None:
+    ) -> Disposition | None:
         """The effect and its acknowledgement; None after a lost race."""
         if decided.change is None:
             return await self._tries.acknowledge(event, decided, stored, started_at)
@@ -243,13 +251,13 @@ class Handler:
             report_rejections(change, event_id=event.event_id)
         return decided.disposition
 
-    async def _not_read(self, event: LeasedEvent, notice: Unreadable, started_at: datetime) -> str:
+    async def _not_read(self, event: LeasedEvent, notice: Unreadable, started_at: datetime) -> Came:
         """Dead at once: the same code reads no more in a minute. A replay reads the kept bytes with today's."""
         reason: str | None = notice.reason
         if event.replays:
             reason = await self._unreadable.read_again(event)
         if reason is None:
-            return "read again"
+            return READ_AGAIN
         judged = await self._foreign.judge(event) if event.mark == "absent" else None
         if isinstance(judged, Foreign):
             return await self._file_as_foreign(event, judged, started_at)

@@ -10,8 +10,9 @@ from typing import Final
 from msgspec.structs import replace
 
 from tallystick.decisions.provider_events.dispositions import Decided, NotYet
-from tallystick.domain.change import Acknowledgement, Change, TryResult
+from tallystick.domain.change import Acknowledgement, Change
 from tallystick.domain.errors import OutcomeUnknown, Overloaded
+from tallystick.domain.provider_event_state import Disposition, TryResult
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.event_lines import named
@@ -77,13 +78,13 @@ class Tries:
 
     async def acknowledge(
         self, event: LeasedEvent, decided: Decided, stored: PaymentSnapshot | None, started_at: datetime
-    ) -> str:
+    ) -> Disposition:
         """Record that the event had no effect."""
         ack = self.acknowledgement(event, decided.disposition, started_at, stored=stored, detail=decided.reason)
         await self.commit(event, ack)
         return decided.disposition
 
-    async def put_off(self, event: LeasedEvent, why: str) -> str:
+    async def put_off(self, event: LeasedEvent, why: str) -> Disposition:
         """Let the event wait for something that is not there now, for a reason that is not the event's. No try is
         spent."""
         await self._runtime.stores.inbox.put_off(event, why, NOT_READY_WAIT_MS)
@@ -91,13 +92,13 @@ class Tries:
 
     async def not_yet(
         self, event: LeasedEvent, why: NotYet, stored: PaymentSnapshot | None, started_at: datetime
-    ) -> str:
+    ) -> Disposition:
         """Record that the event cannot be decided yet: it is tried again later, or is dead."""
         return await self._again_or_dead(event, "unroutable", why.reason, stored, started_at, wait_ms=why.wait_ms)
 
     async def failed(
         self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime, error: Exception
-    ) -> str | None:
+    ) -> Disposition | None:
         """Record that the handler raised: a defect. Returns the event's state; None if that could not be recorded."""
         frames = traceback.extract_tb(error.__traceback__)
         place = f" at {frames[-1].name}:{frames[-1].lineno}" if frames else ""
@@ -117,7 +118,7 @@ class Tries:
         started_at: datetime,
         *,
         wait_ms: int = 0,
-    ) -> str:
+    ) -> Disposition:
         """If another worker holds the event by now, its result wins."""
         number = event.tries + 1
         dead = number >= self._retries.limit(event.provider)

@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from tallystick.domain.change import EventState, TryResult
 from tallystick.domain.notices import Unreadable
+from tallystick.domain.provider_event_state import StateAfterTry, TryResult
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.kept_bytes import KeptBytes, NotReadable, read_again_of
 from tallystick.kit.clock import monotonic_ms
@@ -35,7 +35,7 @@ class Place(NamedTuple):
     """Where an event that cannot be read goes: the try's result, the event's state, and why."""
 
     result: TryResult
-    state: EventState
+    state: StateAfterTry
     detail: str
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from tallystick.record.postgres.outbox import SECRET_UNREADABLE
-from tallystick.record.postgres.webhook_endpoints import DeliveryTry
+from tallystick.record.postgres.webhook_endpoints import DeliveryState, DeliveryTry
 
 #: No try, but a request for more of them.
 RESEND_REQUESTED: Final = "resend_requested"
@@ -62,7 +62,7 @@ TRY_RESULTS: Final[Mapping[str, TryResult]] = {
 }
 
 
-def latest_failure(state: str, tries: Iterable[DeliveryTry]) -> DeliveryTry | None:
+def latest_failure(state: DeliveryState, tries: Iterable[DeliveryTry]) -> DeliveryTry | None:
     """The try that says why a delivery in this state has not arrived; None where it has, or where no try has failed.
     ``tries``: oldest first."""
     if state == DELIVERED:

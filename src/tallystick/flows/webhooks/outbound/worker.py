@@ -45,6 +45,7 @@ from tallystick.record.postgres.outbox import (
     LeasedMessage,
     QueueName,
 )
+from tallystick.record.postgres.webhook_endpoints import DeliveryState
 
 log = get_logger("tallystick.flows.webhooks.outbound")
 
@@ -201,7 +202,7 @@ class OutboxWorker:
             if answer.result == DELIVERED:
                 MESSAGE_LAG.observe((), max(0, (self._runtime.clock.now() - _WRITTEN(message.body).timestamp) // _MS))
             wait = wait_ms(message.tries + 1, answer.retry_after_ms, self._runtime.jitter)
-            state = DELIVERED if answer.result == DELIVERED else "exhausted" if wait is None else "open"
+            state: DeliveryState = DELIVERED if answer.result == DELIVERED else "exhausted" if wait is None else "open"
             await self._results.record(
                 FinishedTry(
                     leased=message,

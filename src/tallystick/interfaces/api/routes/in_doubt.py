@@ -1,4 +1,4 @@
-"""Attempts in doubt, for operators: what bounded recovery could not settle is listed, and settled with evidence."""
+"""Attempts in doubt, for operators: what bounded recovery could not resolve is listed, and resolved with evidence."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
+from tallystick.domain.finding import FINDINGS
 from tallystick.domain.json_types import (
     Amount,
     Currency,
@@ -22,7 +23,7 @@ from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.domain.operator_views import AgeMs
 from tallystick.flows.operations.acts import recorded
 from tallystick.flows.recovery import in_doubt
-from tallystick.flows.recovery.in_doubt import OUTCOMES, NotInDoubt, Parked
+from tallystick.flows.recovery.in_doubt import NotInDoubt, Parked
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.act_endpoints import ActTarget, Why, act_endpoint, owner_endpoints
 from tallystick.interfaces.api.authentication import Caller
@@ -37,7 +38,7 @@ ATTEMPT_ID: Final = path_id("att", "attempt")
 
 _Proof = Annotated[str, Meta(min_length=1, max_length=2_000, pattern=r"\S")]
 _Reference = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"\S")]
-_Outcome = Annotated[str, Meta(pattern=f"^({'|'.join(OUTCOMES)})$")]
+_Outcome = Annotated[str, Meta(pattern=f"^({'|'.join(FINDINGS)})$")]
 
 
 class InDoubtView(Struct, frozen=True, kw_only=True):
@@ -68,9 +69,9 @@ class InDoubtPage(Struct, frozen=True, kw_only=True):
 
 
 class Finding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an operator found at the provider, the proof, and why it is settled by hand."""
+    """What an operator found at the provider, the proof, and why it is resolved by hand."""
 
-    outcome: Annotated[_Outcome, described("What happened at the provider.", "executed", enum=list(OUTCOMES))]
+    outcome: Annotated[_Outcome, described("What happened at the provider.", "executed", enum=list(FINDINGS))]
     evidence: Annotated[
         _Proof, described("The proof: a statement line, a ticket, a file name.", "statement 12, line 4")
     ]
@@ -99,7 +100,7 @@ async def _is_there(runtime: Runtime, attempt_id: str) -> bool:
 
 
 async def _resolve(runtime: Runtime, asked: AskedAct) -> OperatorAct:
-    """Settle one attempt by hand."""
+    """Resolve one attempt by hand."""
     found, book = asked.arguments, runtime.stores.schedule_book
     words = {"evidence": found["evidence"], "actor": asked.operator, "reason": asked.reason}
     reference = found.get("reference")
@@ -143,8 +144,8 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path=PATH,
         name="listInDoubt",
         summary="Calls to providers of which nobody knows what became of them, oldest first",
-        description="Bounded recovery could not settle them: a person looks into the provider's own books. What is"
-        " settled leaves the list.",
+        description="Bounded recovery could not resolve them: a person looks into the provider's own books. What is"
+        " resolved leaves the list.",
         handle=read(list_in_doubt),
         scope="in_doubt:read",
         responses={200: InDoubtPage},
@@ -156,7 +157,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         _TARGET,
         "resolve",
         "resolveInDoubt",
-        "Settle one attempt by what was found at the provider",
+        "Resolve one attempt by what was found at the provider",
         "The finding goes through the same decisions as a provider's answer. Evidence, reason and who did it are"
         " kept in the history.",
         "attempt.resolve",

@@ -6,7 +6,6 @@ from typing import Annotated, Final
 
 from msgspec import Struct
 
-from tallystick.decisions.provider_events.dispositions import EventState
 from tallystick.domain.json_types import (
     Count,
     EventId,
@@ -16,6 +15,7 @@ from tallystick.domain.json_types import (
     NextCursor,
     PaymentOfEvent,
     ProviderName,
+    StateOfEvent,
     Time,
     described,
 )
@@ -42,7 +42,7 @@ class EventLine(Struct, frozen=True, kw_only=True):
     id: EventId
     provider: ProviderName
     type: EventType
-    state: EventState
+    state: StateOfEvent
     detail: Annotated[str | None, described("Why it has this state, for people.", None)]
     received_at: Annotated[Time, described("When it arrived first.")]
     tries: Annotated[Count, described("How often it was tried since it arrived or was replayed.")]

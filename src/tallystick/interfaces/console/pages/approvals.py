@@ -10,6 +10,7 @@ from tallystick.flows.compliance import four_eyes
 from tallystick.flows.compliance.approvable import APPROVABLE
 from tallystick.flows.compliance.four_eyes import Approval
 from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Redirect, Refused, View
+from tallystick.interfaces.console.place import id_in
 
 LIST: Final = f"{ROOT}/approvals"
 
@@ -19,7 +20,7 @@ PAGE_SIZE: Final = 50
 
 async def approvals(request: PageRequest) -> Answer:
     """Requests, the newest first. Of those about merchants, the viewer's own alone."""
-    before, merchants = request.query.get("before"), request.viewer.merchants
+    before, merchants = id_in(request.query.get("before"), "apr"), request.viewer.merchants
     found = await four_eyes.waiting(request.runtime, before, PAGE_SIZE + 1, merchants)
     more = found[PAGE_SIZE - 1].request.request_id if len(found) > PAGE_SIZE else None
     return View(template="approvals.html", context={"approvals": found[:PAGE_SIZE], "more": more})

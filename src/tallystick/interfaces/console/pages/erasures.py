@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Final
 
 from tallystick.domain.errors import TallystickError
@@ -12,9 +11,10 @@ from tallystick.flows.compliance.erasure import MERCHANT, PAYMENT, NothingToEras
 from tallystick.flows.compliance.erasures_asked import AskedErasure, asked_erasures
 from tallystick.flows.operations.acts import asked_act
 from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Redirect, Refused, View
+from tallystick.interfaces.console.place import page_at, place_in, place_text
 from tallystick.interfaces.console.tables import Cell, Section
 from tallystick.interfaces.console.words import Words, at, bounded, number
-from tallystick.kit.ids import is_id, new_id
+from tallystick.kit.ids import new_id
 from tallystick.oversight.console import merchant_of
 from tallystick.providers.assembly import secret_values
 
@@ -23,20 +23,14 @@ PATH: Final = f"{ROOT}/erasures"
 #: On one page; older ones are asked for with ``before``.
 PAGE_SIZE: Final = 50
 
-#: Years that the database and this page can write in any zone.
-_FIRST_YEAR: Final = 1970
-_LAST_YEAR: Final = 9_000
-
-#: Greater than each id.
-AFTER_EVERY_ID: Final = "~"
-
 #: A state -> how a row of it looks.
 _KINDS: Final = {"waiting": "warn", "erasing": "warn", "erased": "good"}
 
 
 async def erasures(request: PageRequest) -> Answer:
     """What was asked for, the newest first. Of those about merchants, the viewer's own alone."""
-    found = await asked_erasures(request.runtime, _place(request), PAGE_SIZE + 1, request.viewer.merchants)
+    before = place_in(request.query.get("before"))
+    found = await asked_erasures(request.runtime, before, PAGE_SIZE + 1, request.viewer.merchants)
     section = Section(
         title="Erasures",
         header=("What", "Who asked, and why", "Asked (UTC)", "State", "Payments", "Events", "Ended (UTC)"),
@@ -48,7 +42,7 @@ async def erasures(request: PageRequest) -> Answer:
     last = found[PAGE_SIZE - 1].request if len(found) > PAGE_SIZE else None
     context: dict[str, Any] = {"lead": "", "sections": [section], "w": Words(request.runtime.clock.now())}
     if last is not None:
-        context["next_page"] = f"{PATH}?before={last.requested_at.isoformat()}~{last.request_id}".replace("+", "%2B")
+        context["next_page"] = page_at(PATH, "before", place_text(last.requested_at, last.request_id))
     if request.viewer.may("act"):
         context["forms"] = _forms(request.query.get("payment", ""))
     return View(template="tables.html", context=context)
@@ -114,21 +108,6 @@ def _row(request: PageRequest, each: AskedErasure) -> tuple[Cell, ...]:
         Cell(number(0 if erasure is None else erasure.events), kind="number"),
         Cell(at(erasure.finished_at) if erasure is not None and erasure.finished_at is not None else "-"),
     )
-
-
-def _place(request: PageRequest) -> tuple[datetime, str] | None:
-    """What was asked for before the last one of the page before; without its id, up to that moment."""
-    said, _, request_id = request.query.get("before", "").partition("~")
-    if not said:
-        return None
-    try:
-        moment = datetime.fromisoformat(said)
-    except ValueError:
-        moment = datetime.min
-    wrong_id = bool(request_id) and not is_id("apr", request_id)
-    if wrong_id or moment.tzinfo is None or not _FIRST_YEAR <= moment.year < _LAST_YEAR:
-        raise Refused(400, "The address names no place in this list.")
-    return moment, request_id or AFTER_EVERY_ID
 
 
 PAGES: Final = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from tallystick.domain.finding import Finding, finding_of
 from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.flows.operations.acts import recorded
 from tallystick.flows.recovery import in_doubt
@@ -16,7 +17,7 @@ from tallystick.interfaces.console.work_pages import pages_of
 from tallystick.oversight.console import WorkItem
 
 #: A finding, in the words of who has it.
-OUTCOMES: Final = (
+OUTCOMES: Final[tuple[tuple[Finding, str], ...]] = (
     ("executed", "The provider did it"),
     ("declined", "The provider refused it"),
     ("not_executed", "Nothing happened at the provider"),
@@ -24,12 +25,12 @@ OUTCOMES: Final = (
 
 
 async def resolve(runtime: Runtime, asked: AskedAct, fields: Mapping[str, str]) -> OperatorAct:
-    """Settle it by a finding."""
+    """Resolve it by a finding."""
     await in_doubt.resolve(
         runtime,
         runtime.stores.schedule_book,
         asked.target,
-        fields["outcome"],
+        finding_of(fields["outcome"]),
         asked,
         evidence=fields["evidence"],
         actor=asked.operator,
@@ -49,7 +50,7 @@ PAGE: Final = WorkPage(
     work="in_doubt",
     title="In doubt",
     one="attempt in doubt",
-    says="Calls to a provider that may or may not have moved money, where asking the provider did not settle it. Look"
+    says="Calls to a provider that may or may not have moved money, where asking the provider did not resolve it. Look"
     " at the provider's own pages, and state what you found there.",
     empty="The outcome of every call is known, or recovery is still asking the provider.",
     kind="operation",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Final
 
 from tallystick.domain.operator_act import AskedAct, OperatorAct
@@ -11,6 +10,7 @@ from tallystick.flows.webhooks.outbound.endpoints import FAILING, GONE
 from tallystick.interfaces.console.acting import act_once
 from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Redirect, Refused, View
 from tallystick.interfaces.console.pages.erasures import erase_form
+from tallystick.interfaces.console.place import page_at, place_in, place_text
 from tallystick.interfaces.console.tables import Cell, Section, row
 from tallystick.interfaces.console.words import Words, at, bounded, number, spoken
 from tallystick.kit.ids import new_id
@@ -137,7 +137,8 @@ async def endpoint(request: PageRequest) -> Answer:
     if not found:
         raise Refused(404, f"There is no endpoint {bounded(endpoint_id, 64)}.")
     state = request.query.get("state", "") or None
-    rows = await book.log(merchant_id, endpoint_id, state=state, after=_place(request), limit=_DELIVERIES + 1)
+    begun = place_in(request.query.get("after"))
+    rows = await book.log(merchant_id, endpoint_id, state=state, after=begun, limit=_DELIVERIES + 1)
     shown, more = rows[:_DELIVERIES], rows[_DELIVERIES:]
     tries = await book.tries(merchant_id, endpoint_id, [each.message_id for each in shown], _TRIES)
     last = {message_id: each[-1] for message_id, each in tries.items() if each}
@@ -159,9 +160,9 @@ async def endpoint(request: PageRequest) -> Answer:
         empty="No message was dispatched to it" + (f" that is {spoken(state)}." if state else "."),
         says=f"{found[0].url[:200]}: {found[0].state}",
     )
-    after = (
-        f"{path}?after={shown[-1].dispatched_at.isoformat()}~{shown[-1].message_id}".replace("+", "%2B") if more else ""
-    )
+    kept = {} if state is None else {"state": state}
+    last_shown = place_text(shown[-1].dispatched_at, shown[-1].message_id) if more else ""
+    after = page_at(path, "after", last_shown, kept) if more else ""
     forms = []
     if request.viewer.may("act") and found[0].state == "enabled" and shown:
         messages = tuple((each.message_id, f"{each.message_id}, {each.type}") for each in shown)
@@ -205,14 +206,6 @@ def _seen(request: PageRequest) -> str:
     if not request.viewer.sees(merchant_id):
         raise Refused(404, f"There is no merchant {bounded(merchant_id, 64)}.")
     return merchant_id
-
-
-def _place(request: PageRequest) -> tuple[datetime, str] | None:
-    moment, _, message_id = request.query.get("after", "").partition("~")
-    try:
-        return (datetime.fromisoformat(moment), message_id) if moment else None
-    except ValueError:
-        raise Refused(400, "The address names no place in this list.") from None
 
 
 def _tables(request: PageRequest, sections: list[Section], title: str = "", **more: object) -> View:

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from tallystick.domain.operator_act import ACT_NAMES, OperatorAct
 from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, View
+from tallystick.interfaces.console.place import id_in, page_at
 from tallystick.interfaces.console.tables import Cell, Section
 from tallystick.interfaces.console.words import Words, at, bounded, money
 from tallystick.oversight.audit.heads import group_name
@@ -29,7 +30,7 @@ _PREFIX: Final = "TALLYSTICK_"
 async def acts(request: PageRequest) -> Answer:
     """What people did, the newest first; one act, where the address names it."""
     query = {name: request.query.get(name, "").strip() for name in ("operator", "act", "target")}
-    before = request.query.get("before") or None
+    before = id_in(request.query.get("before"), "opa")
     named = {name: value or None for name, value in query.items()}
     one = request.query.get("act_id", "").strip()
     if one:
@@ -39,7 +40,7 @@ async def acts(request: PageRequest) -> Answer:
         found = await request.runtime.stores.acts.page(before, _ROWS + 1, **named)
     shown = found[:_ROWS]
     kept = {name: value for name, value in query.items() if value}
-    following = f"{ROOT}/acts?{urlencode({**kept, 'before': shown[-1].act_id})}" if len(found) > _ROWS else ""
+    following = page_at(f"{ROOT}/acts", "before", shown[-1].act_id, kept) if len(found) > _ROWS else ""
     section = Section(
         title="Acts"
         if not kept

@@ -113,7 +113,7 @@ async def _circuits(request: PageRequest) -> Section:
             )
             for each in found
         ],
-        empty="No process that runs has told of a circuit for half a minute.",
+        empty="No running process has reported a circuit in the last 30 seconds.",
         says="A process stops calling an account that does not answer, and tries again by itself.",
     )
 

@@ -1,4 +1,4 @@
-"""Refused webhooks: deliveries of providers that were refused at the door. Only their numbers are kept, so a row is a
+"""Refused webhooks: deliveries of providers that were refused on arrival. Only their numbers are kept, so a row is a
 kind of them: what one account refused for one reason."""
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PAGE: Final = WorkPage(
     work="refused_webhooks",
     title="Refused webhooks",
     one="kind of refused webhooks",
-    says="Deliveries that were refused at the door: a wrong signature, an account that is not configured, a body that"
+    says="Deliveries that were refused on arrival: a wrong signature, an account that is not configured, a body that"
     " cannot be read. Nothing of them is kept but their number, hour by hour; sampled lines of the log say more. A row"
     " is what one account refused for one reason since somebody last closed it.",
     empty="No delivery was refused, or somebody has closed all that were.",

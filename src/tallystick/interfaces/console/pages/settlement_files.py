@@ -16,6 +16,7 @@ from tallystick.flows.reconciliation.files import SHOWN, NoSuchFile, shown
 from tallystick.flows.reconciliation.withdrawing import CannotWithdraw, withdraw
 from tallystick.interfaces.console.acting import act_once
 from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Redirect, Refused, View
+from tallystick.interfaces.console.place import id_in, page_at
 from tallystick.interfaces.console.tables import Cell, Section, row
 from tallystick.interfaces.console.words import Words, at, bounded, money, number, spoken
 from tallystick.kit.ids import new_id
@@ -29,12 +30,12 @@ _ROWS: Final = 100
 
 async def settlement_files(request: PageRequest) -> Answer:
     """The newest first."""
-    before = request.query.get("before") or None
+    before = id_in(request.query.get("before"), "stl")
     state = request.query.get("state", "") if request.query.get("state", "") in FILE_STATES else None
     found = await request.runtime.stores.settlement_files.page(before, _FILES + 1, state=state)
     files = found[:_FILES]
     kept = {} if state is None else {"state": state}
-    following = f"{PATH}?{urlencode({**kept, 'before': files[-1].file_id})}" if len(found) > _FILES else ""
+    following = page_at(PATH, "before", files[-1].file_id, kept) if len(found) > _FILES else ""
     section = Section(
         title="Files" if state is None else f"Files that are {spoken(state)}",
         header=("File", "Of", "State", "Rows", "Unreadable", "Imported (UTC)"),

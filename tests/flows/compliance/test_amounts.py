@@ -15,7 +15,7 @@ from tallystick.flows.compliance.approvable import APPROVABLE
 from tallystick.flows.operations.acts import asked_act, recorded
 from tallystick.flows.operations.late_money import accept
 from tallystick.settings.load import Settings
-from tests.flows.compliance.test_four_eyes import World
+from tests.support.approvals import World
 from tests.support.console import inside_console
 from tests.support.database import NewDatabase
 from tests.support.late_money import declining_provider, late

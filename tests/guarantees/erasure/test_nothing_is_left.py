@@ -31,7 +31,7 @@ from tallystick.record.postgres import rows
 from tallystick.record.postgres.erasures import erasures
 from tallystick.record.postgres.trace_rows import trace_rows
 from tallystick.record.sealing import delivery_row
-from tests.flows.compliance.test_four_eyes import World
+from tests.support.approvals import World
 from tests.support.api import Inside, inside
 from tests.support.console import inside_console
 from tests.support.database import Database, NewDatabase

@@ -10,7 +10,7 @@ import pytest
 
 from tallystick.flows.compliance.erasure import Erasures
 from tallystick.flows.compliance.erasures_asked import asked_erasures
-from tests.guarantees.erasure.test_nothing_is_left import (
+from tests.support.erased_records import (
     DESCRIPTION,
     WORDS,
     Filled,

@@ -27,7 +27,7 @@ from tests.support.late_money import declining_provider, late
 from tests.support.acts import INES, KIM, asked, cases_of
 from tests.support.database import Database
 from tests.support.inbox import accept, assert_invariants, envelope, states
-from tests.support.runtime import BookedProvider, runtime_of
+from tests.support.runtime import runtime_of
 
 
 class Act(NamedTuple):
@@ -131,7 +131,10 @@ ACTS = {
 async def test_it_is_done_once_for_a_key(database: Database, fresh_merchant: str, name: str) -> None:
     """By four at once in two processes, and again afterwards."""
     act = ACTS[name]
-    async with runtime_of(database.app_url, declining_provider()) as one, runtime_of(database.app_url, declining_provider()) as other:
+    async with (
+        runtime_of(database.app_url, declining_provider()) as one,
+        runtime_of(database.app_url, declining_provider()) as other,
+    ):
         target, key = await act.prepare(one, database, fresh_merchant), new_id("req")
 
         async def do(process: Runtime) -> tuple[OperatorAct, bool]:
@@ -168,7 +171,10 @@ async def test_the_key_for_another_act_is_refused(database: Database, fresh_merc
 
 async def test_two_operators_at_once_and_one_has_it(database: Database, fresh_merchant: str) -> None:
     """Who comes second finds nothing left, and no act of theirs is recorded."""
-    async with runtime_of(database.app_url, declining_provider()) as one, runtime_of(database.app_url, declining_provider()) as other:
+    async with (
+        runtime_of(database.app_url, declining_provider()) as one,
+        runtime_of(database.app_url, declining_provider()) as other,
+    ):
         payment_id = await late(one, fresh_merchant)
         acts = [asked("late_money.accept", payment_id, operator=f"{KIM}{number}") for number in range(6)]
         done = await asyncio.gather(

@@ -19,7 +19,6 @@ from tallystick.flows.operations.acts import once
 from tallystick.flows.reconciliation.by_hand import resolve, target_of
 from tallystick.flows.reconciliation.matching import compare_file
 from tallystick.flows.reconciliation.telling import SettlementTeller
-from tallystick.flows.runtime import Runtime
 from tallystick.record.journal import Journal
 from tallystick.record.postgres.reconciliation_told import ToldBook
 from tests.guarantees.second_opinion.comparison import disagreements
@@ -32,23 +31,10 @@ from tests.support.letters import new_letters
 from tests.support.runtime import BookedProvider, runtime_of
 from tests.support.settlement_days import ACTOR, Acquirer, paid, refunded, settled
 from tests.support.settlement_imports import Died, DyingJournal, DyingPool, imported
+from tests.support.settlement_messages import told, types
 
 #: Points that there are at least, of one merchant with both messages. Fewer mean that some are not seen.
 POINTS = 5
-
-
-async def told(runtime: Runtime, merchant_id: str) -> list[tuple[str, str]]:
-    """What a merchant was told of settlements: the type, and the stream in whose order it stands."""
-    rows = await runtime.pool.fetch(
-        "SELECT type, stream_id FROM outbox WHERE merchant_id = $1"
-        " AND type IN ('payment.settled', 'reconciliation.exception') ORDER BY at, type, stream_id",
-        merchant_id,
-    )
-    return [(row["type"], row["stream_id"]) for row in rows]
-
-
-async def types(runtime: Runtime, merchant_id: str) -> list[str]:
-    return sorted(type_ for type_, _ in await told(runtime, merchant_id))
 
 
 async def books_hold(database: Database, merchant_id: str) -> None:

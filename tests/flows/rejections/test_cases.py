@@ -4,9 +4,7 @@ processed again by the same guards, and closed by rules."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg
 import pytest
@@ -16,7 +14,6 @@ from tallystick.decisions.rejected_cases import CaseResolved
 from tallystick.domain.notices import AttemptNotice
 from tallystick.domain.operator_act import OperatorAct
 from tallystick.domain.rejected_case import RejectedCase
-from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.verdicts import Approved, Unknown, Verdict
 from tallystick.domain.work_owner import NotOwned, OwnerUnknown
 from tallystick.flows.operations.acts import once
@@ -29,17 +26,9 @@ from tallystick.flows.rejections.rounds import CaseRounds
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.providers.port import ProviderCall
-from tests.support.acts import INES, KIM, asked, cases_of, colleague_in, refused_event
+from tests.support.acts import INES, KIM, asked, cases_of, colleague_in
 from tests.support.database import Database
-from tests.support.inbox import (
-    WEBHOOK_SETTINGS,
-    accept,
-    assert_invariants,
-    drain,
-    envelope,
-    pending,
-    waiting_payment,
-)
+from tests.support.inbox import accept, assert_invariants, drain, envelope
 from tests.support.late_money import declining_provider, late
 from tests.support.rejected_cases import only_case, refused
 from tests.support.runtime import BookedProvider, Client, read, runtime_of

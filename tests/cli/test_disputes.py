@@ -18,6 +18,7 @@ from tests.support.disputes import lost_with_unknown_amount
 from tests.support.inbox import WEBHOOK_SETTINGS
 from tests.support.runtime import BookedProvider, runtime_of
 
+
 async def violations(database: Database, merchant_id: str) -> list[str]:
     connection = await asyncpg.connect(database.app_url)
     try:

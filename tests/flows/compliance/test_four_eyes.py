@@ -22,6 +22,7 @@ from tests.support.console import PASSWORD, SECOND_FACTOR, code_now, inside_cons
 from tests.support.database import NewDatabase
 from tests.support.runtime import BookedProvider
 
+
 @asynccontextmanager
 async def _world(new_database: NewDatabase) -> AsyncIterator[World]:
     async with inside_console(new_database(), BookedProvider()) as console:

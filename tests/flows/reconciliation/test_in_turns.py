@@ -21,6 +21,7 @@ from tests.support.settlement_days import ACTOR, Acquirer, paid
 from tests.support.settlement_imports import imported
 from tests.support.waiting_sessions import until_beside
 
+
 async def results_of(runtime: Runtime, *file_ids: str) -> list[tuple[str, str]]:
     """Of each row what it came to, without order."""
     found = await runtime.pool.fetch(

@@ -17,6 +17,7 @@ from tests.support.payment_reconciliation import DUE, shown
 from tests.support.runtime import BookedProvider, runtime_of
 from tests.support.settlement_days import Acquirer, paid, refunded, settled
 
+
 async def test_a_payment_goes_from_expected_to_matched(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
     async with runtime_of(database.app_url, BookedProvider()) as runtime:
         payment = await paid(runtime, fresh_merchant)

@@ -12,6 +12,7 @@ from tests.support.console import PASSWORD, code_now, inside_console, token_on
 from tests.support.database import NewDatabase
 from tests.support.runtime import BookedProvider
 
+
 async def test_a_second_person_decides_in_the_console(new_database: NewDatabase) -> None:
     async with inside_console(new_database(), BookedProvider()) as console:
         runtime = console.process.runtime

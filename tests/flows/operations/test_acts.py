@@ -23,10 +23,10 @@ from tallystick.flows.rejections import cases
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.dead_letters import ALL_DEAD_LETTERS, DeadLetterFilter, NotReplayable
 from tallystick.kit.ids import new_id
-from tests.support.late_money import declining_provider, late
 from tests.support.acts import INES, KIM, asked, cases_of
 from tests.support.database import Database
 from tests.support.inbox import accept, assert_invariants, envelope, states
+from tests.support.late_money import declining_provider, late
 from tests.support.runtime import runtime_of
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tallystick.flows.compliance.erasure import Erasures
 from tallystick.flows.compliance.erasures_asked import asked_erasures
+from tests.support.database import DEEP, NewDatabase
 from tests.support.erased_records import (
     DESCRIPTION,
     WORDS,
@@ -23,7 +24,6 @@ from tests.support.erased_records import (
     send,
     tables_with,
 )
-from tests.support.database import DEEP, NewDatabase
 from tests.support.inbox import envelope
 from tests.support.killed_reconciliation import KilledProcesses, killed_processes
 

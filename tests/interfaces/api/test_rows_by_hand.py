@@ -9,8 +9,8 @@ from tallystick.flows.compliance import four_eyes
 from tallystick.flows.reconciliation.matching import compare_file
 from tallystick.flows.reconciliation.posting import post_batch
 from tallystick.kit.ids import new_id
-from tests.support.approvals import World
 from tests.support.api import Inside, inside
+from tests.support.approvals import World
 from tests.support.console import inside_console
 from tests.support.database import NewDatabase
 from tests.support.runtime import BookedProvider

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import psycopg
 import pytest
 
 from tallystick.access.key_store import OPERATORS
@@ -16,10 +15,8 @@ from tallystick.decisions.rows_by_hand import NotResolvable
 from tallystick.flows.reconciliation.bank import compare_statements, post_statement
 from tallystick.flows.reconciliation.by_hand import look, target_of
 from tallystick.kit.ids import new_id
-from tests.guarantees.second_opinion.comparison import disagreements
-from tests.guarantees.second_opinion.exported import history, stored_books
-from tests.guarantees.second_opinion.interpreter import read as second_opinion
 from tests.support.bank_statements import Entry, camt053, mt940
+from tests.support.books import books_agree
 from tests.support.database import Database
 from tests.support.inbox import assert_invariants
 from tests.support.payouts import at_bank, evidence_of, paid_out
@@ -59,9 +56,7 @@ async def test_payouts_arrive(database: Database, fresh_merchant: str, tmp_path:
             "bank_in_transit:simulator": -1_385,
             f"unexplained:bank:{account}": -65,
         }
-    with psycopg.connect(database.owner_url, autocommit=True) as owner:
-        opinion = second_opinion(history(owner, OPERATORS))
-        assert opinion.seen and disagreements(opinion, stored_books(owner, OPERATORS)) == []
+    books_agree(database, OPERATORS)
     await assert_invariants(database, fresh_merchant)
 
 

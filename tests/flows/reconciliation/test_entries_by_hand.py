@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from tallystick.access.key_store import OPERATORS
@@ -15,10 +14,8 @@ from tallystick.flows.compliance.amounts import NeedsSecondPerson
 from tallystick.flows.reconciliation.by_hand import look, target_of
 from tallystick.flows.runtime import Runtime
 from tallystick.oversight.console import WorkFilter, WorkReads
-from tests.guarantees.second_opinion.comparison import disagreements
-from tests.guarantees.second_opinion.exported import history, stored_books
-from tests.guarantees.second_opinion.interpreter import read as second_opinion
 from tests.support.bank_statements import camt053
+from tests.support.books import books_agree
 from tests.support.database import Database
 from tests.support.inbox import assert_invariants
 from tests.support.letters import new_letters
@@ -39,9 +36,7 @@ async def payout_row(runtime: Runtime, name: str) -> str:
 
 
 async def books_hold(database: Database, merchant_id: str) -> None:
-    with psycopg.connect(database.owner_url, autocommit=True) as owner:
-        opinion = second_opinion(history(owner, OPERATORS))
-        assert opinion.seen and disagreements(opinion, stored_books(owner, OPERATORS)) == []
+    books_agree(database, OPERATORS)
     await assert_invariants(database, merchant_id)
 
 

@@ -10,7 +10,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
-import psycopg
 import pytest
 from msgspec.structs import replace
 
@@ -21,10 +20,8 @@ from tallystick.flows.reconciliation.matching import compare_file
 from tallystick.flows.reconciliation.telling import SettlementTeller
 from tallystick.record.journal import Journal
 from tallystick.record.postgres.reconciliation_told import ToldBook
-from tests.guarantees.second_opinion.comparison import disagreements
-from tests.guarantees.second_opinion.exported import history, stored_books
-from tests.guarantees.second_opinion.interpreter import read as second_opinion
 from tests.support.acts import asked
+from tests.support.books import books_agree
 from tests.support.database import DEEP, Database
 from tests.support.inbox import assert_invariants
 from tests.support.letters import new_letters
@@ -38,9 +35,7 @@ POINTS = 5
 
 
 async def books_hold(database: Database, merchant_id: str) -> None:
-    with psycopg.connect(database.owner_url, autocommit=True) as owner:
-        opinion = second_opinion(history(owner, merchant_id))
-        assert opinion.seen and disagreements(opinion, stored_books(owner, merchant_id)) == []
+    books_agree(database, merchant_id)
     await assert_invariants(database, merchant_id)
 
 

@@ -11,11 +11,11 @@ import httpx
 from tallystick.access.key_store import create_key
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
-from tests.guarantees.versions.second import published
 from tests.support.api import Inside, inside
 from tests.support.database import Database
 from tests.support.endpoints import SETTINGS
 from tests.support.runtime import BookedProvider
+from tests.support.second_version import published
 
 PAYMENTS: Final = "/v1/payments"
 

@@ -15,7 +15,6 @@ from tallystick.flows.payments.attempts import fetch_verdict, settle_verdict
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants.verify import verify
-from tests.guarantees.versions.second import NEW, OLD, SECOND, published
 from tests.support.api import as_listed, assert_problem, inside
 from tests.support.database import Database
 from tests.support.endpoints import PATH as ENDPOINTS
@@ -23,6 +22,7 @@ from tests.support.endpoints import SETTINGS
 from tests.support.outbox import drain, worker
 from tests.support.receivers import receiving
 from tests.support.runtime import BookedProvider, timed_out
+from tests.support.second_version import NEW, OLD, SECOND, published
 from tests.support.two_versions import CHARGE, PAYMENTS, Shop, shops
 
 #: What a read of a payment has beside the answer to its create.

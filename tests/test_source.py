@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-SOURCE = Path(__file__).resolve().parents[1] / "src" / "tallystick"
+TESTS = Path(__file__).resolve().parent
+SOURCE = TESTS.parent / "src" / "tallystick"
 
 #: Programs that decode one thing as they start, in one thread.
 STARTS = ("lab/bench/",)
@@ -123,3 +126,52 @@ def test_a_match_that_passes_over_a_value_is_found() -> None:
     assert open_matches(f"{named}  case _ if a: assert_never(a)") == {"f"}
     assert open_matches(f"{named}  case _: assert_never(a)") == set()
     assert open_matches(f"{named}  case rest: assert_never(rest)") == set()
+
+
+#: A table of tests: it has their modules to see that what it names is there, and takes nothing else from them.
+NAMES_TESTS: Final = {"guarantees/test_every_edge.py"}
+
+#: An import of the tests' own modules: from where, and what.
+_OWN: Final = re.compile(
+    r"^\s*(?:from\s+(tests[\w.]*|\.[\w.]*)\s+import\s+(\([^)]*\)|[^\n]*)|import\s+(tests[\w.]*))", re.MULTILINE
+)
+
+_TEST_MODULE: Final = re.compile(r"\b(?:test_\w+|conftest)\b")
+
+
+def taken_from_tests(source: str) -> Iterator[str]:
+    """Imports of a test module or a conftest, or of what is in one."""
+    for found in _OWN.finditer(source):
+        origin, names = found[1] or found[3], found[2] or ""
+        looked_at = origin if origin.startswith("tests.support") else f"{origin} {names}"
+        if _TEST_MODULE.search(looked_at):
+            yield " ".join(found[0].split())
+
+
+def test_no_module_imports_from_a_test_module() -> None:
+    """A test module is changed for its own tests' sake, and whoever imports one imports all that it needs."""
+    taken = {
+        name: lines
+        for file in TESTS.rglob("*.py")
+        if (name := str(file.relative_to(TESTS))) not in NAMES_TESTS
+        and (lines := [*taken_from_tests(file.read_text(encoding="utf-8"))])
+    }
+    assert taken == {}, "what several tests need is in tests/support/"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from tests.flows.operations.test_late_money import late",
+        "    from tests.cli.test_disputes import (\n        lost,\n    )",
+        "from tests.guarantees.crash import (\n    points,\n    test_acts,\n)",
+        "from tests.guarantees.crash.conftest import own_url",
+        "import tests.cli.test_disputes as disputes",
+        "from .test_disputes import lost",
+        "from . import test_disputes",
+    ],
+)
+def test_an_import_from_a_test_module_is_found(line: str) -> None:
+    assert len([*taken_from_tests(f"import re\n{line}\n")]) == 1
+    others = "from tests.support.acts import test_name\nfrom tests.failover.nodes import Nodes\n"
+    assert [*taken_from_tests(others)] == []

@@ -10,8 +10,8 @@ import pytest
 
 from tallystick.access.key_store import create_key
 from tallystick.kit.ids import new_id
-from tests.flows.compliance.test_four_eyes import World
 from tests.support.api import SEALING_KEY
+from tests.support.approvals import World
 from tests.support.commands import Ran, run_here
 from tests.support.console import inside_console
 from tests.support.database import Database, NewDatabase

@@ -19,11 +19,11 @@ from tallystick.cli.recover import _print as print_recovered
 from tallystick.flows.recovery.forgotten import Forgotten, ProviderAsked
 from tallystick.kit.ids import new_id
 from tallystick.providers.port import ProviderEffect
-from tests.guarantees.versions.second import published
 from tests.support.commands import Ran, run_here
 from tests.support.database import DEEP
 from tests.support.operators import LONG, MERCHANT, SEALED, World, ids_in
 from tests.support.ports import free_port
+from tests.support.second_version import published
 from tests.support.settlement_files import golden_file
 
 ROOT: Final = Path(__file__).resolve().parents[2]

@@ -8,19 +8,10 @@ import json
 import pytest
 
 from tallystick.kit.ids import new_id
-from tests.flows.operations.test_late_money import late, no_to_charges
 from tests.support.commands import run_here
 from tests.support.database import Database
+from tests.support.late_money import late_payment
 from tests.support.ports import free_port
-from tests.support.runtime import BookedProvider, runtime_of
-
-
-async def made(database: Database, merchant: str) -> str:
-    """A payment of the merchant whose late money waits; its id."""
-    provider = BookedProvider()
-    provider.before = no_to_charges
-    async with runtime_of(database.app_url, provider) as runtime:
-        return await late(runtime, merchant)
 
 
 def test_list_and_accept(
@@ -30,7 +21,7 @@ def test_list_and_accept(
         ran = run_here(monkeypatch, capsys, "late-money", *arguments, database_url=database.app_url)
         return ran.code, ran.out, ran.err
 
-    payment_id = asyncio.run(made(database, fresh_merchant))
+    payment_id = asyncio.run(late_payment(database, fresh_merchant))
     code, out, _ = run("list", "--merchant", fresh_merchant, "--json")
     assert code == 0
     table = run("list", "--merchant", fresh_merchant)[1]
@@ -56,7 +47,7 @@ def test_list_and_accept(
 def test_a_return_without_an_answer_says_that_it_goes_on(
     database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    payment_id = asyncio.run(made(database, fresh_merchant))
+    payment_id = asyncio.run(late_payment(database, fresh_merchant))
     returned = ("late-money", "return", payment_id, "--reason", "ticket 7")
     settings = {"database_url": database.app_url, "simulator_url": f"http://127.0.0.1:{free_port()}"}
     ran = run_here(monkeypatch, capsys, *returned, **settings)

@@ -16,10 +16,10 @@ from tallystick.access.key_store import OPERATORS, create_key, revoke_key
 from tallystick.access.operator import operator_of_shell
 from tallystick.domain.api_keys import declaration
 from tallystick.kit.ids import new_id
-from tests.cli.test_late_money import made
 from tests.support.acts import colleague_in
 from tests.support.commands import Ran, run_here
 from tests.support.database import Database
+from tests.support.late_money import late_payment
 
 Command = Callable[..., Ran]
 
@@ -49,7 +49,7 @@ def case_of(command: Command, merchant: str) -> dict[str, Any]:
 
 
 def test_a_case_is_shown_taken_handed_on_and_ignored(database: Database, fresh_merchant: str, command: Command) -> None:
-    payment_id = asyncio.run(made(database, fresh_merchant))
+    payment_id = asyncio.run(late_payment(database, fresh_merchant))
     case = case_of(command, fresh_merchant)
     listed = command("rejections", "list", "--merchant", fresh_merchant)
     assert listed.code == 0 and case["id"] in listed.out and "nobody" in listed.out
@@ -79,7 +79,7 @@ def test_a_case_is_shown_taken_handed_on_and_ignored(database: Database, fresh_m
 def test_other_work_is_taken_handed_on_and_given_back(
     database: Database, fresh_merchant: str, command: Command
 ) -> None:
-    payment_id = asyncio.run(made(database, fresh_merchant))
+    payment_id = asyncio.run(late_payment(database, fresh_merchant))
     taken = document(command("late-money", "take", payment_id, "--reason", "mine", "--json"))
     assert taken["owner"] == operator_of_shell().name
     grace = asyncio.run(colleague(database, fresh_merchant))
@@ -92,7 +92,7 @@ def test_other_work_is_taken_handed_on_and_given_back(
 
 
 def test_the_same_act_is_done_once(database: Database, fresh_merchant: str, command: Command) -> None:
-    asyncio.run(made(database, fresh_merchant))
+    asyncio.run(late_payment(database, fresh_merchant))
     case, key = case_of(command, fresh_merchant)["id"], new_id("req")
     act = ("rejections", "ignore", case, "--reason", "ticket 7", "--idempotency-key", key)
     first, second = document(command(*act, "--json")), document(command(*act, "--json"))
@@ -136,7 +136,7 @@ def test_who_acts_is_known_by_a_key(database: Database, fresh_merchant: str, com
     "reason", ["", " ", "x" * 501, "card 4242424242424242", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"]
 )
 def test_reasons_that_are_refused(database: Database, fresh_merchant: str, command: Command, reason: str) -> None:
-    asyncio.run(made(database, fresh_merchant))
+    asyncio.run(late_payment(database, fresh_merchant))
     case = case_of(command, fresh_merchant)["id"]
     ran = command("rejections", "ignore", case, "--reason", reason)
     assert ran.code == 2 and (not reason.strip() or reason not in ran.err)

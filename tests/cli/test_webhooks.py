@@ -10,9 +10,9 @@ import pytest
 from tallystick.domain.notices import RefundNotice
 from tallystick.flows.assembly import open_runtime
 from tallystick.kit.ids import new_id
-from tests.flows.webhooks.inbound.test_reread import place_of
 from tests.support.commands import run_here
 from tests.support.database import Database
+from tests.support.filed_events import place_of
 from tests.support.inbox import WEBHOOK_SETTINGS, accept, drain, envelope
 from tests.support.runtime import BookedProvider
 

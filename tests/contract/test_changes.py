@@ -17,7 +17,7 @@ from tallystick.contract.compare import broken_promises, changes_between, every_
 from tallystick.contract.released import Released
 from tallystick.contract.schemas import COMPARED
 from tallystick.domain.api_versions import VERSIONS
-from tests.guarantees.versions.second import NEW, OLD, SECOND, published
+from tests.support.second_version import NEW, OLD, SECOND, published
 
 Json = dict[str, Any]
 RELEASES = Path(__file__).resolve().parents[2] / "docs" / "reference" / "releases"

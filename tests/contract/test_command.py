@@ -9,8 +9,8 @@ import pytest
 
 from tallystick.contract import released
 from tallystick.contract.document import render_contract
-from tests.guarantees.versions.second import OLD, published
 from tests.support.commands import Ran, run_here
+from tests.support.second_version import OLD, published
 
 
 @pytest.mark.exhaustive

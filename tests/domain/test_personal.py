@@ -25,7 +25,7 @@ from tallystick.domain.personal import (
 from tallystick.domain.requests.fingerprint import canonical
 from tallystick.domain.requests.json_body import parse_json_object
 from tallystick.domain.views import PaymentView
-from tests.guarantees.versions.second import published
+from tests.support.second_version import published
 
 #: Letters that JSON escapes, names of the fields, and what stands in a hole.
 WORDS = st.one_of(

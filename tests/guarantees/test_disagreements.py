@@ -29,15 +29,15 @@ from tallystick.oversight.invariants import verify
 from tallystick.oversight.layers import layers_of
 from tallystick.providers.port import ProviderCall
 from tallystick.providers.stripe.receiver import StripeReceiver
-from tests.flows.reconciliation.test_bank import at_bank, evidence_of, paid_out, rounds
 from tests.support.bank_statements import camt053
 from tests.support.card_bank import signed
 from tests.support.database import Database
 from tests.support.inbox import PATIENT_WEBHOOKS, WEBHOOK_SETTINGS, accept, drain, envelope, states
 from tests.support.letters import new_letters
+from tests.support.payouts import at_bank, evidence_of, paid_out
 from tests.support.runtime import BookedProvider, Client, read, runtime_of, stored, timed_out
 from tests.support.screen import SCREEN
-from tests.support.settlement_days import Acquirer, paid, settled
+from tests.support.settlement_days import Acquirer, paid, rounds, settled
 from tests.support.settlement_imports import imported
 
 Pair = tuple[Source, Source]

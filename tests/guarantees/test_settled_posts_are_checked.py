@@ -19,10 +19,10 @@ from tallystick.oversight.invariants import verify
 from tests.guarantees.second_opinion.comparison import disagreements
 from tests.guarantees.second_opinion.exported import history, stored_books
 from tests.guarantees.second_opinion.interpreter import read as second_opinion
-from tests.guarantees.test_posts_are_checked import MUTATIONS, SETTLED
 from tests.support.bank_statements import camt053
 from tests.support.database import DEEP, Database, NewDatabase
 from tests.support.inbox import WEBHOOK_SETTINGS
+from tests.support.mutated_postings import MUTATIONS, SETTLED
 from tests.support.runtime import BookedProvider, runtime_of
 from tests.support.settlement_days import Acquirer, paid, settled
 from tests.support.settlement_imports import imported

@@ -6,7 +6,6 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -15,7 +14,6 @@ import pytest
 from tallystick.domain.notices import UnknownNotice, Unreadable
 from tallystick.domain.verdicts import Approved, Declined, Unknown, Verdict, verdict_name
 from tallystick.providers.adyen import read_fields as adyen_fields
-from tallystick.providers.adyen.event_codes import READ
 from tallystick.providers.contract_drift import (
     OTHER_FIELDS,
     SLOTS_LIMIT,
@@ -29,28 +27,21 @@ from tallystick.providers.port import Provider, ProviderCall, send
 from tallystick.providers.receiver import Notification
 from tallystick.providers.simulator import read_fields as simulator_fields
 from tallystick.providers.simulator import setup as simulator_setup
-from tallystick.providers.simulator.event_codes import EVENT_CODES as SIMULATOR_CODES
 from tallystick.providers.simulator.setup import SimulatorSettings
 from tallystick.providers.stripe import read_fields as stripe_fields
 from tallystick.providers.stripe.calls import API_VERSION
 from tallystick.providers.stripe.objects import ATTEMPT
 from tallystick.settings.load import Settings
-from tests.providers.stripe.test_answers import stub as answering
 from tests.support.adyen import calls as adyen_calls
+from tests.support.answering import answering
 from tests.support.connector_suite import Letters, Stub, http, stub
 from tests.support.database import DEEP
-from tests.support.provider_doubles import LETTERS
+from tests.support.provider_samples import LETTERS_OF, NOW, Path, places, samples, simulator_samples
 from tests.support.stripe import calls as stripe_calls
-from tests.support.stripe.events import EVENTS, read
+from tests.support.stripe.events import read
 from tests.support.stripe.fake_stripe import fake_stripe
 
-NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
-
 WORD: Final = "brand_new_word"
-
-Path = tuple[str | int, ...]
-
-LETTERS_OF: Final = {letters.name: letters for letters in LETTERS}
 
 
 class Changed(NamedTuple):
@@ -59,15 +50,6 @@ class Changed(NamedTuple):
     field: str
     path: Path
     said: Any
-
-
-def places(said: Any, path: Path = ()) -> Iterator[Path]:
-    """Every member of every object in it."""
-    parts = said.items() if isinstance(said, Mapping) else enumerate(said) if isinstance(said, list) else ()
-    for name, value in parts:
-        if isinstance(said, Mapping):
-            yield (*path, name)
-        yield from places(value, (*path, name))
 
 
 def field_of(path: Path) -> str:
@@ -109,50 +91,6 @@ def ending(found: tuple[Drift, ...], field: str, kind: str) -> bool:
 
 
 # Events
-
-
-def adyen_samples() -> Iterator[tuple[str, dict[str, Any]]]:
-    base = LETTERS_OF["adyen"].event(1) | {"reason": ""}
-    for code in sorted(READ):
-        original = {} if code == "AUTHORISATION" else {"originalReference": "PSP0"}
-        yield code, base | {"eventCode": code} | original
-    yield "AUTHORISATION false", base | {"success": "false", "reason": "05 : Refused"}
-    theirs = base | {"merchantReference": "theirs", "originalReference": "PSP0"}
-    for code in ("CAPTURE", "REFUND", "CANCELLATION"):
-        yield f"{code} dashboard", theirs | {"eventCode": code}
-
-
-def simulator_samples() -> Iterator[tuple[str, dict[str, Any]]]:
-    at = "2026-05-04T03:02:00Z"
-    names = {"merchant_id": "m", "payment_id": "pay_1", "charge_id": "ch_1"}
-    money = {"amount": 1_000, "currency": "EUR", "occurred_at": at}
-    operation = names | money | {"attempt_id": "att_1", "operation": "authorize", "status": "approved"}
-    operation |= {"effect": "captured", "reference": "ch_1", "decline_code": None, "decline_message": None}
-    declined = {"status": "declined", "effect": None, "decline_code": "card_declined", "decline_message": "No."}
-    late = {"operation": "refund", "status": "failed", "effect": None, "decline_code": "refund_failed"}
-    objects: dict[str, dict[str, Any]] = {
-        "charge.captured": operation,
-        "charge.declined": operation | declined,
-        "charge.action_required": operation
-        | {"status": "requires_action", "effect": None, "next_action": {"url": "/"}},
-        "refund.succeeded": operation | {"operation": "refund", "effect": "refunded"},
-        "refund.failed": operation | late | {"decline_message": "No."},
-        "dashboard.captured": names | money | {"effect": "captured", "reference": "ch_1"},
-        "charge.expired": names | money | {"effect": "voided", "reference": "ch_1"},
-        "dashboard.refunded": names | money | {"reference": "re_1"},
-    }
-    dispute = names | money | {"reference": "dp_1", "status": "opened", "reason": "fraudulent"}
-    for kind in sorted(code for code in SIMULATOR_CODES if code.startswith("dispute.")):
-        moved = {"funds": "withdrawn", "movement": "mv_1"} if "funds" in kind else {"funds": None, "movement": None}
-        objects[kind] = dispute | moved
-    for kind, data in objects.items():
-        yield kind, {"id": "evt_1", "type": kind, "api_version": "1", "created": at, "data": data}
-
-
-def samples(provider: str) -> list[tuple[str, dict[str, Any]]]:
-    if provider == "stripe":
-        return [(path.stem, read(path.stem)) for path in sorted(EVENTS.glob("*.json"))]
-    return list(adyen_samples() if provider == "adyen" else simulator_samples())
 
 
 def received(letters: Letters, event: dict[str, Any]) -> Notification:

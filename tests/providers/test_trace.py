@@ -11,7 +11,7 @@ from tallystick.lab.bench.providers import CONNECTORS
 from tallystick.providers.port import send
 from tallystick.providers.registry import PROVIDERS
 from tallystick.settings.load import Settings
-from tests.providers.stripe.test_answers import stub as answering
+from tests.support.answering import answering
 from tests.support.circuit import call
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -17,7 +17,8 @@ import httpx
 import pytest
 from litestar import Litestar
 
-from tallystick.access.key_store import create_key
+from tallystick.access.key_store import OPERATORS, create_key
+from tallystick.domain.api_keys import declaration
 from tallystick.interfaces.api.app import create_app
 from tallystick.kit.ids import new_id
 from tallystick.providers.port import Provider
@@ -175,6 +176,29 @@ async def inside(database: Database, merchant_id: str, provider: Provider, **set
         ) as client,
     ):
         yield Inside(app, client)
+
+
+class Desk:
+    """An operator at the API."""
+
+    def __init__(self, app: Inside, key: str) -> None:
+        self._client = app.client
+        self._headers = {"authorization": f"Bearer {key}"}
+
+    async def get(self, path: str) -> httpx.Response:
+        """A page, or a list."""
+        return await self._client.get(path, headers=self._headers)
+
+    async def post(self, path: str, body: Any, key: str | None = "") -> httpx.Response:
+        """Under a new key unless given; None: without one."""
+        named = {} if key is None else {"idempotency-key": key or new_id("req")}
+        return await self._client.post(path, json=body, headers=self._headers | named)
+
+
+async def desk_of(app: Inside, database: Database, *scopes: str) -> Desk:
+    """An operator with a new key; with these scopes alone, where some are given."""
+    declared = declaration("human", scopes)
+    return Desk(app, await create_key(database.app_url, OPERATORS, operator=True, declared=declared))
 
 
 GOOD = b'{"amount": 1000, "currency": "EUR", "payment_method": "sim_ok"}'

@@ -18,7 +18,7 @@ import structlog
 
 from tallystick.cli import main
 from tallystick.domain.errors import TallystickError
-from tests.support.polling import PATIENCE_S, until_ready
+from tests.support.polling import PATIENCE_S, eventually, until_ready
 from tests.support.ports import free_port
 
 #: Said by a command that would serve, work or migrate now.
@@ -194,3 +194,11 @@ def is_gone(process: psutil.Process) -> bool:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def kill(process: psutil.Process) -> None:
+    """The process and all below it, without a word."""
+    family = [process, *process.children(recursive=True)]
+    for member in family:
+        member.send_signal(signal.SIGKILL)
+    eventually(lambda: all(is_gone(member) for member in family))

@@ -18,8 +18,10 @@ from tallystick.access.totp import STEP_S, code_at
 from tallystick.access.viewer import Viewer
 from tallystick.flows.console_process import ConsoleProcess
 from tallystick.interfaces.console.app import SESSION_COOKIE, ConsoleApplication, create_console
+from tallystick.interfaces.console.forms import token_for
 from tallystick.interfaces.console.page import Page
 from tallystick.interfaces.console.table import PAGES
+from tallystick.kit.ids import new_id
 from tallystick.providers.port import Provider
 from tallystick.settings.load import Settings
 from tests.support.api import SEALING_KEY, SHORT
@@ -51,6 +53,11 @@ class Person:
         """Load ``page``, and send its form that goes to ``action``."""
         shown = await self.see(page)
         return await self.http.post(action, data={"form_token": token_on(shown.text, action), **fields})
+
+    async def send_unseen(self, path: str, **fields: Any) -> httpx.Response:
+        """A form that no page of theirs has: whoever has a session can make its token."""
+        token = token_for(self.http.cookies[SESSION_COOKIE], path)
+        return await self.http.post(path, data={"form_token": token, "key": new_id("opa"), "reason": "mine", **fields})
 
 
 def token_on(html: str, action: str) -> str:

@@ -1,21 +1,25 @@
-"""Settlement files of two providers, written by hand, and payments at doubles of them: what news needs."""
+"""Settlement files of two providers, written by hand, and payments at doubles of them: what news needs,
+and what rows come to."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from msgspec.structs import replace as with_fields
 
 from tallystick.domain.verdicts import Verdict
 from tallystick.flows.assembly import open_runtime
+from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.providers.port import ProviderCall
 from tests.support.database import Database
-from tests.support.inbox import PATIENT_WEBHOOKS
+from tests.support.inbox import PATIENT_WEBHOOKS, drain
 from tests.support.runtime import BookedProvider
+from tests.support.settlement_imports import imported
 
 _STRIPE: Final = (
     "balance_transaction_id,created_utc,currency,gross,fee,net,reporting_category,source_id,charge_id,payment_intent_id,"
@@ -125,3 +129,28 @@ async def at_providers(database: Database) -> AsyncIterator[tuple[Runtime, dict[
     settings = replace(PATIENT_WEBHOOKS, clock_shift_ms=0)
     async with open_runtime(settings, database.app_url, providers=dict(doubles)) as runtime:
         yield runtime, doubles
+
+
+async def tell_file(runtime: Runtime, file: File, where: Path) -> None:
+    """The file is imported, and what proves it."""
+    for text in (file.text(), file.payout()):
+        if text is not None:
+            await imported(runtime, text, where, provider=file.provider)
+
+
+async def work(runtime: Runtime, merchant_id: str) -> None:
+    """What workers do, until nothing is left: files, the inbox, files again."""
+    for _ in range(3):
+        while await ReconciliationWorker(runtime).round():
+            pass
+        await drain(runtime, merchant_id)
+
+
+async def newest(runtime: Runtime, batch: str) -> dict[str, str]:
+    """Kind -> what its row came to last, of rows about payments."""
+    rows = await runtime.pool.fetch(
+        "SELECT DISTINCT ON (file_id, position) kind, status, reason FROM settlement_evidence WHERE batch = $1"
+        " AND kind <> 'payout' ORDER BY file_id, position, version DESC",
+        batch,
+    )
+    return {row["kind"]: f"{row['status']}: {row['reason']}" for row in rows}

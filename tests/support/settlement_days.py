@@ -12,6 +12,7 @@ from tallystick.domain.settlement import SettledBatch
 from tallystick.flows.reconciliation.formats.simulator import COLUMNS
 from tallystick.flows.reconciliation.matching import Compared, compare_file
 from tallystick.flows.reconciliation.posting import post_batch
+from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tests.support.runtime import Client, read
@@ -105,3 +106,10 @@ async def posted_of(runtime: Runtime, batch: SettledBatch) -> dict[str, int]:
         sums[row["debit"]] = sums.get(row["debit"], 0) + row["amount"]
         sums[row["credit"]] = sums.get(row["credit"], 0) - row["amount"]
     return {account: amount for account, amount in sums.items() if amount}
+
+
+async def rounds(runtime: Runtime) -> None:
+    """What is imported is compared and posted, until nothing is left."""
+    worker = ReconciliationWorker(runtime, ACTOR)
+    while await worker.round():
+        pass

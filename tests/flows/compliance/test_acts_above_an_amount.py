@@ -6,21 +6,19 @@ from typing import Any
 
 import pytest
 
-from tallystick.access.viewer import Viewer
 from tallystick.domain.operator_act import ActKeyReused, AskedAct
 from tallystick.flows.compliance import four_eyes
 from tallystick.flows.compliance.amounts import NeedsSecondPerson
 from tallystick.flows.compliance.approvable import APPROVABLE, ask_second_person, done_for
-from tallystick.flows.compliance.four_eyes import ApprovalRequest, NotDecided
+from tallystick.flows.compliance.four_eyes import NotDecided
 from tallystick.flows.operations import disputed_money
 from tallystick.flows.operations.acts import asked_act, recorded
 from tallystick.flows.recovery import in_doubt
-from tests.cli.test_disputes import lost_with_unknown_amount
-from tests.flows.compliance.test_four_eyes import World
-from tests.interfaces.api.test_in_doubt_and_late_money import doubtful, silent
+from tests.support.approvals import World
 from tests.support.console import inside_console
 from tests.support.database import NewDatabase
-from tests.support.in_doubt import PATIENT
+from tests.support.disputes import lost_with_unknown_amount
+from tests.support.in_doubt import PATIENT, doubtful, silent_provider
 from tests.support.runtime import BookedProvider
 
 REASON = "their statement says so"
@@ -52,22 +50,10 @@ async def state(world: World, asked: AskedAct) -> None:
     )
 
 
-async def approved(world: World, request: ApprovalRequest, viewer: Viewer) -> four_eyes.Approval:
-    return await four_eyes.decide(
-        world.runtime,
-        APPROVABLE,
-        request.request_id,
-        viewer,
-        approves=True,
-        seen_hash=request.shown_hash,
-        reason="saw it",
-    )
-
-
 async def test_an_attempt_is_resolved_as_it_was_approved_and_once(
     new_database: NewDatabase, fresh_merchant: str
 ) -> None:
-    async with inside_console(new_database(), silent(), second_person_above="EUR=999", **SLOW) as console:
+    async with inside_console(new_database(), silent_provider(), second_person_above="EUR=999", **SLOW) as console:
         world = World(console)
         ada, bob = [await world.person(name, "operator") for name in ("ada", "bob")]
         payment_id, attempt_id = await doubtful(world.runtime, fresh_merchant)
@@ -82,8 +68,8 @@ async def test_an_attempt_is_resolved_as_it_was_approved_and_once(
             await ask_second_person(world.runtime, other)
         assert await done_for(world.runtime, alone) is None
         with pytest.raises(NotDecided, match="somebody else"):
-            await approved(world, request, ada)
-        await approved(world, request, bob)
+            await world.decide(request, ada)
+        await world.decide(request, bob)
         found = await world.runtime.reads.payment(fresh_merchant, payment_id)
         assert found is not None and found[0].state == "captured"
         done = await done_for(world.runtime, alone)
@@ -95,7 +81,7 @@ async def test_an_attempt_is_resolved_as_it_was_approved_and_once(
 
 async def test_an_approval_is_for_its_finding_alone(new_database: NewDatabase, fresh_merchant: str) -> None:
     """Where a process died between the approval and the act, its key opens nothing but what was approved."""
-    async with inside_console(new_database(), silent(), second_person_above="EUR=999", **SLOW) as console:
+    async with inside_console(new_database(), silent_provider(), second_person_above="EUR=999", **SLOW) as console:
         world = World(console)
         ada = await world.person("ada", "operator")
         await world.person("bob", "operator")
@@ -125,7 +111,7 @@ async def test_a_disputes_amount_is_stated_as_it_was_approved(new_database: NewD
             await state(world, asked)
         request = await ask_second_person(world.runtime, asked)
         assert (request.shown["amount"], request.shown["moved"]) == (15, "12 GBP")
-        await approved(world, request, bob)
+        await world.decide(request, bob)
         act = await recorded(world.runtime.stores.acts, asked_act(ada.actor, request.request_id, "", "", ""))
         assert act.arguments == {"movement": "txn_1", "amount": 15}
         [dispute] = await world.runtime.reads.disputes(fresh_merchant, str(request.shown["payment"]))
@@ -144,7 +130,7 @@ async def test_a_small_amount_needs_one_person(new_database: NewDatabase, fresh_
 @pytest.mark.parametrize("actor", ["key:abc", "shell:root@host"])
 async def test_what_is_no_person_needs_two(new_database: NewDatabase, fresh_merchant: str, actor: str) -> None:
     """Whoever has the key, or the shell, may be the one who approves."""
-    async with inside_console(new_database(), silent(), second_person_above="EUR=999", **SLOW) as console:
+    async with inside_console(new_database(), silent_provider(), second_person_above="EUR=999", **SLOW) as console:
         world = World(console)
         ada = await world.person("ada", "operator")
         _, attempt_id = await doubtful(world.runtime, fresh_merchant)
@@ -153,7 +139,7 @@ async def test_what_is_no_person_needs_two(new_database: NewDatabase, fresh_merc
             await ask_second_person(world.runtime, asked)
         bob = await world.person("bob", "operator")
         request = await ask_second_person(world.runtime, asked)
-        assert (await approved(world, request, ada)).outcome is None
-        ended = (await approved(world, request, bob)).outcome
+        assert (await world.decide(request, ada)).outcome is None
+        ended = (await world.decide(request, bob)).outcome
         assert ended is not None and ended.outcome == "approved"
         assert await done_for(world.runtime, asked) is not None

@@ -15,11 +15,11 @@ from tallystick.flows.compliance.approvable import APPROVABLE
 from tallystick.flows.operations.acts import asked_act, recorded
 from tallystick.flows.operations.late_money import accept
 from tallystick.settings.load import Settings
-from tests.flows.compliance.test_four_eyes import World
-from tests.flows.operations.test_late_money import books, late, no_to_charges
+from tests.support.approvals import World
 from tests.support.console import inside_console
 from tests.support.database import NewDatabase
-from tests.support.runtime import BookedProvider
+from tests.support.late_money import declining_provider, late
+from tests.support.settlement_days import balances
 
 REASON = "the payer wants the goods"
 
@@ -40,14 +40,12 @@ def test_what_is_above(limit: str | None, currency: str, amount: int, above: boo
 async def test_what_is_above_moves_once_after_a_second_persons_word(
     new_database: NewDatabase, fresh_merchant: str
 ) -> None:
-    provider = BookedProvider()
-    provider.before = no_to_charges
-    async with inside_console(new_database(), provider, second_person_above="EUR=999") as console:
+    async with inside_console(new_database(), declining_provider(), second_person_above="EUR=999") as console:
         world = World(console)
         runtime = world.runtime
         ada, bob, eve = [await world.person(name, "operator") for name in ("ada", "bob", "eve")]
         payment_id = await late(runtime, fresh_merchant)
-        before = await books(runtime, fresh_merchant)
+        before = await balances(runtime, fresh_merchant)
         alone = asked_act(ada.actor, None, "late_money.accept", payment_id, REASON)
         with pytest.raises(NeedsSecondPerson):
             await accept(runtime, payment_id, alone, actor=ada.actor, reason=REASON)
@@ -58,7 +56,7 @@ async def test_what_is_above_moves_once_after_a_second_persons_word(
         early = asked_act(ada.actor, request.request_id, "late_money.accept", payment_id, REASON)
         with pytest.raises(NeedsSecondPerson):
             await accept(runtime, payment_id, early, actor=ada.actor, reason=REASON)
-        assert await books(runtime, fresh_merchant) == before
+        assert await balances(runtime, fresh_merchant) == before
 
         async def decide(viewer: Viewer) -> str:
             try:
@@ -77,9 +75,9 @@ async def test_what_is_above_moves_once_after_a_second_persons_word(
 
         ends = await asyncio.gather(decide(bob), decide(eve))
         assert "done" in ends
-        after = await books(runtime, fresh_merchant)
+        after = await balances(runtime, fresh_merchant)
         assert after["merchant"] == -1_000, "given once"
         act = await recorded(runtime.stores.acts, early)
         assert (act.operator, act.idempotency_key) == (ada.actor, request.request_id)
         await four_eyes.finish(runtime, APPROVABLE, request.request_id)
-        assert await books(runtime, fresh_merchant) == after
+        assert await balances(runtime, fresh_merchant) == after

@@ -11,65 +11,22 @@ import pytest
 
 from tallystick.access.accounts import AccountRefused, Granted
 from tallystick.access.sessions import SignInRefused
-from tallystick.access.viewer import Viewer
 from tallystick.flows.compliance import four_eyes
 from tallystick.flows.compliance.four_eyes import Approvable, Approval, NotDecided
 from tallystick.flows.operations import operators
-from tallystick.flows.operations.operators import APPROVABLE
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.console.app import SESSION_COOKIE
 from tallystick.record.postgres.approvals import Decision, end_request
-from tests.support.console import PASSWORD, SECOND_FACTOR, InsideConsole, code_now, inside_console
+from tests.support.approvals import AUDITOR, World
+from tests.support.console import PASSWORD, SECOND_FACTOR, code_now, inside_console
 from tests.support.database import NewDatabase
 from tests.support.runtime import BookedProvider
-
-AUDITOR = Granted(roles=["auditor"])
-
-
-class World:
-    """A console with people who have signed in."""
-
-    def __init__(self, console: InsideConsole) -> None:
-        self.console = console
-        self.runtime: Runtime = console.process.runtime
-
-    async def person(self, operator_id: str, *roles: Any, **granted: Any) -> Viewer:
-        """Somebody with these roles, signed in."""
-        person = await self.console.signed_in(*roles or ("admin",), operator_id=operator_id, **granted)
-        viewer = await self.console.process.sessions.viewer(person.http.cookies[SESSION_COOKIE])
-        assert viewer is not None
-        return viewer
-
-    async def bootstrap(self) -> None:
-        """The two places are taken."""
-        for name in ("first", "second"):
-            await operators.add(self.runtime, name, AUDITOR, actor="shell:root@host", reason="begin")
-
-    async def asked(self, actor: str, name: str = "new") -> four_eyes.ApprovalRequest:
-        """Somebody asks for another operator."""
-        invited = await operators.add(self.runtime, name, AUDITOR, actor=actor, reason="joined the team")
-        assert invited.request is not None
-        return invited.request
-
-    async def decide(
-        self, request: four_eyes.ApprovalRequest, viewer: Viewer, approves: bool = True, **other: Any
-    ) -> Approval:
-        """Their word on it."""
-        given: dict[str, Any] = {"seen_hash": request.shown_hash, "reason": "looked at it"} | other
-        return await four_eyes.decide(
-            self.runtime, {**APPROVABLE, **ACTS}, request.request_id, viewer, approves=approves, **given
-        )
-
-    async def count(self, table: str) -> int:
-        """Rows of the new operator."""
-        column = {"operator_version": "operator_id", "operator_act": "target"}[table]
-        return int(await self.runtime.pool.fetchval(f"SELECT count(*) FROM {table} WHERE {column} = 'new'"))
 
 
 @asynccontextmanager
 async def _world(new_database: NewDatabase) -> AsyncIterator[World]:
     async with inside_console(new_database(), BookedProvider()) as console:
-        yield World(console)
+        yield World(console, ACTS)
 
 
 async def _nothing(_: Runtime, target: str, shown: Any) -> dict[str, Any]:

@@ -23,11 +23,11 @@ from tallystick.flows.rejections import cases
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.dead_letters import ALL_DEAD_LETTERS, DeadLetterFilter, NotReplayable
 from tallystick.kit.ids import new_id
-from tests.flows.operations.test_late_money import late, no_to_charges
 from tests.support.acts import INES, KIM, asked, cases_of
 from tests.support.database import Database
 from tests.support.inbox import accept, assert_invariants, envelope, states
-from tests.support.runtime import BookedProvider, runtime_of
+from tests.support.late_money import declining_provider, late
+from tests.support.runtime import runtime_of
 
 
 class Act(NamedTuple):
@@ -127,17 +127,14 @@ ACTS = {
 }
 
 
-def provider() -> BookedProvider:
-    bank = BookedProvider()
-    bank.before = no_to_charges
-    return bank
-
-
 @pytest.mark.parametrize("name", ACTS)
 async def test_it_is_done_once_for_a_key(database: Database, fresh_merchant: str, name: str) -> None:
     """By four at once in two processes, and again afterwards."""
     act = ACTS[name]
-    async with runtime_of(database.app_url, provider()) as one, runtime_of(database.app_url, provider()) as other:
+    async with (
+        runtime_of(database.app_url, declining_provider()) as one,
+        runtime_of(database.app_url, declining_provider()) as other,
+    ):
         target, key = await act.prepare(one, database, fresh_merchant), new_id("req")
 
         async def do(process: Runtime) -> tuple[OperatorAct, bool]:
@@ -159,7 +156,7 @@ async def test_it_is_done_once_for_a_key(database: Database, fresh_merchant: str
 @pytest.mark.parametrize("name", ACTS)
 async def test_the_key_for_another_act_is_refused(database: Database, fresh_merchant: str, name: str) -> None:
     act = ACTS[name]
-    async with runtime_of(database.app_url, provider()) as runtime:
+    async with runtime_of(database.app_url, declining_provider()) as runtime:
         target, key = await act.prepare(runtime, database, fresh_merchant), new_id("req")
         note = asked("annotate", new_id("pay"), key)
         await once(runtime.stores.acts, note, lambda: annotate(runtime, note))
@@ -174,7 +171,10 @@ async def test_the_key_for_another_act_is_refused(database: Database, fresh_merc
 
 async def test_two_operators_at_once_and_one_has_it(database: Database, fresh_merchant: str) -> None:
     """Who comes second finds nothing left, and no act of theirs is recorded."""
-    async with runtime_of(database.app_url, provider()) as one, runtime_of(database.app_url, provider()) as other:
+    async with (
+        runtime_of(database.app_url, declining_provider()) as one,
+        runtime_of(database.app_url, declining_provider()) as other,
+    ):
         payment_id = await late(one, fresh_merchant)
         acts = [asked("late_money.accept", payment_id, operator=f"{KIM}{number}") for number in range(6)]
         done = await asyncio.gather(
@@ -191,7 +191,7 @@ async def test_two_operators_at_once_and_one_has_it(database: Database, fresh_me
 
 async def test_many_dead_letters_are_one_act(database: Database, fresh_merchant: str) -> None:
     which = DeadLetterFilter(merchant_id=fresh_merchant)
-    async with runtime_of(database.app_url, provider()) as runtime:
+    async with runtime_of(database.app_url, declining_provider()) as runtime:
         for _ in range(3):
             await _dead_letter(runtime, database, fresh_merchant)
         letters = runtime.stores.dead_letters
@@ -212,7 +212,7 @@ async def test_many_dead_letters_are_one_act(database: Database, fresh_merchant:
 
 
 async def test_what_may_not_be_kept_does_nothing(database: Database, fresh_merchant: str) -> None:
-    async with runtime_of(database.app_url, provider()) as runtime:
+    async with runtime_of(database.app_url, declining_provider()) as runtime:
         payment_id = await late(runtime, fresh_merchant)
         for reason in ("card 4242424242424242", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", " "):
             wanted = asked("late_money.accept", payment_id, "k", reason=reason)
@@ -232,7 +232,7 @@ async def test_what_may_not_be_kept_does_nothing(database: Database, fresh_merch
 
 
 async def test_a_paused_account_gets_no_calls(database: Database, fresh_merchant: str) -> None:
-    async with runtime_of(database.app_url, provider()) as runtime:
+    async with runtime_of(database.app_url, declining_provider()) as runtime:
         with pytest.raises(UnknownProvider):
             await pauses.pause(runtime, asked("provider.pause", "nobody"), "main", None)
         account = f"acct-{fresh_merchant}"
@@ -249,7 +249,7 @@ async def test_a_paused_account_gets_no_calls(database: Database, fresh_merchant
 
 async def test_a_change_of_the_configuration_is_a_point(database: Database, fresh_merchant: str) -> None:
     role = f"role-{fresh_merchant}"
-    async with runtime_of(database.app_url, provider()) as runtime:
+    async with runtime_of(database.app_url, declining_provider()) as runtime:
         slower = with_fields(runtime, settings=replace(runtime.settings, api_key_cache_ms=12_345))
         other_secret = with_fields(runtime, settings=replace(runtime.settings, sealing_keys="c2VjcmV0"))
         moved = with_fields(runtime, settings=replace(runtime.settings, port=1234))

@@ -10,36 +10,16 @@ from structlog.testing import capture_logs
 
 from tallystick.decisions.late_money import NoLateMoney
 from tallystick.domain.change import Change
-from tallystick.domain.verdicts import Approved, Declined, Unknown, Verdict
+from tallystick.domain.verdicts import Unknown, Verdict
 from tallystick.flows.operations.late_money import accept, give_back, waiting_late_money
-from tallystick.flows.payments.attempts import settle_verdict
-from tallystick.flows.runtime import Runtime
 from tallystick.oversight.invariants import verify
 from tallystick.providers.port import ProviderCall
 from tests.support.database import Database
+from tests.support.late_money import declining_provider, late
 from tests.support.runtime import HURRIED, SETTINGS, BookedProvider, Client, read, recover, runtime_of
+from tests.support.settlement_days import balances
 
 WORDS = {"actor": "kim", "reason": "ticket 7"}
-
-
-async def no_to_charges(call: ProviderCall) -> Verdict | None:
-    return Declined(code="card_declined", message="No.") if call.operation == "authorize" else None
-
-
-async def late(runtime: Runtime, merchant_id: str, key: str = "create", reference: str = "ch_1") -> str:
-    """A payment that was declined, and captured all the same."""
-    payment = read(await Client(runtime, merchant_id).create(key))
-    loaded = await runtime.reads.load(merchant_id, payment["id"])
-    assert loaded is not None and payment["state"] == "declined"
-    [attempt] = loaded.stored.attempts
-    said = Approved(amount=1_000, currency="EUR", effect="captured", reference=reference)
-    await settle_verdict(runtime, loaded.stored, attempt.attempt_id, said, cause="webhook", actor="provider:simulator")
-    return str(payment["id"])
-
-
-async def books(runtime: Runtime, merchant_id: str) -> dict[str, int]:
-    rows = await runtime.reads.accounts(merchant_id)
-    return {row.account: row.debits - row.credits for row in rows if row.debits != row.credits}
 
 
 async def wrong(database: Database, merchant_id: str) -> list[str]:
@@ -53,9 +33,7 @@ async def wrong(database: Database, merchant_id: str) -> list[str]:
 
 @pytest.fixture
 def provider() -> BookedProvider:
-    provider = BookedProvider()
-    provider.before = no_to_charges
-    return provider
+    return declining_provider()
 
 
 async def test_its_alert_names_the_list(database: Database, fresh_merchant: str, provider: BookedProvider) -> None:
@@ -74,12 +52,12 @@ async def test_accepted_money_is_listed_no_more_and_can_be_refunded(
         assert (waiting.payment.payment_id, waiting.waiting) == (payment_id, 1_000)
         await accept(runtime, payment_id, **WORDS)
         assert await waiting_late_money(runtime, fresh_merchant, 10) == []
-        assert await books(runtime, fresh_merchant) == {"merchant": -1_000, "provider:simulator": 1_000}
+        assert await balances(runtime, fresh_merchant) == {"merchant": -1_000, "provider:simulator": 1_000}
         history = await runtime.reads.history(fresh_merchant, payment_id)
         assert (history[-1].actor, history[-1].evidence) == ("kim", '{"operator":{"reason":"ticket 7"}}')
         refund = await Client(runtime, fresh_merchant).refund("refund", payment_id)
         assert (refund.status, read(refund)["state"]) == (201, "succeeded")
-        assert await books(runtime, fresh_merchant) == {}
+        assert await balances(runtime, fresh_merchant) == {}
     [sent] = provider.effects_for(fresh_merchant)
     assert (sent.operation, sent.parent_reference, sent.amount) == ("refund", "ch_1", 1_000)
     assert await wrong(database, fresh_merchant) == []
@@ -95,7 +73,7 @@ async def test_two_operators_at_once_decide_once(
         done = await asyncio.gather(*acts, return_exceptions=True)
         assert sum(isinstance(each, Change) for each in done) == 1
         assert sum(isinstance(each, NoLateMoney) for each in done) == 3
-        assert (await books(runtime, fresh_merchant)).get("suspense:simulator", 0) == 0
+        assert (await balances(runtime, fresh_merchant)).get("suspense:simulator", 0) == 0
     assert await wrong(database, fresh_merchant) == []
 
 
@@ -109,9 +87,9 @@ async def test_a_return_whose_answer_was_lost_is_finished_by_recovery(
     async with runtime_of(database.app_url, provider, settings=HURRIED) as runtime:
         payment_id = await late(runtime, fresh_merchant)
         await give_back(runtime, payment_id, **WORDS)
-        assert await books(runtime, fresh_merchant) == {"provider:simulator": 1_000, "suspense:simulator": -1_000}
+        assert await balances(runtime, fresh_merchant) == {"provider:simulator": 1_000, "suspense:simulator": -1_000}
         assert await waiting_late_money(runtime, fresh_merchant, 10) == []
         await recover(runtime)
-        assert await books(runtime, fresh_merchant) == {}
+        assert await balances(runtime, fresh_merchant) == {}
     assert [call.operation for call in provider.effects_for(fresh_merchant)] == ["refund"]
     assert await wrong(database, fresh_merchant) == []

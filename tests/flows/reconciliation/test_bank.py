@@ -8,66 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import psycopg
 import pytest
 
 from tallystick.access.key_store import OPERATORS
 from tallystick.decisions.rows_by_hand import NotResolvable
 from tallystick.flows.reconciliation.bank import compare_statements, post_statement
 from tallystick.flows.reconciliation.by_hand import look, target_of
-from tallystick.flows.reconciliation.worker import ReconciliationWorker
-from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
-from tests.guarantees.second_opinion.comparison import disagreements
-from tests.guarantees.second_opinion.exported import history, stored_books
-from tests.guarantees.second_opinion.interpreter import read as second_opinion
 from tests.support.bank_statements import Entry, camt053, mt940
+from tests.support.books import books_agree
 from tests.support.database import Database
 from tests.support.inbox import assert_invariants
+from tests.support.payouts import at_bank, evidence_of, paid_out
 from tests.support.runtime import BookedProvider, runtime_of
-from tests.support.settlement_days import ACTOR, Acquirer, paid
+from tests.support.settlement_days import ACTOR, Acquirer, paid, rounds
 from tests.support.settlement_imports import imported
-
-
-async def rounds(runtime: Runtime) -> None:
-    worker = ReconciliationWorker(runtime, ACTOR)
-    while await worker.round():
-        pass
-
-
-async def paid_out(runtime: Runtime, merchant_id: str, where: Path, *amounts: int) -> list[str]:
-    """A batch of one charge that is paid out in these amounts; the names of its payouts."""
-    file = Acquirer()
-    file.of(await paid(runtime, merchant_id, sum(amounts)), "charge", sum(amounts))
-    names = [f"po_{new_id('req')}" for _ in amounts]
-    for amount, name in zip(amounts, names, strict=True):
-        file.row("payout", -amount, effect=name)
-    await imported(runtime, file.text(), where, name=f"{names[0]}.csv")
-    return names
-
-
-async def at_bank(runtime: Runtime, account: str) -> dict[str, int]:
-    """What the statements of an account posted, debits less credits by account."""
-    found = await runtime.pool.fetch(
-        "SELECT t.debit, t.credit, t.amount FROM transfer t JOIN bank_statement b ON b.merchant_id = t.merchant_id"
-        " AND b.statement_id = t.stream_id WHERE b.account = $1",
-        account,
-    )
-    sums: dict[str, int] = {}
-    for row in found:
-        sums[row["debit"]] = sums.get(row["debit"], 0) + row["amount"]
-        sums[row["credit"]] = sums.get(row["credit"], 0) - row["amount"]
-    return {name: amount for name, amount in sums.items() if amount}
-
-
-async def evidence_of(runtime: Runtime, account: str) -> list[tuple[Any, ...]]:
-    found = await runtime.pool.fetch(
-        "SELECT e.net, e.version, e.status, e.reason, e.stage, e.covers, e.difference FROM settlement_evidence e"
-        " JOIN settlement_file f ON f.file_id = e.file_id WHERE f.account = $1"
-        " ORDER BY f.file_id, e.position, e.version",
-        account,
-    )
-    return [tuple(row) for row in found]
 
 
 @pytest.mark.parametrize("written", [camt053, mt940])
@@ -101,9 +56,7 @@ async def test_payouts_arrive(database: Database, fresh_merchant: str, tmp_path:
             "bank_in_transit:simulator": -1_385,
             f"unexplained:bank:{account}": -65,
         }
-    with psycopg.connect(database.owner_url, autocommit=True) as owner:
-        opinion = second_opinion(history(owner, OPERATORS))
-        assert opinion.seen and disagreements(opinion, stored_books(owner, OPERATORS)) == []
+    books_agree(database, OPERATORS)
     await assert_invariants(database, fresh_merchant)
 
 

@@ -17,12 +17,12 @@ from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.record.journal import Journal
 from tallystick.record.postgres.bank_book import BankBook, StatementFile
-from tests.flows.reconciliation.test_bank import at_bank, paid_out, rounds
 from tests.support.bank_statements import camt053
 from tests.support.database import DEEP, Database
 from tests.support.inbox import assert_invariants
+from tests.support.payouts import at_bank, paid_out
 from tests.support.runtime import BookedProvider, runtime_of
-from tests.support.settlement_days import ACTOR
+from tests.support.settlement_days import ACTOR, rounds
 from tests.support.settlement_imports import Died, DyingJournal, DyingPool, imported
 
 #: Points that there are now. Fewer mean that the enumeration lost sight of something.

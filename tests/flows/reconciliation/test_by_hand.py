@@ -7,11 +7,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from msgspec.structs import replace
 
-from tallystick.access.key_store import OPERATORS
 from tallystick.decisions.rows_by_hand import NotResolvable
 from tallystick.decisions.settlements import BatchName
 from tallystick.domain.operator_act import ActKeyReused, OperatorAct
@@ -24,35 +22,19 @@ from tallystick.flows.reconciliation.matching import compare_file
 from tallystick.flows.reconciliation.posting import batch_id_of, post_batch
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
-from tests.guarantees.second_opinion.comparison import disagreements
-from tests.guarantees.second_opinion.exported import history, stored_books
-from tests.guarantees.second_opinion.interpreter import read as second_opinion
 from tests.support.acts import INES, KIM, asked, colleague_in
+from tests.support.books import books_hold
 from tests.support.database import Database
-from tests.support.inbox import assert_invariants
+from tests.support.rows_by_hand import done
 from tests.support.runtime import SETTINGS, BookedProvider, runtime_of
 from tests.support.settlement_days import ACTOR, Acquirer, balances, paid, posted_of, refunded, settled
 from tests.support.settlement_imports import imported
-
-
-async def done(runtime: Runtime, file_id: str, position: int, key: str | None = None, **said: Any) -> OperatorAct:
-    act = "settlement_row.match" if "subject" in said else "settlement_row.write_off"
-    wanted = asked(act, target_of(file_id, position), key, **said)  # type: ignore[arg-type]
-    return (await once(runtime.stores.acts, wanted, lambda: resolve(runtime, wanted)))[0]
 
 
 async def now(runtime: Runtime, batch: SettledBatch) -> SettledBatch:
     found = await runtime.stores.evidence.batch(batch.batch_id)
     assert found is not None and found.state == "posted"
     return found
-
-
-async def books_hold(database: Database, merchant_id: str) -> None:
-    with psycopg.connect(database.owner_url, autocommit=True) as owner:
-        for each in (merchant_id, OPERATORS):
-            opinion = second_opinion(history(owner, each))
-            assert opinion.seen and disagreements(opinion, stored_books(owner, each)) == []
-    await assert_invariants(database, merchant_id)
 
 
 async def test_a_person_matches_and_writes_off(database: Database, fresh_merchant: str, tmp_path: Path) -> None:

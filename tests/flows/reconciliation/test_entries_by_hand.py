@@ -6,34 +6,24 @@ import asyncio
 import dataclasses
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from tallystick.access.key_store import OPERATORS
 from tallystick.decisions.rows_by_hand import NotResolvable
-from tallystick.domain.operator_act import OperatorAct
 from tallystick.flows.compliance.amounts import NeedsSecondPerson
-from tallystick.flows.operations.acts import once
-from tallystick.flows.reconciliation.by_hand import look, resolve, target_of
+from tallystick.flows.reconciliation.by_hand import look, target_of
 from tallystick.flows.runtime import Runtime
 from tallystick.oversight.console import WorkFilter, WorkReads
-from tests.flows.reconciliation.test_bank import at_bank, evidence_of, paid_out, rounds
-from tests.guarantees.second_opinion.comparison import disagreements
-from tests.guarantees.second_opinion.exported import history, stored_books
-from tests.guarantees.second_opinion.interpreter import read as second_opinion
-from tests.support.acts import asked
 from tests.support.bank_statements import camt053
+from tests.support.books import books_agree
 from tests.support.database import Database
 from tests.support.inbox import assert_invariants
 from tests.support.letters import new_letters
+from tests.support.payouts import at_bank, evidence_of, paid_out
+from tests.support.rows_by_hand import done
 from tests.support.runtime import SETTINGS, BookedProvider, runtime_of
+from tests.support.settlement_days import rounds
 from tests.support.settlement_imports import imported
-
-
-async def done(runtime: Runtime, file_id: str, position: int, key: str | None = None, **said: object) -> OperatorAct:
-    act = "settlement_row.match" if "subject" in said else "settlement_row.write_off"
-    wanted = asked(act, target_of(file_id, position), key, **said)  # type: ignore[arg-type]
-    return (await once(runtime.stores.acts, wanted, lambda: resolve(runtime, wanted)))[0]
 
 
 async def payout_row(runtime: Runtime, name: str) -> str:
@@ -46,9 +36,7 @@ async def payout_row(runtime: Runtime, name: str) -> str:
 
 
 async def books_hold(database: Database, merchant_id: str) -> None:
-    with psycopg.connect(database.owner_url, autocommit=True) as owner:
-        opinion = second_opinion(history(owner, OPERATORS))
-        assert opinion.seen and disagreements(opinion, stored_books(owner, OPERATORS)) == []
+    books_agree(database, OPERATORS)
     await assert_invariants(database, merchant_id)
 
 

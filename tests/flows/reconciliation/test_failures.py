@@ -24,12 +24,12 @@ from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.record.postgres.reconciliation_told import ToldBook
 from tallystick.record.postgres.settlement_waiting import WaitingBook
-from tests.flows.reconciliation.test_telling import types
 from tests.support.database import Database
 from tests.support.letters import new_letters
 from tests.support.runtime import BookedProvider, runtime_of
 from tests.support.settlement_days import Acquirer, paid, settled
 from tests.support.settlement_imports import imported
+from tests.support.settlement_messages import types
 
 SAID: Final = "settlement work failed"
 

@@ -3,7 +3,6 @@ somebody asks. Each is imported once, whatever comes twice or dies."""
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -19,7 +18,6 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from tallystick.domain.settlement_report import SettlementReport
 from tallystick.flows.reconciliation.fetching import ReportFetcher, Wanted, fetch_now
 from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
@@ -28,25 +26,18 @@ from tallystick.kit.logs import get_logger
 from tallystick.providers.adyen.setup import AdyenSettings
 from tallystick.providers.assembly import report_sources
 from tallystick.providers.reports import ReportRefused
-from tallystick.providers.stripe.receiver import StripeReceiver
-from tallystick.providers.stripe.setup import StripeSettings
 from tallystick.record.postgres.settlement_reports import ReportBook
 from tests.support.adyen.client import PATIENT as ADYEN_SETTINGS
 from tests.support.adyen.client import adyen_runtime
 from tests.support.adyen.fake_adyen import REPORT_API_KEY
 from tests.support.adyen.process import FakeAdyen, fake_adyen
-from tests.support.card_bank import signed
 from tests.support.database import DEEP, Database
+from tests.support.fetched_reports import at_stripe, fetched
 from tests.support.letters import new_letters
 from tests.support.log_lines import lines_said
-from tests.support.polling import eventually_async
 from tests.support.ports import free_port
 from tests.support.settlement_imports import Died, DyingPool
-from tests.support.settling_providers import SECRET, AtAdyen, AtStripe
-from tests.support.stripe.client import PATIENT as STRIPE_SETTINGS
-from tests.support.stripe.client import stripe_runtime
-from tests.support.stripe.fake_stripe import fake_stripe
-from tests.support.stripe.reports import Reports
+from tests.support.settling_providers import AtAdyen
 
 #: Statements of a fetch that there are now. Fewer mean that the enumeration lost sight of something.
 POINTS: Final = 15
@@ -73,45 +64,6 @@ async def at_adyen(database: Database, merchant: str, bank: FakeAdyen, where: Pa
     settings = settings.with_connector(AdyenSettings, report_api_key=REPORT_API_KEY, reports_url=bank.url)
     async with adyen_runtime(database, bank.url, settings) as runtime:
         yield AtAdyen(runtime, database, merchant, bank)
-
-
-class Stripe(AtStripe):
-    """A Stripe that makes report runs."""
-
-    @property
-    def books(self) -> Reports:
-        return self._books
-
-    async def tell_of(self, run: dict[str, Any], times: int = 1) -> None:
-        event = {"id": new_id("evt"), "object": "event", "type": "reporting.report_run.succeeded", "created": 1}
-        body = json.dumps(event | {"data": {"object": run}}).encode()
-        await self.deliver(StripeReceiver("main", [SECRET]), body, signed(body, SECRET, "stripe"), times)
-
-
-@asynccontextmanager
-async def at_stripe(database: Database, merchant: str) -> AsyncIterator[Stripe]:
-    async with fake_stripe(deduplicates=True) as fake:
-        settings = replace(STRIPE_SETTINGS, settlement_lease_ms=1).with_connector(StripeSettings, files_url=fake.url)
-        async with stripe_runtime(database, fake.url, settings) as runtime:
-            yield Stripe(runtime, database, merchant, fake)
-
-
-async def fetched(runtime: Runtime, provider: str, name: str) -> SettlementReport:
-    """The report once it has come to its end."""
-    sources = report_sources(runtime.settings)
-    fetcher = ReportFetcher(runtime, sources, first_wait_ms=2)
-
-    async def look() -> SettlementReport | None:
-        await fetcher.fetch(provider, "main", name)
-        return await runtime.stores.settlement_reports.find(provider, "main", name)
-
-    try:
-        found = await eventually_async(look, until=lambda found: found is not None and found.state != "waiting")
-    finally:
-        for source in sources.values():
-            await source.close()
-    assert found is not None
-    return found
 
 
 async def files_named(runtime: Runtime, name: str) -> list[tuple[str, int]]:

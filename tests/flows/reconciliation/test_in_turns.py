@@ -16,13 +16,10 @@ from tallystick.flows.runtime import Runtime
 from tallystick.record.postgres.settlement_evidence import Comparing
 from tests.support.acts import asked
 from tests.support.database import Database
-from tests.support.polling import eventually_async
 from tests.support.runtime import BookedProvider, runtime_of
 from tests.support.settlement_days import ACTOR, Acquirer, paid
 from tests.support.settlement_imports import imported
-
-#: Sessions of the test's database that wait for another one's row.
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+from tests.support.waiting_sessions import until_beside
 
 
 async def results_of(runtime: Runtime, *file_ids: str) -> list[tuple[str, str]]:
@@ -31,15 +28,6 @@ async def results_of(runtime: Runtime, *file_ids: str) -> list[tuple[str, str]]:
         "SELECT status, reason FROM settlement_evidence WHERE file_id = ANY ($1::text[]) AND gross = 400", file_ids
     )
     return sorted((row["status"], row["reason"]) for row in found)
-
-
-async def until_beside(runtime: Runtime, second: asyncio.Task[Any]) -> None:
-    """The second one waits for the first; or, without turns, is over."""
-
-    async def is_beside() -> bool:
-        return second.done() or await runtime.pool.fetchval(WAITING) > 0
-
-    await eventually_async(is_beside)
 
 
 async def test_two_files_at_once(

@@ -19,9 +19,8 @@ from tallystick.flows.reconciliation.telling import SettlementTeller
 from tallystick.flows.reconciliation.withdrawing import withdraw
 from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
-from tests.flows.reconciliation.test_fetching import at_stripe, fetched
-from tests.flows.reconciliation.test_telling import types
 from tests.support.database import DEEP, Database
+from tests.support.fetched_reports import at_stripe, fetched
 from tests.support.inbox import assert_invariants
 from tests.support.killed_reconciliation import KilledProcesses, killed_processes, withdrawal_of, word_of
 from tests.support.letters import new_letters
@@ -29,6 +28,7 @@ from tests.support.polling import eventually_async
 from tests.support.runtime import SETTINGS, BookedProvider, runtime_of
 from tests.support.settlement_days import Acquirer, balances, paid, settled
 from tests.support.settlement_imports import imported, stripe_rows
+from tests.support.settlement_messages import types
 
 #: Part -> where it is killed by default, before or after that statement: in the middle, or near its end.
 POINTS: Final = {

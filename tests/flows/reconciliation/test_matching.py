@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import psycopg
 import pytest
 
 from tallystick.access.key_store import OPERATORS
@@ -22,10 +21,8 @@ from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.oversight.differences import differences
 from tallystick.record.postgres import few_rows
-from tests.guarantees.second_opinion.comparison import disagreements
-from tests.guarantees.second_opinion.exported import history, stored_books
-from tests.guarantees.second_opinion.interpreter import read as second_opinion
 from tests.support.acts import asked
+from tests.support.books import books_hold
 from tests.support.database import Database
 from tests.support.inbox import assert_invariants
 from tests.support.letters import new_letters
@@ -79,11 +76,7 @@ async def test_a_day_is_settled_to_the_unit(database: Database, fresh_merchant: 
         )
         [kept] = await runtime.stores.evidence.of_payment(fresh_merchant, first["id"])
         assert isinstance(kept, Evidence) and kept.compared["amount"] == [1_000, 1_000]
-    with psycopg.connect(database.owner_url, autocommit=True) as owner:
-        for merchant_id in (fresh_merchant, OPERATORS):
-            opinion = second_opinion(history(owner, merchant_id))
-            assert opinion.seen and disagreements(opinion, stored_books(owner, merchant_id)) == []
-    await assert_invariants(database, fresh_merchant)
+    await books_hold(database, fresh_merchant)
 
 
 async def test_the_same_again_posts_nothing(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
@@ -185,11 +178,7 @@ async def test_rounding_of_rows_is_posted_apart(database: Database, fresh_mercha
         file.of(third, "charge", 501)
         _, _, batch = await settled(runtime, file.text(), tmp_path, name="third.csv")
         assert (await posted_of(runtime, batch))["rounding:simulator"] == -1
-    with psycopg.connect(database.owner_url, autocommit=True) as owner:
-        for merchant_id in (fresh_merchant, OPERATORS):
-            opinion = second_opinion(history(owner, merchant_id))
-            assert opinion.seen and disagreements(opinion, stored_books(owner, merchant_id)) == []
-    await assert_invariants(database, fresh_merchant)
+    await books_hold(database, fresh_merchant)
 
 
 async def test_a_late_row_of_another_batch_is_a_duplicate(

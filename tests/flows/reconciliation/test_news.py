@@ -15,15 +15,13 @@ from tallystick.domain.notices import AttemptNotice, CaptureNotice, ChargeNotice
 from tallystick.domain.settlement_news import RECONCILIATION
 from tallystick.domain.subjects import Payment
 from tallystick.domain.verdicts import Approved, Reversed
-from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tests.support.database import DEEP, Database
 from tests.support.inbox import accept, assert_invariants, drain, envelope
 from tests.support.letters import new_letters
-from tests.support.news_files import Adyen, Double, File, Stripe, at_providers
+from tests.support.news_files import Adyen, Double, File, Stripe, at_providers, newest, tell_file, work
 from tests.support.runtime import Client, read, stored
 from tests.support.settlement_days import balances, paid, refunded
-from tests.support.settlement_imports import imported
 
 #: In this order things are told: w a webhook, f the file. By default few: refunds and disputes are told in each order
 #: at the providers' own doubles (``test_providers_reports``).
@@ -119,20 +117,6 @@ async def scene(database: Database, runtime: Runtime, double: Double, merchant_i
     return found
 
 
-async def tell_file(runtime: Runtime, file: File, where: Path) -> None:
-    for text in (file.text(), file.payout()):
-        if text is not None:
-            await imported(runtime, text, where, provider=file.provider)
-
-
-async def work(runtime: Runtime, merchant_id: str) -> None:
-    """What workers do, until nothing is left: files, the inbox, files again."""
-    for _ in range(3):
-        while await ReconciliationWorker(runtime).round():
-            pass
-        await drain(runtime, merchant_id)
-
-
 async def posted(runtime: Runtime, moved: list[Moved]) -> dict[str, list[int]]:
     """Kind -> the amounts that it posted to the provider's account."""
     found: dict[str, list[int]] = {}
@@ -147,16 +131,6 @@ async def posted(runtime: Runtime, moved: list[Moved]) -> dict[str, list[int]]:
         )
         found[each.kind] = [row["amount"] for row in rows]
     return found
-
-
-async def newest(runtime: Runtime, batch: str) -> dict[str, str]:
-    """Kind -> what its row came to last, of rows about payments."""
-    rows = await runtime.pool.fetch(
-        "SELECT DISTINCT ON (file_id, position) kind, status, reason FROM settlement_evidence WHERE batch = $1"
-        " AND kind <> 'payout' ORDER BY file_id, position, version DESC",
-        batch,
-    )
-    return {row["kind"]: f"{row['status']}: {row['reason']}" for row in rows}
 
 
 @pytest.mark.parametrize(("format_", "way"), WAYS)

@@ -21,11 +21,10 @@ from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.providers.port import ProviderCall
 from tallystick.record.postgres.settlement_evidence import EvidenceBook
-from tests.flows.reconciliation.test_news import newest, tell_file, work
 from tests.support.database import DEEP, Database
 from tests.support.inbox import assert_invariants
 from tests.support.letters import new_letters
-from tests.support.news_files import Adyen, Double, File, Stripe, at_providers
+from tests.support.news_files import Adyen, Double, File, Stripe, at_providers, newest, tell_file, work
 from tests.support.runtime import Client, read, stored, timed_out
 from tests.support.settlement_days import ACTOR, balances, paid, refunded
 from tests.support.settlement_imports import Died, DyingPool, imported

@@ -16,11 +16,10 @@ from tallystick.domain.verdicts import Approved, NotFound, Pending, Verdict
 from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
-from tests.flows.reconciliation.test_news import newest, tell_file, work
 from tests.support.database import Database
 from tests.support.inbox import accept, assert_invariants, envelope
 from tests.support.letters import new_letters
-from tests.support.news_files import Adyen, Double, File, Stripe, at_providers
+from tests.support.news_files import Adyen, Double, File, Stripe, at_providers, newest, tell_file, work
 from tests.support.runtime import Client, read, stored, timed_out
 from tests.support.settlement_days import paid
 

@@ -12,14 +12,13 @@ from tallystick.flows.reconciliation import waiting
 from tallystick.flows.reconciliation.matching import compare_file
 from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
-from tests.flows.reconciliation.test_news import newest, tell_file, work
-from tests.flows.reconciliation.test_withdrawing import withdrawn
 from tests.support.database import Database
 from tests.support.inbox import assert_invariants, drain
 from tests.support.letters import new_letters
-from tests.support.news_files import Adyen, File, Stripe, at_providers
+from tests.support.news_files import Adyen, File, Stripe, at_providers, newest, tell_file, work
 from tests.support.runtime import Client, read, stored
 from tests.support.settlement_days import ACTOR, paid, refunded
+from tests.support.withdrawals import withdrawn
 
 
 async def file_of(runtime: Runtime, file: File) -> str:

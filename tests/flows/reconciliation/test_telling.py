@@ -10,7 +10,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
-import psycopg
 import pytest
 from msgspec.structs import replace
 
@@ -19,42 +18,24 @@ from tallystick.flows.operations.acts import once
 from tallystick.flows.reconciliation.by_hand import resolve, target_of
 from tallystick.flows.reconciliation.matching import compare_file
 from tallystick.flows.reconciliation.telling import SettlementTeller
-from tallystick.flows.runtime import Runtime
 from tallystick.record.journal import Journal
 from tallystick.record.postgres.reconciliation_told import ToldBook
-from tests.guarantees.second_opinion.comparison import disagreements
-from tests.guarantees.second_opinion.exported import history, stored_books
-from tests.guarantees.second_opinion.interpreter import read as second_opinion
 from tests.support.acts import asked
+from tests.support.books import books_agree
 from tests.support.database import DEEP, Database
 from tests.support.inbox import assert_invariants
 from tests.support.letters import new_letters
 from tests.support.runtime import BookedProvider, runtime_of
 from tests.support.settlement_days import ACTOR, Acquirer, paid, refunded, settled
 from tests.support.settlement_imports import Died, DyingJournal, DyingPool, imported
+from tests.support.settlement_messages import told, types
 
 #: Points that there are at least, of one merchant with both messages. Fewer mean that some are not seen.
 POINTS = 5
 
 
-async def told(runtime: Runtime, merchant_id: str) -> list[tuple[str, str]]:
-    """What a merchant was told of settlements: the type, and the stream in whose order it stands."""
-    rows = await runtime.pool.fetch(
-        "SELECT type, stream_id FROM outbox WHERE merchant_id = $1"
-        " AND type IN ('payment.settled', 'reconciliation.exception') ORDER BY at, type, stream_id",
-        merchant_id,
-    )
-    return [(row["type"], row["stream_id"]) for row in rows]
-
-
-async def types(runtime: Runtime, merchant_id: str) -> list[str]:
-    return sorted(type_ for type_, _ in await told(runtime, merchant_id))
-
-
 async def books_hold(database: Database, merchant_id: str) -> None:
-    with psycopg.connect(database.owner_url, autocommit=True) as owner:
-        opinion = second_opinion(history(owner, merchant_id))
-        assert opinion.seen and disagreements(opinion, stored_books(owner, merchant_id)) == []
+    books_agree(database, merchant_id)
     await assert_invariants(database, merchant_id)
 
 

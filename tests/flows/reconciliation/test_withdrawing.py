@@ -24,7 +24,7 @@ from tallystick.flows.operations.acts import once
 from tallystick.flows.reconciliation.by_hand import resolve, target_of
 from tallystick.flows.reconciliation.matching import compare_file
 from tallystick.flows.reconciliation.posting import batch_id_of, post_batch, settlement_id_of
-from tallystick.flows.reconciliation.withdrawing import CannotWithdraw, withdraw
+from tallystick.flows.reconciliation.withdrawing import CannotWithdraw
 from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
@@ -33,21 +33,18 @@ from tallystick.oversight.layers import layers_of
 from tallystick.record.postgres.bank_book import ArrivalRow, PayoutWithdrawn
 from tallystick.record.postgres.settlement_evidence import EvidenceBook, digest_input, evidence_in
 from tallystick.record.postgres.settlement_withdrawals import Withdrawing
-from tests.flows.reconciliation.test_bank import at_bank, paid_out
-from tests.flows.reconciliation.test_by_hand import books_hold, done
-from tests.flows.reconciliation.test_in_turns import until_beside
-from tests.flows.reconciliation.test_of_payment import shown
 from tests.support.acts import asked
 from tests.support.bank_statements import camt053
+from tests.support.books import books_hold
 from tests.support.database import Database, NewDatabase
+from tests.support.payment_reconciliation import shown
+from tests.support.payouts import at_bank, paid_out
+from tests.support.rows_by_hand import done
 from tests.support.runtime import SETTINGS, BookedProvider, runtime_of
 from tests.support.settlement_days import ACTOR, Acquirer, balances, paid, posted_of, settled
 from tests.support.settlement_imports import imported, stripe_payout, stripe_rows
-
-
-async def withdrawn(runtime: Runtime, file_id: str, key: str | None = None) -> OperatorAct:
-    wanted = asked("settlement_file.withdraw", file_id, key)
-    return (await once(runtime.stores.acts, wanted, lambda: withdraw(runtime, wanted)))[0]
+from tests.support.waiting_sessions import until_beside
+from tests.support.withdrawals import withdrawn
 
 
 def named(file: Acquirer, currency: str = "EUR") -> BatchName:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.flows.reconciliation.test_news import newest, work
-from tests.flows.reconciliation.test_withdrawing import withdrawn
 from tests.support.database import NewDatabase
 from tests.support.letters import new_letters
-from tests.support.news_files import Stripe, at_providers
+from tests.support.news_files import Stripe, at_providers, newest, work
 from tests.support.settlement_days import paid
 from tests.support.settlement_imports import imported
+from tests.support.withdrawals import withdrawn
 
 
 async def test_files_of_one_report_of_payouts_do_not_hold_each_other(new_database: NewDatabase, tmp_path: Path) -> None:

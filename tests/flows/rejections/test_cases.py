@@ -4,9 +4,7 @@ processed again by the same guards, and closed by rules."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg
 import pytest
@@ -16,7 +14,6 @@ from tallystick.decisions.rejected_cases import CaseResolved
 from tallystick.domain.notices import AttemptNotice
 from tallystick.domain.operator_act import OperatorAct
 from tallystick.domain.rejected_case import RejectedCase
-from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.verdicts import Approved, Unknown, Verdict
 from tallystick.domain.work_owner import NotOwned, OwnerUnknown
 from tallystick.flows.operations.acts import once
@@ -29,32 +26,12 @@ from tallystick.flows.rejections.rounds import CaseRounds
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.providers.port import ProviderCall
-from tests.flows.operations.test_late_money import late, no_to_charges
-from tests.support.acts import INES, KIM, asked, cases_of, colleague_in, refused_event
+from tests.support.acts import INES, KIM, asked, cases_of, colleague_in
 from tests.support.database import Database
-from tests.support.inbox import (
-    WEBHOOK_SETTINGS,
-    accept,
-    assert_invariants,
-    drain,
-    envelope,
-    pending,
-    waiting_payment,
-)
+from tests.support.inbox import accept, assert_invariants, drain, envelope
+from tests.support.late_money import declining_provider, late
+from tests.support.rejected_cases import only_case, refused
 from tests.support.runtime import BookedProvider, Client, read, runtime_of
-
-
-class WrongBooks(BookedProvider):
-    """Answers the outcome later; asked about a charge, it says another amount until its books are mended."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.after = pending
-        self.is_mended = False
-
-    async def fetch(self, call: ProviderCall) -> Verdict:
-        amount = call.amount if self.is_mended else call.amount + 1
-        return Approved(amount=amount, currency=call.currency, effect="captured", reference="ch_wrong")
 
 
 class Silent(BookedProvider):
@@ -62,29 +39,6 @@ class Silent(BookedProvider):
 
     async def fetch(self, call: ProviderCall) -> Verdict:
         return Unknown(reason="time-out")
-
-
-class Refused(NamedTuple):
-    """A payment whose provider reported another amount: one case is open."""
-
-    runtime: Runtime
-    stored: PaymentSnapshot
-    bank: WrongBooks
-    event_id: str
-
-
-@asynccontextmanager
-async def refused(database: Database, merchant_id: str) -> AsyncIterator[Refused]:
-    bank = WrongBooks()
-    async with runtime_of(database.app_url, bank, settings=WEBHOOK_SETTINGS) as runtime:
-        stored = await waiting_payment(runtime, merchant_id)
-        event_id = await refused_event(runtime, database, stored)
-        yield Refused(runtime, stored, bank, event_id)
-
-
-async def only_case(runtime: Runtime, merchant_id: str) -> RejectedCase:
-    [case] = await cases_of(runtime, merchant_id)
-    return case
 
 
 async def test_it_is_opened_with_its_rejection(database: Database, fresh_merchant: str) -> None:
@@ -307,9 +261,7 @@ async def test_the_same_act_at_once_is_done_once(database: Database, fresh_merch
 
 
 async def test_a_decision_on_late_money_closes_its_case_by_rule(database: Database, fresh_merchant: str) -> None:
-    provider = BookedProvider()
-    provider.before = no_to_charges
-    async with runtime_of(database.app_url, provider) as runtime:
+    async with runtime_of(database.app_url, declining_provider()) as runtime:
         payment_id = await late(runtime, fresh_merchant)
         case = await only_case(runtime, fresh_merchant)
         assert (case.category, case.subject) == ("late", "attempt")

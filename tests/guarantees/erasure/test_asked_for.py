@@ -12,12 +12,10 @@ from tallystick.domain.operator_act import ActKeyReused
 from tallystick.flows.compliance.approvable import ask_second_person, done_for
 from tallystick.flows.operations.acts import annotate, asked_act
 from tallystick.kit.ids import new_id
-from tests.guarantees.erasure.test_nothing_is_left import Filled, a_record, key_of
-from tests.interfaces.api.test_rejections import desk_of
-from tests.interfaces.console.test_limited_viewers import post
-from tests.support.api import assert_problem
+from tests.support.api import assert_problem, desk_of
 from tests.support.console import Person, token_on
 from tests.support.database import NewDatabase
+from tests.support.erased_records import Filled, a_record, key_of
 
 PATH = "/v1/erasures"
 
@@ -157,7 +155,7 @@ async def test_a_key_stands_for_an_erasure_or_for_an_act(new_database: NewDataba
 
         form = {"key": new_id("opa"), "reason": "why", "payment": filled.payment}
         assert (await people["ada"].send(PAGE, PAGE, **form)).status_code == 303
-        assert (await post(people["ada"], NOTE, target=filled.payment, **form)).status_code == 400
+        assert (await people["ada"].send_unseen(NOTE, target=filled.payment, **form)).status_code == 400
         note = asked_act("operator:ada", form["key"], "annotate", filled.payment, "why")
         with pytest.raises(ActKeyReused):
             await done_for(runtime, note)  # as the command line asks first

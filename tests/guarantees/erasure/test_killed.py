@@ -10,7 +10,8 @@ import pytest
 
 from tallystick.flows.compliance.erasure import Erasures
 from tallystick.flows.compliance.erasures_asked import asked_erasures
-from tests.guarantees.erasure.test_nothing_is_left import (
+from tests.support.database import DEEP, NewDatabase
+from tests.support.erased_records import (
     DESCRIPTION,
     WORDS,
     Filled,
@@ -23,7 +24,6 @@ from tests.guarantees.erasure.test_nothing_is_left import (
     send,
     tables_with,
 )
-from tests.support.database import DEEP, NewDatabase
 from tests.support.inbox import envelope
 from tests.support.killed_reconciliation import KilledProcesses, killed_processes
 

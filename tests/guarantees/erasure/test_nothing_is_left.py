@@ -2,188 +2,44 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from itertools import count
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 import asyncpg
-import httpx
 import pytest
 
-from tallystick.domain.requests.fingerprint import canonical, fingerprint
-from tallystick.domain.verdicts import Declined, Verdict
-from tallystick.flows.compliance import four_eyes
-from tallystick.flows.compliance.approvable import APPROVABLE, ask_second_person, done_for
 from tallystick.flows.compliance.erasure import Erasures
-from tallystick.flows.compliance.four_eyes import NotDecided
-from tallystick.flows.operations.acts import asked_act
-from tallystick.flows.payments.answered_bytes import answered_bytes
-from tallystick.flows.runtime import Runtime
-from tallystick.flows.webhooks.inbound.envelope import KEPT_WITH, Envelope, sealed_part
-from tallystick.flows.webhooks.inbound.intake import Arrival
-from tallystick.oversight.invariants.verify import examine, verify
-from tallystick.providers.port import ProviderCall
+from tallystick.flows.webhooks.inbound.envelope import KEPT_WITH
+from tallystick.oversight.invariants.verify import examine
 from tallystick.record.postgres import rows
 from tallystick.record.postgres.erasures import erasures
 from tallystick.record.postgres.trace_rows import trace_rows
-from tallystick.record.sealing import delivery_row
-from tests.flows.compliance.test_four_eyes import World
-from tests.support.api import Inside, inside
-from tests.support.console import inside_console
-from tests.support.database import Database, NewDatabase
+from tests.support.database import NewDatabase
 from tests.support.dump import dump
-from tests.support.heard import hear
-from tests.support.inbox import SEALER, WEBHOOK_SETTINGS, drain, envelope, intake_on
-from tests.support.runtime import BookedProvider
+from tests.support.erased_records import (
+    RAW,
+    REFUSED,
+    WORDS,
+    a_record,
+    answers_of,
+    arrived,
+    assert_gone,
+    assert_holds,
+    body,
+    erase,
+    event_of,
+    key_of,
+    post,
+    send,
+    tables_with,
+)
+from tests.support.inbox import WEBHOOK_SETTINGS, envelope
 
-#: Words that are nowhere but in personal fields: text, quotes and letters outside ASCII, as they are written in JSON.
-WORDS: Final = ("quokkamarmalade", "zyzzyvabrocade", "xylophonistwidow", "jabberwockyjam")
-DESCRIPTION: Final = 'For "quokkamarmalade" \\ Müller'
-METADATA: Final = {"zyzzyvabrocade": "a name", "description": "xylophonistwidow", "b": ""}
+#: What is shown of personal fields after an erasure.
 ERASED: Final = {"description": "[erased]", "metadata": {"[erased]": "[erased]"}}
-RAW: Final = b'{"payer": "jabberwockyjam"}'
-
-#: An amount whose refund the provider refuses.
-REFUSED: Final = 7
 
 #: A row as an erasure leaves it.
 AS_ERASED: Final = "description = '[erased]', metadata = '{\"[erased]\":\"[erased]\"}'"
-
-REASON: Final = "the payer asked for it"
-
-_NUMBERS: Final = count(1)
-
-
-class Filled(NamedTuple):
-    """A record with a payment that has everything personal, and who may erase it."""
-
-    database: Database
-    api: Inside
-    world: World
-    merchant: str
-    payment: str
-    created: httpx.Response
-    captured: httpx.Response
-
-    @property
-    def runtime(self) -> Runtime:
-        return self.world.runtime
-
-
-def body(amount: int = 1_000, **personal: Any) -> dict[str, Any]:
-    fields = {"description": DESCRIPTION, "metadata": METADATA} | personal
-    return {"amount": amount, "currency": "EUR", "payment_method": "sim_ok", "capture_method": "manual", **fields}
-
-
-async def post(api: Inside, path: str, key: str, sent: Any) -> httpx.Response:
-    return await api.client.post(path, json=sent, headers={"Idempotency-Key": key})
-
-
-async def refuses_the_least(call: ProviderCall) -> Verdict | None:
-    """A payer's data in what a provider answers to a refund that it refuses."""
-    if call.operation != "refund" or call.amount != REFUSED:
-        return None
-    hear(402, RAW)
-    return Declined(code="refund_refused", message="No.")
-
-
-def arrived(one: Envelope, raw: bytes = RAW, **headers: str) -> Arrival:
-    name = (one.provider, one.account, one.provider_event_id, one.delivery_id)
-    return Arrival(one, datetime.now(UTC), SEALER.seal(sealed_part(raw, headers), delivery_row(*name)))
-
-
-async def send(filled: Filled, *arrivals: Arrival) -> None:
-    async with intake_on(filled.database) as intake:
-        await intake.accept(list(arrivals))
-    await drain(filled.runtime)
-
-
-@asynccontextmanager
-async def a_record(new_database: NewDatabase, merchant: str) -> AsyncIterator[Filled]:
-    database, provider = new_database(), BookedProvider()
-    provider.before = refuses_the_least
-    async with inside_console(database, provider) as console, inside(database, merchant, provider) as api:
-        created = await post(api, "/v1/payments", "create", body())
-        assert created.status_code == 201, created.text
-        payment = created.json()["id"]
-        captured = await post(api, f"/v1/payments/{payment}/capture", "capture", {"amount": 900})
-        assert captured.status_code == 200, captured.text
-        assert (await post(api, f"/v1/payments/{payment}/refunds", "refund", {"amount": 100})).status_code == 201
-        assert (await post(api, f"/v1/payments/{payment}/refunds", "no", {"amount": REFUSED})).status_code == 201
-        filled = Filled(database, api, World(console), merchant, payment, created, captured)
-        await send(filled, arrived(await event_of(filled, "first")))
-        yield filled
-
-
-async def event_of(filled: Filled, name: str) -> Envelope:
-    found = await filled.runtime.reads.payment(filled.merchant, filled.payment)
-    assert found is not None
-    return envelope(name, payment=found[0])
-
-
-async def erase(filled: Filled, act: Any = "payment.erase", target: str | None = None) -> None:
-    """Asked for by one person, approved by another."""
-    number = next(_NUMBERS)
-    ada, bob = [await filled.world.person(f"{name}{number}") for name in ("ada", "bob")]
-    asked = asked_act(ada.actor, None, act, target or filled.payment, REASON)
-    request = await ask_second_person(filled.runtime, asked)
-    seen: dict[str, Any] = {"approves": True, "seen_hash": request.shown_hash, "reason": "so be it"}
-    with pytest.raises(NotDecided, match="somebody else"):
-        await four_eyes.decide(filled.runtime, APPROVABLE, request.request_id, ada, **seen)
-    await four_eyes.decide(filled.runtime, APPROVABLE, request.request_id, bob, **seen)
-    done = await done_for(filled.runtime, asked)
-    assert done is not None and (done.act, done.result["approved_by"]) == (act, [bob.actor])
-
-
-async def tables_with(filled: Filled, word: str) -> set[str]:
-    """Tables that have the word, as text or as bytes, in any column."""
-    connection = await asyncpg.connect(filled.database.owner_url)
-    found = set()
-    try:
-        for (table,) in await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
-            texts = await connection.fetch(f"SELECT t::text FROM {table} t")
-            if any(word in row[0] or word.encode().hex() in row[0] for row in texts):
-                found.add(table)
-    finally:
-        await connection.close()
-    return found
-
-
-async def assert_gone(filled: Filled, key: bytes) -> None:
-    """Neither the values, nor the key, nor a hash that a guess could be compared with."""
-    copy = await dump(filled.database)
-    assert [word for word in WORDS if word in copy] == []
-    assert key.hex() not in copy.text
-    request = canonical(body())
-    for guessed in (DESCRIPTION.encode(), json.dumps(METADATA).encode(), request, filled.created.content):
-        assert hashlib.sha256(guessed).hexdigest() not in copy.text
-    assert fingerprint("POST", "/v1/payments", request).hex() not in copy.text
-
-
-async def key_of(filled: Filled) -> bytes:
-    found: bytes = await filled.runtime.pool.fetchval(
-        "SELECT personal_key FROM payment WHERE payment_id = $1", filled.payment
-    )
-    return found
-
-
-async def answers_of(filled: Filled) -> list[str | None]:
-    """What the payment's provider answered, as whoever may read it sees it."""
-    found, _ = await answered_bytes(filled.runtime.pool, filled.runtime.sealer, filled.merchant, filled.payment, 9)
-    return [each.text for each in found]
-
-
-async def assert_holds(filled: Filled) -> None:
-    connection = await asyncpg.connect(filled.database.owner_url)
-    try:
-        report = await verify(connection, settings=WEBHOOK_SETTINGS)
-    finally:
-        await connection.close()
-    assert report.holds, report
 
 
 async def test_everything_is_erased_and_goes_on(

@@ -15,7 +15,9 @@ from tallystick.record.postgres import arrivals, rows
 from tallystick.record.postgres.erasures import begin_erasure, erasures, unfinished
 from tallystick.record.postgres.migrate import migrate
 from tallystick.record.postgres.personal_move import SealedAlready, is_moved, move_personal_fields
-from tests.guarantees.erasure.test_nothing_is_left import (
+from tests.support.api import inside
+from tests.support.database import NewDatabase
+from tests.support.erased_records import (
     DESCRIPTION,
     WORDS,
     a_record,
@@ -30,8 +32,6 @@ from tests.guarantees.erasure.test_nothing_is_left import (
     send,
     tables_with,
 )
-from tests.support.api import inside
-from tests.support.database import NewDatabase
 from tests.support.runtime import BookedProvider
 
 IN_CLEAR = {"payment", "transition", "instruction", "response", "outbox"}

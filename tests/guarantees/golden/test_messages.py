@@ -11,33 +11,23 @@ import difflib
 import json
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from tests.guarantees.golden.lives import lost, played, told
 from tests.guarantees.golden.table import LIVES, ONCE_LOST, OTHERS
+from tests.support.recorded_messages import FILE, Messages, recorded
 
 pytestmark = pytest.mark.exhaustive
 
-FILE: Final = Path(__file__).with_name("messages.json")
-
 #: Key of the file -> the lives whose messages are under it.
 PARTS: Final[Mapping[str, Mapping[str, str]]] = {"lives": LIVES | OTHERS, "once_lost": ONCE_LOST}
-
-Messages = list[dict[str, Any]]
 
 
 def as_text(parts: Mapping[str, Mapping[str, Messages]]) -> str:
     """The file: a line for each message, so that a life is seen at a glance and a difference is one of few lines."""
     return _braces("", (f" {json.dumps(part)}: {_lives(lives)}" for part, lives in parts.items())) + "\n"
-
-
-def recorded() -> dict[str, dict[str, Messages]]:
-    """What the file says."""
-    found: dict[str, dict[str, Messages]] = json.loads(FILE.read_text("utf-8"))
-    return found
 
 
 def test_the_file_has_these_lives_and_no_others(capsys: pytest.CaptureFixture[str]) -> None:

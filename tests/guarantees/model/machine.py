@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
@@ -272,3 +273,19 @@ class Machine(AfterTheEnd):
             self._check(instruction, self._life.run(self._send(self._life.runtime, instruction)), replayed=True)
         self._tally()
         self._life.run(self._verify())
+
+
+@contextmanager
+def machine(url: str, *, forgetful: bool) -> Iterator[Machine]:
+    """A machine that converges in the end: everything final, both books the same, all invariants holding."""
+
+    class Here(Machine):
+        pass
+
+    Here.url = url
+    driven = Here()
+    driven.open(forgetful)
+    try:
+        yield driven
+    finally:
+        driven.teardown()

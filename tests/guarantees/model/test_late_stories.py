@@ -9,8 +9,7 @@ import psycopg
 import pytest
 
 from tests.guarantees.model.late import RETURNS
-from tests.guarantees.model.machine import Machine
-from tests.guarantees.model.test_stories import machine
+from tests.guarantees.model.machine import Machine, machine
 
 
 def _late(driven: Machine) -> None:

@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import product
 
 import pytest
 
-from tests.guarantees.model.machine import AFTER_CREATE, Machine
+from tests.guarantees.model.machine import AFTER_CREATE, machine
 from tests.support.database import DEEP
-
-
-@contextmanager
-def machine(url: str, *, forgetful: bool) -> Iterator[Machine]:
-    """A machine that converges in the end: everything final, both books the same, all invariants holding."""
-
-    class Here(Machine):
-        pass
-
-    Here.url = url
-    driven = Here()
-    driven.open(forgetful)
-    try:
-        yield driven
-    finally:
-        driven.teardown()
 
 
 @pytest.mark.parametrize("forgetful", [False, True], ids=["deduplicates", "forgetful"])

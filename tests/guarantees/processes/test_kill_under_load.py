@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.commands import Up, is_gone, run_process
+from tests.support.commands import Up, kill, run_process
 from tests.support.database import DEEP
 from tests.support.polling import eventually
 
@@ -119,14 +119,6 @@ class Clients:
                 self.wrong.append(f"{key}: {answer.status_code} {answer.text}")
                 return
             time.sleep(0.05)  # as a client does before it asks again
-
-
-def kill(process: psutil.Process) -> None:
-    """The process and all below it, without a word."""
-    family = [process, *process.children(recursive=True)]
-    for member in family:
-        member.send_signal(signal.SIGKILL)
-    eventually(lambda: all(is_gone(member) for member in family))
 
 
 def kill_database(up: Up) -> None:

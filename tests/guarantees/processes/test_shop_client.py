@@ -15,8 +15,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.guarantees.processes.test_kill_under_load import kill
-from tests.support.commands import Up
+from tests.support.commands import Up, kill
 from tests.support.database import DEEP, Database
 from tests.support.faulty_proxy import Fault, FaultyProxy, faulty_proxy
 from tests.support.polling import PATIENCE_S, eventually_async

@@ -16,7 +16,8 @@ from tallystick.domain.dispute_movement import Funds, Movement
 from tallystick.domain.notices import DisputeNotice
 from tallystick.domain.subjects import DisputeState
 from tests.guarantees.second_opinion.interpreter import Opinion, Transfer, read
-from tests.guarantees.test_posts_are_checked import LIVES, MUTATIONS, POSTING_EDGES, edges_taken, mutate
+from tests.support.mutated_postings import MUTATIONS, POSTING_EDGES, mutate
+from tests.support.paper_lives import LIVES, edges_taken
 from tests.support.paper_record import AMOUNT, CURRENCY, PaperRecord
 
 pytestmark = pytest.mark.exhaustive

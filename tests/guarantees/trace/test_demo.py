@@ -10,7 +10,7 @@ from tallystick.oversight.trace.first_line import first_line
 from tallystick.oversight.trace.payment import PaymentTrace, rebuilt_trace
 from tallystick.record.postgres.trace_rows import trace_rows
 from tallystick.settings.load import Settings
-from tests.guarantees.trace.conftest import MERCHANT, NOTHING, Demonstrated
+from tests.support.demonstrated import MERCHANT, NOTHING, Demonstrated
 from tests.support.demonstration import PAYMENTS, WITHIN_S
 
 pytestmark = [pytest.mark.timeout(2 * WITHIN_S), pytest.mark.asyncio(loop_scope="session")]

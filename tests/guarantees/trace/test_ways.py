@@ -13,9 +13,9 @@ from tallystick.oversight.trace.payment import rebuilt_trace
 from tallystick.oversight.trace.recorded_words import PROVIDER_SAID_SO
 from tallystick.record.postgres.trace_rows import trace_rows
 from tallystick.settings.load import Settings
-from tests.guarantees.trace.conftest import MERCHANT, Demonstrated
-from tests.guarantees.trace.test_further_ways import FURTHER
+from tests.guarantees.trace.further_ways import FURTHER
 from tests.guarantees.trace.ways import PAYMENTS_EACH, WAYS, Way
+from tests.support.demonstrated import MERCHANT, Demonstrated
 from tests.support.demonstration import WITHIN_S
 
 pytestmark = pytest.mark.timeout(2 * WITHIN_S)

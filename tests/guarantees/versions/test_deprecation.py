@@ -22,13 +22,13 @@ from tallystick.oversight.numbers import OLDER_PINS, NumberReader, shown
 from tallystick.record.postgres.connections import open_pool
 from tallystick.record.postgres.hourly_counts import KEEP_HOURS
 from tallystick.record.postgres.version_use import VersionUseCounts
-from tests.guarantees.versions.second import NEW, OLD, published
 from tests.support.api import inside
 from tests.support.commands import Ran, run_here
 from tests.support.database import Database, NewDatabase
 from tests.support.endpoints import PATH
 from tests.support.endpoints import SETTINGS as ENDPOINT_SETTINGS
 from tests.support.runtime import SETTINGS, BookedProvider
+from tests.support.second_version import NEW, OLD, published
 
 AGED = Deprecation(since=date(2026, 12, 1), sunset=date(2027, 12, 1))
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import asyncpg
@@ -17,55 +15,18 @@ from tallystick.flows.payments.attempts import fetch_verdict, settle_verdict
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants.verify import verify
-from tests.guarantees.versions.second import NEW, OLD, SECOND, published
-from tests.support.api import Inside, as_listed, assert_problem, inside
+from tests.support.api import as_listed, assert_problem, inside
 from tests.support.database import Database
 from tests.support.endpoints import PATH as ENDPOINTS
 from tests.support.endpoints import SETTINGS
 from tests.support.outbox import drain, worker
 from tests.support.receivers import receiving
 from tests.support.runtime import BookedProvider, timed_out
-
-PAYMENTS = "/v1/payments"
-CHARGE = {"amount": 1_000, "currency": "EUR", "payment_method": "sim_ok"}
+from tests.support.second_version import NEW, OLD, SECOND, published
+from tests.support.two_versions import CHARGE, PAYMENTS, Shop, shops
 
 #: What a read of a payment has beside the answer to its create.
 NO_MEMBERS: dict[str, list[str]] = {"refunds": [], "disputes": []}
-
-
-class Shop:
-    """A merchant's client of one version, which its key is pinned to."""
-
-    def __init__(self, inner: Inside, key: str) -> None:
-        self._http = inner.client
-        self.key = key
-
-    async def post(self, path: str, body: Any = None, key: str | None = None, **headers: str) -> httpx.Response:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        sent = {"Authorization": f"Bearer {self.key}", "Idempotency-Key": key or new_id("req")} | named
-        return await self._http.post(path, json=body, headers=sent)
-
-    async def get(self, path: str, **headers: str) -> httpx.Response:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return await self._http.get(path, headers={"Authorization": f"Bearer {self.key}"} | named)
-
-
-class Shops:
-    """Two clients of one merchant."""
-
-    def __init__(self, inner: Inside, old: str, new: str) -> None:
-        self.inner, self.old, self.new = inner, Shop(inner, old), Shop(inner, new)
-        self.runtime: Runtime = inner.app.state.runtime
-
-
-@asynccontextmanager
-async def shops(database: Database, merchant_id: str, provider: BookedProvider | None = None) -> AsyncIterator[Shops]:
-    """Both versions served, and a key pinned to each. The first was made before there was a second version."""
-    old = await create_key(database.app_url, merchant_id)
-    with published():
-        new = await create_key(database.app_url, merchant_id)
-        async with inside(database, merchant_id, provider or BookedProvider(), **SETTINGS) as inner:
-            yield Shops(inner, old, new)
 
 
 async def assert_sound(runtime: Runtime, merchant_id: str) -> None:

@@ -9,8 +9,8 @@ from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants.instructions import final_instructions_answered
 from tallystick.oversight.invariants.messages import steps_are_told
 from tallystick.record.postgres.payment_record import payment_records
-from tests.guarantees.versions.test_side_by_side import CHARGE, PAYMENTS, shops
 from tests.support.database import Database
+from tests.support.two_versions import CHARGE, PAYMENTS, shops
 
 ANSWER = "UPDATE response SET {} WHERE merchant_id = $1 AND idempotency_key = $2"
 MESSAGE = "UPDATE outbox SET {} WHERE merchant_id = $1 AND stream_id = $2"

@@ -21,20 +21,12 @@ from hypothesis import strategies as st
 from tallystick.domain.notices import Unreadable
 from tallystick.kit.ids import new_id
 from tallystick.providers.adyen.receiver import AdyenReceiver
-from tests.interfaces.api.test_unreadable_webhooks import (
-    adyen_item,
-    arrivals,
-    deliver,
-    door,
-    kept,
-    settle,
-    signed_bytes,
-)
-from tests.providers.test_contract_drift import NOW, adyen_samples, places, samples
 from tests.support.adyen.fake_adyen import HMAC_KEY, MERCHANT_ACCOUNT, signature
 from tests.support.connector_suite import Letters, Signed
 from tests.support.database import DEEP, Database
 from tests.support.provider_doubles import LETTERS
+from tests.support.provider_samples import NOW, adyen_samples, places, samples
+from tests.support.signed_deliveries import adyen_item, arrivals, deliver, door, kept, settle, signed_bytes
 
 every_provider = pytest.mark.parametrize("letters", LETTERS, ids=lambda letters: letters.name)
 

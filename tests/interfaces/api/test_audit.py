@@ -12,11 +12,11 @@ from tallystick.access.key_store import OPERATORS, create_key
 from tallystick.domain.api_keys import declaration
 from tallystick.oversight.audit.anchors import anchor_name, read_anchors
 from tallystick.oversight.audit.heads import public_text
-from tests.oversight.audit.test_prove import _check
 from tests.support.api import assert_problem, inside
 from tests.support.audit import KEY, KEYS, compare, named, seal_all
 from tests.support.database import NewDatabase
 from tests.support.letters import new_letters
+from tests.support.proof_checker import check_proof
 from tests.support.runtime import BookedProvider
 
 
@@ -51,11 +51,11 @@ async def test_an_auditor_has_everything_over_http(new_database: NewDatabase, tm
             assert all(anchor.signed_by(KEYS) for anchor in read_anchors(tmp_path))
 
             proofs = (await get("/proofs", merchant_id=merchant, subject_id=payment)).json()["data"]
-            assert len(proofs) == 2 and all(_check(tmp_path, proof)[0] == 0 for proof in proofs)
+            assert len(proofs) == 2 and all(check_proof(tmp_path, proof)[0] == 0 for proof in proofs)
             assert_problem(await get("/proofs", merchant_id="other", subject_id=payment), 404, "not_found")
             group = next(each["group"] for each in status["groups"] if each["group"] > 1)
             proof = (await get("/consistency", group=group, head=1)).json()["proof"]
-            assert _check(tmp_path, proof)[0] == 0
+            assert check_proof(tmp_path, proof)[0] == 0
             assert_problem(await get("/consistency", group=group, head=99), 404, "not_found")
 
             sound = (await get("/verify", minutes=60)).json()

@@ -23,7 +23,6 @@ from tallystick.providers.port import ProviderCall
 from tallystick.providers.stripe.objects import ATTEMPT, MERCHANT, PAYMENT
 from tallystick.record.postgres.connections import open_pool
 from tallystick.record.postgres.contract_drift import DriftCounts
-from tests.interfaces.api.test_unreadable_webhooks import deliver, door, kept, settle, signed
 from tests.support.api import inside
 from tests.support.commands import run_here
 from tests.support.connector_suite import Letters
@@ -33,6 +32,7 @@ from tests.support.letters import new_letters
 from tests.support.polling import eventually_async
 from tests.support.provider_doubles import LETTERS
 from tests.support.runtime import BookedProvider
+from tests.support.signed_deliveries import deliver, door, kept, settle, signed
 
 NEVER_MS = 3_600_000
 

@@ -8,10 +8,10 @@ import psycopg
 
 from tallystick.interfaces.api.acts import DERIVED
 from tallystick.kit.ids import new_id
-from tests.interfaces.api.test_rejections import bank, desk_of
-from tests.support.api import inside
+from tests.support.api import desk_of, inside
 from tests.support.database import Database
 from tests.support.inbox import accept, envelope
+from tests.support.late_money import declining_provider
 
 
 def dies(database: Database, event_id: str) -> None:
@@ -27,7 +27,7 @@ async def test_two_requests_at_one_moment_are_one_act_and_a_later_one_is_another
     event = envelope(new_id("req"), merchant_id=fresh_merchant, payment_id=new_id("pay"))
     await accept(database, [event])
     dies(database, event.event_id)
-    async with inside(database, fresh_merchant, bank()) as app:
+    async with inside(database, fresh_merchant, declining_provider()) as app:
         desk = await desk_of(app, database)
         path, why = f"/v1/dead-letters/{event.event_id}/replay", {"reason": "mended"}
 
@@ -46,7 +46,7 @@ async def test_two_requests_at_one_moment_are_one_act_and_a_later_one_is_another
 async def test_many_without_a_key(database: Database, fresh_merchant: str) -> None:
     event = envelope(new_id("req"), merchant_id=fresh_merchant, payment_id=new_id("pay"))
     await accept(database, [event])
-    async with inside(database, fresh_merchant, bank()) as app:
+    async with inside(database, fresh_merchant, declining_provider()) as app:
         desk = await desk_of(app, database)
         all_of_them = {"reason": "mended", "merchant_id": fresh_merchant}
         for _ in range(2):

@@ -29,14 +29,13 @@ from tallystick.flows.reconciliation.posting import post_batch
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.table import ENDPOINTS
 from tallystick.kit.ids import new_id, sibling_id
-from tests.flows.operations.test_late_money import late
-from tests.interfaces.api.test_in_doubt_and_late_money import doubtful, silent
-from tests.interfaces.api.test_rejections import bank
 from tests.support.api import NO_MEMBERS, SEALING_KEY, SERVE, SHORT, Inside, as_listed, inside, wait_for
 from tests.support.console_scene import refuse
 from tests.support.database import DEEP, Database, NewDatabase
 from tests.support.endpoints import PATH as ENDPOINTS_PATH
 from tests.support.endpoints import SETTINGS
+from tests.support.in_doubt import doubtful, silent_provider
+from tests.support.late_money import declining_provider, late
 from tests.support.polling import eventually_async
 from tests.support.ports import free_port
 from tests.support.provider_webhooks import PATH as DOOR
@@ -316,8 +315,8 @@ async def _a_settlement_file(
 async def _in_doubt_and_late(database: Database, merchant_id: str, there: Inside, operator: str) -> set[str]:
     """An attempt that is parked and settled, and late money that is accepted."""
     for make, provider, path, settled, body in (
-        (_doubt, silent(), "/v1/in-doubt", "resolve", {"outcome": "declined", "evidence": "statement 12"}),
-        (late, bank(), "/v1/late-money", "accept", {}),
+        (_doubt, silent_provider(), "/v1/in-doubt", "resolve", {"outcome": "declined", "evidence": "statement 12"}),
+        (late, declining_provider(), "/v1/late-money", "accept", {}),
     ):
         async with inside(database, merchant_id, provider, **SETTINGS) as here:
             subject_id = await make(here.app.state.runtime, merchant_id)

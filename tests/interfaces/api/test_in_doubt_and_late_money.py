@@ -4,43 +4,20 @@ from __future__ import annotations
 
 from tallystick.access.accounts import OperatorVersion, insert_version
 from tallystick.access.viewer import Viewer
-from tallystick.decisions.change_builder import Cause
-from tallystick.decisions.resubmission import park
 from tallystick.flows.compliance import four_eyes
 from tallystick.flows.compliance.approvable import APPROVABLE
 from tallystick.flows.runtime import Runtime
-from tallystick.kit.clock import utc_now
 from tallystick.kit.ids import new_id
-from tallystick.record.journal import Fresh
-from tests.flows.operations.test_late_money import late
-from tests.interfaces.api.test_rejections import Desk, bank, desk_of
-from tests.support.api import assert_problem, inside
+from tests.support.api import Desk, assert_problem, desk_of, inside
 from tests.support.database import Database, NewDatabase
-from tests.support.in_doubt import PATIENT
+from tests.support.in_doubt import PATIENT, doubtful, silent_provider
+from tests.support.late_money import declining_provider, late
 from tests.support.letters import new_letters
-from tests.support.runtime import BookedProvider, Client, read, timed_out
-
-
-async def doubtful(runtime: Runtime, merchant: str, key: str = "doubtful") -> tuple[str, str]:
-    """A payment whose provider never answered, parked for a person; the ids of its payment and attempt."""
-    payment_id = str(read(await Client(runtime, merchant).create(key))["id"])
-    loaded = await runtime.reads.load(merchant, payment_id)
-    assert loaded is not None
-    (attempt,) = loaded.stored.attempts
-    step = Cause(change_id=new_id("chg"), at=utc_now(), trigger="test", actor="test")
-    assert isinstance(await runtime.journal.commit(park(loaded.stored, attempt.attempt_id, step)), Fresh)
-    return payment_id, attempt.attempt_id
-
-
-def silent() -> BookedProvider:
-    provider = BookedProvider()
-    provider.after = timed_out
-    return provider
 
 
 async def test_an_attempt_in_doubt_is_listed_and_settled_once(database: Database, fresh_merchant: str) -> None:
     patient = {name: getattr(PATIENT, name) for name in ("recovery_backoff_base_ms", "recovery_backoff_cap_ms")}
-    async with inside(database, fresh_merchant, silent(), **patient) as app:
+    async with inside(database, fresh_merchant, silent_provider(), **patient) as app:
         payment_id, attempt_id = await doubtful(app.app.state.runtime, fresh_merchant)
         desk = await desk_of(app, database)
         listed = (await desk.get(f"/v1/in-doubt?merchant_id={fresh_merchant}")).json()
@@ -70,7 +47,7 @@ async def test_an_attempt_in_doubt_is_listed_and_settled_once(database: Database
 
 
 async def test_late_money_is_listed_and_accepted_once(database: Database, fresh_merchant: str) -> None:
-    async with inside(database, fresh_merchant, bank()) as app:
+    async with inside(database, fresh_merchant, declining_provider()) as app:
         payment_id = await late(app.app.state.runtime, fresh_merchant)
         desk = await desk_of(app, database)
         [waits] = (await desk.get(f"/v1/late-money?merchant_id={fresh_merchant}")).json()["data"]
@@ -87,7 +64,7 @@ async def test_late_money_is_listed_and_accepted_once(database: Database, fresh_
 
 
 async def test_late_money_is_returned_once(database: Database, fresh_merchant: str) -> None:
-    async with inside(database, fresh_merchant, bank()) as app:
+    async with inside(database, fresh_merchant, declining_provider()) as app:
         payment_id = await late(app.app.state.runtime, fresh_merchant)
         desk = await desk_of(app, database)
         path, key = f"/v1/late-money/{payment_id}/return", new_id("req")
@@ -101,7 +78,7 @@ async def test_late_money_is_returned_once(database: Database, fresh_merchant: s
 async def test_what_waits_is_read_in_pages(database: Database, fresh_merchant: str) -> None:
     """Each once, the oldest first, also where the first of them is settled meanwhile."""
     patient = {name: getattr(PATIENT, name) for name in ("recovery_backoff_base_ms", "recovery_backoff_cap_ms")}
-    async with inside(database, fresh_merchant, silent(), **patient) as app:
+    async with inside(database, fresh_merchant, silent_provider(), **patient) as app:
         doubts = [(await doubtful(app.app.state.runtime, fresh_merchant, new_id("req")))[1] for _ in range(3)]
         desk = await desk_of(app, database)
         assert await in_pages(desk, f"/v1/in-doubt?merchant_id={fresh_merchant}", "id") == doubts
@@ -112,7 +89,7 @@ async def test_what_waits_is_read_in_pages(database: Database, fresh_merchant: s
         assert await in_pages(desk, after, "id") == doubts[1:]
         other = await desk.get(f"/v1/late-money?cursor={first['next_cursor']}")
         assert_problem(other, 422, "validation_failed")
-    async with inside(database, fresh_merchant, bank()) as app:
+    async with inside(database, fresh_merchant, declining_provider()) as app:
         desk = await desk_of(app, database)
         runtime: Runtime = app.app.state.runtime
         payments = [await late(runtime, fresh_merchant, new_id("req"), f"ch_{new_letters()}") for _ in range(3)]
@@ -133,7 +110,7 @@ async def in_pages(desk: Desk, path: str, name: str) -> list[str]:
 
 
 async def test_only_operators_with_the_scope_may(database: Database, fresh_merchant: str) -> None:
-    async with inside(database, fresh_merchant, bank()) as app:
+    async with inside(database, fresh_merchant, declining_provider()) as app:
         reader = await desk_of(app, database, "in_doubt:read", "late_money:read")
         assert (await reader.get("/v1/in-doubt")).status_code == 200
         assert (await reader.get("/v1/late-money")).status_code == 200
@@ -152,7 +129,7 @@ async def test_a_key_moves_no_more_than_one_person_may(new_database: NewDatabase
     """Two people approve what it asks for; the same request is then answered with what was done."""
     database = new_database()
     patient = {name: getattr(PATIENT, name) for name in ("recovery_backoff_base_ms", "recovery_backoff_cap_ms")}
-    async with inside(database, fresh_merchant, silent(), second_person_above="EUR=999", **patient) as app:
+    async with inside(database, fresh_merchant, silent_provider(), second_person_above="EUR=999", **patient) as app:
         runtime: Runtime = app.app.state.runtime
         _, attempt_id = await doubtful(runtime, fresh_merchant)
         desk = await desk_of(app, database)
@@ -182,7 +159,7 @@ async def test_a_key_moves_no_more_than_one_person_may(new_database: NewDatabase
 
 async def test_a_key_asks_for_late_money_above_the_amount(new_database: NewDatabase, fresh_merchant: str) -> None:
     database = new_database()
-    async with inside(database, fresh_merchant, bank(), second_person_above="EUR=999") as app:
+    async with inside(database, fresh_merchant, declining_provider(), second_person_above="EUR=999") as app:
         runtime: Runtime = app.app.state.runtime
         payment_id = await late(runtime, fresh_merchant)
         desk = await desk_of(app, database)

@@ -19,8 +19,8 @@ from tallystick.interfaces.api.parameters import IDEMPOTENCY_KEY
 from tallystick.interfaces.api.routes import provider_webhooks
 from tallystick.interfaces.api.table import ENDPOINTS
 from tallystick.kit.ids import new_id
-from tests.guarantees.golden.test_messages import recorded
 from tests.support.openapi import published_document
+from tests.support.recorded_messages import recorded
 
 DOCUMENT: dict[str, Any] = published_document()
 COMPONENTS: dict[str, Any] = DOCUMENT["components"]

@@ -6,14 +6,13 @@ from typing import Any
 
 from tallystick.access.key_store import OPERATORS, create_key
 from tallystick.kit.ids import new_id
-from tests.flows.operations.test_late_money import late
-from tests.interfaces.api.test_rejections import bank, desk_of
-from tests.support.api import assert_problem, inside
+from tests.support.api import assert_problem, desk_of, inside
 from tests.support.database import Database
+from tests.support.late_money import declining_provider, late
 
 
 async def test_an_operator_sees_all_of_it_and_a_merchant_its_part(database: Database, fresh_merchant: str) -> None:
-    async with inside(database, fresh_merchant, bank()) as app:
+    async with inside(database, fresh_merchant, declining_provider()) as app:
         payment_id = await late(app.app.state.runtime, fresh_merchant)
         path, desk = f"/v1/payments/{payment_id}/trace", await desk_of(app, database)
         note = (await desk.post("/v1/acts", {"target": payment_id, "reason": "asked the bank"})).json()
@@ -44,7 +43,7 @@ def told(answer: Any) -> dict[str, Any]:
 
 
 async def test_not_found_and_not_of_that_merchant_are_one_answer(database: Database, fresh_merchant: str) -> None:
-    async with inside(database, fresh_merchant, bank()) as app:
+    async with inside(database, fresh_merchant, declining_provider()) as app:
         payment_id = (await app.pay()).json()["id"]
         desk = await desk_of(app, database)
         another = {"authorization": f"Bearer {await create_key(database.app_url, 'another')}"}
@@ -62,7 +61,7 @@ async def test_not_found_and_not_of_that_merchant_are_one_answer(database: Datab
 
 
 async def test_it_needs_the_scope(database: Database, fresh_merchant: str) -> None:
-    async with inside(database, fresh_merchant, bank()) as app:
+    async with inside(database, fresh_merchant, declining_provider()) as app:
         payment_id = (await app.pay()).json()["id"]
         desk = await desk_of(app, database, "rejections:read")
         assert_problem(await desk.get(f"/v1/payments/{payment_id}/trace"), 403, "scope_missing")

@@ -7,9 +7,8 @@ from typing import Any, Final
 
 from tallystick.interfaces.api.table import ENDPOINTS
 from tallystick.kit.ids import new_id
-from tests.interfaces.api.test_rejections import Desk, desk_of
 from tests.support.acts import colleague_in
-from tests.support.api import Inside, assert_problem, inside
+from tests.support.api import Desk, Inside, assert_problem, desk_of, inside
 from tests.support.console_scene import Scene, scene
 from tests.support.database import NewDatabase
 from tests.support.runtime import BookedProvider

@@ -4,48 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
 import pytest
 
 from tallystick.access.key_store import OPERATORS, create_key
 from tallystick.domain.api_keys import declaration
 from tallystick.kit.ids import new_id
-from tests.flows.operations.test_late_money import late, no_to_charges
 from tests.support.acts import colleague_in
-from tests.support.api import Inside, assert_problem, inside
+from tests.support.api import Desk, assert_problem, desk_of, inside
 from tests.support.database import Database
-from tests.support.runtime import BookedProvider
-
-
-class Desk:
-    """An operator at the API."""
-
-    def __init__(self, app: Inside, key: str) -> None:
-        self._client = app.client
-        self._headers = {"authorization": f"Bearer {key}"}
-
-    async def get(self, path: str) -> httpx.Response:
-        return await self._client.get(path, headers=self._headers)
-
-    async def post(self, path: str, body: Any, key: str | None = "") -> httpx.Response:
-        """Under a new key unless given; None: without one."""
-        named = {} if key is None else {"idempotency-key": key or new_id("req")}
-        return await self._client.post(path, json=body, headers=self._headers | named)
-
-
-def bank() -> BookedProvider:
-    provider = BookedProvider()
-    provider.before = no_to_charges
-    return provider
-
-
-async def desk_of(app: Inside, database: Database, *scopes: str) -> Desk:
-    declared = declaration("human", scopes)
-    return Desk(app, await create_key(database.app_url, OPERATORS, operator=True, declared=declared))
+from tests.support.late_money import declining_provider, late
 
 
 async def test_a_case_from_its_list_to_its_end(database: Database, fresh_merchant: str) -> None:
-    async with inside(database, fresh_merchant, bank()) as app:
+    async with inside(database, fresh_merchant, declining_provider()) as app:
         payment_id = await late(app.app.state.runtime, fresh_merchant)
         desk = await desk_of(app, database)
         listed = (await desk.get(f"/v1/rejections?merchant_id={fresh_merchant}&category=late&state=open")).json()
@@ -90,7 +61,7 @@ async def test_a_case_from_its_list_to_its_end(database: Database, fresh_merchan
 
 
 async def test_an_act_is_answered_again_and_its_key_is_its_own(database: Database, fresh_merchant: str) -> None:
-    async with inside(database, fresh_merchant, bank()) as app:
+    async with inside(database, fresh_merchant, declining_provider()) as app:
         await late(app.app.state.runtime, fresh_merchant)
         desk, other = await desk_of(app, database), await desk_of(app, database)
         [case] = (await desk.get(f"/v1/rejections?merchant_id={fresh_merchant}")).json()["data"]
@@ -138,7 +109,7 @@ BAD: list[tuple[str, Any, str | None, int, str]] = [
 async def test_bad_input_does_nothing(
     database: Database, fresh_merchant: str, act: str, body: Any, key: str | None, status: int, code: str
 ) -> None:
-    async with inside(database, fresh_merchant, bank()) as app:
+    async with inside(database, fresh_merchant, declining_provider()) as app:
         await late(app.app.state.runtime, fresh_merchant)
         desk = await desk_of(app, database)
         [case] = (await desk.get(f"/v1/rejections?merchant_id={fresh_merchant}")).json()["data"]
@@ -148,7 +119,7 @@ async def test_bad_input_does_nothing(
 
 
 async def test_what_there_is_not(database: Database, fresh_merchant: str) -> None:
-    async with inside(database, fresh_merchant, bank()) as app:
+    async with inside(database, fresh_merchant, declining_provider()) as app:
         desk = await desk_of(app, database)
         for path in (f"/v1/rejections/{new_id('case')}", "/v1/rejections/case_1", f"/v1/acts/{new_id('opa')}"):
             assert_problem(await desk.get(path), 404, "not_found")
@@ -173,7 +144,7 @@ async def test_what_there_is_not(database: Database, fresh_merchant: str) -> Non
 
 
 async def test_scopes_and_roles(database: Database, fresh_merchant: str) -> None:
-    async with inside(database, fresh_merchant, bank()) as app:
+    async with inside(database, fresh_merchant, declining_provider()) as app:
         await late(app.app.state.runtime, fresh_merchant)
         [case] = (await (await desk_of(app, database)).get(f"/v1/rejections?merchant_id={fresh_merchant}")).json()[
             "data"
@@ -200,7 +171,7 @@ async def test_scopes_and_roles(database: Database, fresh_merchant: str) -> None
 
 
 async def test_releases_pauses_and_notes(database: Database, fresh_merchant: str) -> None:
-    async with inside(database, fresh_merchant, bank()) as app:
+    async with inside(database, fresh_merchant, declining_provider()) as app:
         desk = await desk_of(app, database)
         name = f"1.0-{fresh_merchant}"
         marked = await desk.post("/v1/deployments", {"version": name, "reason": "out"})

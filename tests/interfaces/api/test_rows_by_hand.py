@@ -9,9 +9,8 @@ from tallystick.flows.compliance import four_eyes
 from tallystick.flows.reconciliation.matching import compare_file
 from tallystick.flows.reconciliation.posting import post_batch
 from tallystick.kit.ids import new_id
-from tests.flows.compliance.test_acts_above_an_amount import approved
-from tests.flows.compliance.test_four_eyes import World
 from tests.support.api import Inside, inside
+from tests.support.approvals import World
 from tests.support.console import inside_console
 from tests.support.database import NewDatabase
 from tests.support.runtime import BookedProvider
@@ -81,7 +80,7 @@ async def test_above_an_amount_two_others_have_to_approve(new_database: NewDatab
             for person in people:
                 found = await four_eyes.read(world.runtime, first.json()["detail"].split()[-1].rstrip("."))
                 assert found is not None and found.request.shown["to the merchant"] == 400
-                await approved(world, found.request, person)
+                await world.decide(found.request, person)
             assert await balances(world.runtime, "shop") == {"merchant_available": -400, "settled:simulator": 400}
             done = await api.client.post(f"{PATH}/match", json=body, headers=under)
             assert (done.status_code, done.json()["result"]["to_merchant"]) == (200, 400)

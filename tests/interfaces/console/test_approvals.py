@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from html import unescape
 
-from tallystick.access.accounts import Granted
 from tallystick.flows.operations import operators
 from tallystick.interfaces.console.app import SESSION_COOKIE
 from tallystick.interfaces.console.forms import token_for
+from tests.support.approvals import AUDITOR
 from tests.support.console import PASSWORD, code_now, inside_console, token_on
 from tests.support.database import NewDatabase
 from tests.support.runtime import BookedProvider
-
-AUDITOR = Granted(roles=["auditor"])
 
 
 async def test_a_second_person_decides_in_the_console(new_database: NewDatabase) -> None:

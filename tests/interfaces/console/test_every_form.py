@@ -31,7 +31,7 @@ from tallystick.interfaces.console.pages import (
 from tallystick.interfaces.console.work_list import WorkPage, digest_of, money_of
 from tallystick.kit.ids import new_id
 from tallystick.oversight.console import WorkFilter, WorkReads
-from tests.interfaces.console.test_approvals import AUDITOR
+from tests.support.approvals import AUDITOR
 from tests.support.console import InsideConsole, Person
 from tests.support.console_record import Here, filled
 from tests.support.database import DEEP, NewDatabase

@@ -8,12 +8,8 @@ from typing import Any
 import asyncpg
 
 from tallystick.access.roles import Role
-from tallystick.interfaces.console.app import SESSION_COOKIE
-from tallystick.interfaces.console.forms import token_for
 from tallystick.interfaces.console.page import Page
 from tallystick.interfaces.console.table import PAGES
-from tallystick.kit.ids import new_id
-from tests.support.console import Person
 from tests.support.console_record import Here, filled
 from tests.support.database import NewDatabase
 
@@ -41,12 +37,6 @@ def _address(page: Page, here: Here) -> str:
         "{item_id:str}": item.get(page.name.partition("_")[0], scene.payment_id),
     }
     return "/".join(parts.get(part, "anything" if part.startswith("{") else part) for part in page.path.split("/"))
-
-
-async def post(person: Person, path: str, **fields: Any) -> Any:
-    """A form that no page of theirs has: whoever has a session can make its token."""
-    token = token_for(person.http.cookies[SESSION_COOKIE], path)
-    return await person.http.post(path, data={"form_token": token, "key": new_id("opa"), "reason": "mine", **fields})
 
 
 async def _kept(here: Here) -> tuple[list[Any], int]:
@@ -83,11 +73,11 @@ async def test_a_note_is_left_on_what_one_sees(new_database: NewDatabase) -> Non
         other = here.console.person("operator", operator_id="grace", merchants=["other"])
         own = here.console.person("operator", operator_id="kim", merchants=["shop"])
         for target in (scene.payment_id, scene.in_doubt, scene.case_id, scene.event_ids[1], scene.endpoint_id):
-            refused = await post(other, "/console/notes", target=target)
+            refused = await other.send_unseen("/console/notes", target=target)
             assert refused.status_code == 404 and "Nothing was done" in refused.text, target
-            assert (await post(own, "/console/notes", target=target)).status_code == 303, target
+            assert (await own.send_unseen("/console/notes", target=target)).status_code == 303, target
         for target in (scene.event_ids[0], scene.alert_id):  # of no merchant
-            assert (await post(own, "/console/notes", target=target)).status_code == 404, target
+            assert (await own.send_unseen("/console/notes", target=target)).status_code == 404, target
         acts, _ = await _kept(here)
         assert {each[0] for each in acts} == {"operator:kim"} and len(acts) == 5
 
@@ -96,9 +86,9 @@ async def test_an_account_of_a_provider_is_nobodys_to_pause_who_is_limited(new_d
     async with filled(new_database) as here:
         limited = here.console.person("operator", operator_id="kim", merchants=["shop"])
         asked = {"account": "simulator/main", "seconds": "3600"}
-        assert (await post(limited, "/console/providers/pause", **asked)).status_code == 403
+        assert (await limited.send_unseen("/console/providers/pause", **asked)).status_code == 403
         assert (await here.console.process.runtime.pool.fetchval("SELECT count(*) FROM operator_pause")) == 0
         free = here.console.person("operator")
-        assert (await post(free, "/console/providers/pause", **asked)).status_code == 303
-        assert (await post(limited, "/console/providers/resume", **asked)).status_code == 403
+        assert (await free.send_unseen("/console/providers/pause", **asked)).status_code == 303
+        assert (await limited.send_unseen("/console/providers/resume", **asked)).status_code == 403
         assert (await here.console.process.runtime.pool.fetchval("SELECT count(*) FROM operator_pause")) == 1

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from tallystick.access.viewer import Viewer
 from tallystick.flows.compliance import four_eyes
-from tallystick.flows.compliance.approvable import APPROVABLE
 from tallystick.flows.reconciliation.by_hand import look, target_of
 from tallystick.oversight.console import WorkFilter, WorkReads
-from tests.flows.compliance.test_four_eyes import World
+from tests.support.approvals import World
 from tests.support.console import inside_console
 from tests.support.console_record import submit
 from tests.support.database import NewDatabase
@@ -31,12 +30,6 @@ async def newest(world: World, target: str) -> str:
     )
     assert row is not None
     return f"{row['status']}: {row['reason']}"
-
-
-async def approved(world: World, request: four_eyes.ApprovalRequest, by: Viewer) -> None:
-    seen = request.shown_hash
-    asked = (world.runtime, APPROVABLE, request.request_id, by)
-    await four_eyes.decide(*asked, approves=True, seen_hash=seen, reason="saw it")
 
 
 async def test_a_row_is_said_to_be_a_payments_or_is_written_off(new_database: NewDatabase, tmp_path: Path) -> None:
@@ -70,7 +63,7 @@ async def test_a_row_is_said_to_be_a_payments_or_is_written_off(new_database: Ne
         [found] = await world.runtime.pool.fetch("SELECT request_id FROM approval_request")
         request = (await four_eyes.read(world.runtime, found["request_id"])).request  # type: ignore[union-attr]
         assert (request.shown["amount"], request.shown["written off"], request.shown["row"]) == (1000, -1, off)
-        await approved(world, request, bob)
+        await world.decide(request, bob)
         assert await newest(world, off) == "explained: person"
         assert (await balances(world.runtime, merchant))["merchant_available"] == -1_000
         assert off not in (await ada.see(PATH)).text
@@ -98,7 +91,7 @@ async def test_what_many_rows_come_to_needs_a_second_person(new_database: NewDat
         found = await world.runtime.pool.fetch("SELECT request_id FROM approval_request WHERE target = $1", rows[1])
         [request] = [await world.runtime.stores.approvals.find(row["request_id"]) for row in found]
         assert request is not None
-        await approved(world, request, bob)
+        await world.decide(request, bob)
         assert await newest(world, rows[1]) == "explained: person"
         answer = (await submit(ada, preview, f"{PATH}/write-off", reason="nobody knows them")).text
         assert "1 done before" in answer and "2 asked for" in answer, "what is left of a form is judged as the form was"

@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 
-from tallystick.oversight.audit.heads import public_text, read_head
+from tallystick.oversight.audit.heads import read_head
 from tallystick.oversight.audit.leaves import leaf_bytes
 from tallystick.oversight.audit.merkle import leaf_hash
 from tallystick.oversight.audit.prove import NotProved, consistency_of, inclusion_proofs
 from tallystick.record.postgres.audit_rows import KINDS, AuditRows
-from tests.support.audit import KEY
+from tests.support.proof_checker import CHECKER, check_proof
 from tests.support.sample import Sample
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-CHECKER = Path(__file__).parents[3] / "examples/check_audit.py"
-
-
-def _check(directory: Path, proof: dict[str, Any]) -> tuple[int, str]:
-    """As an auditor runs it: alone, without the package on its path."""
-    keys, file = directory / "keys", directory / "proof.json"
-    keys.write_text(f"# the sealer's\n{public_text(KEY.public)}\n")
-    file.write_text(json.dumps(proof))
-    done = subprocess.run([sys.executable, "-I", CHECKER, keys, file], capture_output=True, text=True)
-    return done.returncode, (done.stdout + done.stderr).strip()
 
 
 async def _proofs(owner: asyncpg.Connection, merchant: str, subject: str) -> list[dict[str, Any]]:
@@ -50,7 +37,7 @@ async def test_changes_are_proved_to_who_has_nothing_of_ours(
     proofs = await _proofs(owner, sample.merchant, sample.captured)
     assert [json.loads(proof["leaf"])["key"] for proof in proofs] == [f"{sample.captured}/{step}" for step in (1, 2)]
     for proof in proofs:
-        assert _check(tmp_path, proof)[0] == 0
+        assert check_proof(tmp_path, proof)[0] == 0
     first, second = proofs
     assert ["transition.change.metadata", "{}"] in first["values"] or first["values"]
     broken: list[tuple[dict[str, Any], str]] = [
@@ -63,7 +50,7 @@ async def test_changes_are_proved_to_who_has_nothing_of_ours(
         (first | {"proof": "another"}, "not a proof"),
     ]
     for proof, says in broken:
-        code, printed = _check(tmp_path, proof)
+        code, printed = check_proof(tmp_path, proof)
         assert (code, says in printed) == (1, True), printed
 
 
@@ -76,10 +63,10 @@ async def test_a_tree_is_proved_to_begin_with_what_it_was(
         with pytest.raises(NotProved, match="has no head 77"):
             await consistency_of(rows, 0, 77)
     for proof in found:
-        assert _check(tmp_path, proof)[0] == 0
+        assert check_proof(tmp_path, proof)[0] == 0
     mixed = found[0] | {"earlier": found[1]["earlier"]}
     if read_head(found[0]["earlier"]["head"]).size != read_head(found[1]["earlier"]["head"]).size:
-        assert _check(tmp_path, mixed)[0] == 1
+        assert check_proof(tmp_path, mixed)[0] == 1
 
 
 async def test_what_was_changed_is_not_proved(owner: asyncpg.Connection, sample: Sample) -> None:

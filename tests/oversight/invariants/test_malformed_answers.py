@@ -19,9 +19,9 @@ from tallystick.oversight.invariants.messages import steps_are_told
 from tallystick.oversight.stored_json import object_in
 from tallystick.record.postgres.payment_record import PaymentRecord
 from tallystick.record.postgres.stream_record import RecordedAnswer
-from tests.guarantees.versions.second import published
 from tests.support.notices import SITUATIONS
 from tests.support.paper_invariants import as_read
+from tests.support.second_version import published
 
 #: What no answer is: not JSON, not UTF-8, no object, nested deeper than any reader goes, a number that is none.
 UNREADABLE: Final = (

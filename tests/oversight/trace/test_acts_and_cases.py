@@ -14,10 +14,10 @@ from tallystick.oversight.trace.merchant import for_merchant
 from tallystick.oversight.trace.payment import PaymentTrace, traced_payment
 from tallystick.record.postgres.connections import connect_journal
 from tallystick.record.postgres.trace_find import find_payments
-from tests.flows.rejections.test_cases import only_case, refused
 from tests.support.acts import INES, KIM, asked, colleague_in
 from tests.support.database import Database
 from tests.support.inbox import waiting_payment
+from tests.support.rejected_cases import only_case, refused
 
 ACCOUNTS = [("simulator", "main")]
 

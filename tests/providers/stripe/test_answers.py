@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,44 +26,11 @@ from tallystick.lab.acquirer.scripts import METHODS
 from tallystick.providers.port import send
 from tallystick.providers.stripe.codes import DECLINES, DISPUTES, ERRORS, EXPONENTS, REFUND_FAILURES, ROUND_TO
 from tallystick.providers.stripe.objects import ATTEMPT
+from tests.support.answering import Reply, answering
 from tests.support.stripe.calls import AMOUNT, authorize, connector, follow_up
 
 #: The attempt that everything below is about, unless it says otherwise.
 MINE = new_id("att")
-
-Reply = tuple[int, Any] | tuple[int, Any, str]
-
-
-class Stub:
-    """Answers whatever comes with what it was given, the last one for ever."""
-
-    def __init__(self, *replies: Reply) -> None:
-        self.replies = list(replies)
-        self.requests: list[tuple[str, dict[str, str], str]] = []
-        self.url = ""
-
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        first, *lines = head.strip().split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        body = (await reader.readexactly(int(headers.get("content-length", "0")))).decode()
-        self.requests.append((first, headers, body))
-        status, said, *extra = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
-        text = said if isinstance(said, bytes) else json.dumps(said).encode()
-        more = "".join(f"{line}\r\n" for line in extra)
-        writer.write(f"HTTP/1.1 {status} X\r\n{more}Content-Length: {len(text)}\r\nConnection: close\r\n\r\n".encode())
-        writer.write(text)
-        await writer.drain()
-        writer.close()
-
-
-@asynccontextmanager
-async def stub(*replies: Reply) -> AsyncIterator[Stub]:
-    served = Stub(*replies)
-    server = await asyncio.start_server(served.answer, "127.0.0.1", 0)
-    served.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with server:
-        yield served
 
 
 def intent(status: str, **fields: Any) -> dict[str, Any]:
@@ -133,7 +97,7 @@ REFUSALS: list[tuple[Reply, type[Verdict], str | None]] = [
 @pytest.mark.parametrize("operation", ["authorize", "capture", "cancel", "refund"])
 async def test_what_a_refusal_means(operation: str) -> None:
     for reply, kind, code in REFUSALS:
-        async with stub(reply) as served, connector(served.url) as provider:
+        async with answering(reply) as served, connector(served.url) as provider:
             verdict = await send(provider, follow_up(operation, "pi_1", attempt_id=MINE))
             assert type(verdict) is kind, (reply, verdict)
             assert getattr(verdict, "code", None) == code, reply
@@ -143,7 +107,7 @@ async def test_what_a_refusal_means(operation: str) -> None:
 @pytest.mark.parametrize("status", [409, 500, 429])
 async def test_the_sdk_does_not_try_again(status: int) -> None:
     asks = (status, error("api_error"), "Stripe-Should-Retry: true")
-    async with stub(asks) as served, connector(served.url) as provider:
+    async with answering(asks) as served, connector(served.url) as provider:
         await provider.authorize(authorize(attempt_id=MINE))
         assert len(served.requests) == 1
 
@@ -162,7 +126,7 @@ STATES: list[tuple[dict[str, Any], type[Verdict], Any]] = [
 
 @pytest.mark.parametrize(("answer", "kind", "effect"), STATES)
 async def test_where_an_intent_stands(answer: dict[str, Any], kind: type[Verdict], effect: Any) -> None:
-    async with stub((200, answer)) as served, connector(served.url) as provider:
+    async with answering((200, answer)) as served, connector(served.url) as provider:
         for verdict in (
             await provider.authorize(authorize(attempt_id=MINE)),
             await provider.fetch(authorize(reference="pi_1")),
@@ -177,7 +141,7 @@ async def test_where_an_intent_stands(answer: dict[str, Any], kind: type[Verdict
 
 async def test_a_decline_keeps_its_intent() -> None:
     failed = error(CARD, code="card_declined", payment_intent=intent("requires_payment_method", client_secret="s"))
-    async with stub((402, failed, "Request-Id: req_1")) as served, connector(served.url) as provider:
+    async with answering((402, failed, "Request-Id: req_1")) as served, connector(served.url) as provider:
         verdict = await provider.authorize(authorize(attempt_id=MINE))
         assert verdict.reference == "pi_1"
         assert verdict.raw is not None
@@ -194,7 +158,7 @@ async def test_a_decline_keeps_its_intent() -> None:
 )
 async def test_what_a_follow_up_met(state: str, code: str) -> None:
     met = error(INVALID, code="payment_intent_unexpected_state", payment_intent=intent(state))
-    async with stub((400, met)) as served, connector(served.url) as provider:
+    async with answering((400, met)) as served, connector(served.url) as provider:
         for operation in ("capture", "cancel"):
             verdict = await send(provider, follow_up(operation, "pi_1"))
             assert isinstance(verdict, Declined)
@@ -202,7 +166,7 @@ async def test_what_a_follow_up_met(state: str, code: str) -> None:
 
 
 async def test_a_capture_counts_what_was_received() -> None:
-    async with stub((200, intent("succeeded", amount_received=600))) as served, connector(served.url) as provider:
+    async with answering((200, intent("succeeded", amount_received=600))) as served, connector(served.url) as provider:
         call = follow_up("capture", "pi_1", 600)
         for verdict in (await provider.capture(call), await provider.fetch(call)):
             assert isinstance(verdict, Approved)
@@ -217,7 +181,7 @@ async def test_an_answer_about_something_else_is_no_answer() -> None:
     ]
     for answer in others:
         for operation in ("authorize", "capture", "cancel", "refund"):
-            async with stub((200, answer)) as served, connector(served.url) as provider:
+            async with answering((200, answer)) as served, connector(served.url) as provider:
                 verdict = await send(provider, follow_up(operation, "pi_1"))
                 # What names another attempt of ours is the answer to that one's key.
                 assert isinstance(verdict, Unknown | KeyTaken)
@@ -239,7 +203,7 @@ REFUNDS: list[tuple[dict[str, Any], type[Verdict], str | None]] = [
 
 @pytest.mark.parametrize(("answer", "kind", "code"), REFUNDS)
 async def test_where_a_refund_stands(answer: dict[str, Any], kind: type[Verdict], code: str | None) -> None:
-    async with stub((200, answer)) as served, connector(served.url) as provider:
+    async with answering((200, answer)) as served, connector(served.url) as provider:
         made = follow_up("refund", "pi_1", 400, attempt_id=MINE)
         for verdict in (await provider.refund(made), await provider.fetch(follow_up("refund", "pi_1", reference="re"))):
             assert type(verdict) is kind
@@ -247,7 +211,8 @@ async def test_where_a_refund_stands(answer: dict[str, Any], kind: type[Verdict]
 
 
 async def test_what_is_sent() -> None:
-    async with stub((200, intent("succeeded", amount_received=AMOUNT))) as served, connector(served.url) as provider:
+    answer = (200, intent("succeeded", amount_received=AMOUNT))
+    async with answering(answer) as served, connector(served.url) as provider:
         call = authorize(attempt_id=MINE)
         await provider.authorize(call)
         first, headers, body = served.requests[0]
@@ -263,12 +228,13 @@ NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 async def test_a_window_of_time_where_the_server_can_filter() -> None:
     empty = (200, {"object": "list", "data": [], "has_more": False})
-    async with stub(empty) as served, connector(served.url) as provider:
+    async with answering(empty) as served, connector(served.url) as provider:
         assert isinstance(await provider.fetch(authorize(earliest=NOON, latest=NOON)), NotFound)
         assert "created[gte]=" in served.requests[0][0] and "created[lte]=" in served.requests[0][0]
         assert isinstance(await provider.fetch(authorize()), NotFound)
         assert "created" not in served.requests[1][0], "nobody says when it was"
-    async with stub((400, error(INVALID, message="Unexpected created")), empty) as served, connector(served.url) as one:
+    refused = (400, error(INVALID, message="Unexpected created"))
+    async with answering(refused, empty) as served, connector(served.url) as one:
         for _ in range(2):
             assert isinstance(await one.fetch(authorize(earliest=NOON)), NotFound)
         asked = ["created" in first for first, _, _ in served.requests]
@@ -277,7 +243,7 @@ async def test_a_window_of_time_where_the_server_can_filter() -> None:
 
 async def test_a_lookup_that_is_refused_says_nothing() -> None:
     for reply in ((401, error(INVALID)), (404, error(INVALID)), (429, error(INVALID)), (500, b""), (200, b"{}")):
-        async with stub(reply) as served, connector(served.url) as provider:
+        async with answering(reply) as served, connector(served.url) as provider:
             assert isinstance(await provider.fetch(authorize()), Unknown), reply
             assert isinstance(await provider.fetch(authorize(reference="pi_1")), Unknown), reply
             assert isinstance(await provider.fetch(follow_up("capture", "pi_1")), Unknown), reply
@@ -286,7 +252,7 @@ async def test_a_lookup_that_is_refused_says_nothing() -> None:
 
 async def test_a_filter_that_is_refused_on_a_later_page_proves_nothing() -> None:
     page = {"object": "list", "data": [intent("succeeded")], "has_more": True}
-    async with stub((200, page), (400, error(INVALID))) as served, connector(served.url) as provider:
+    async with answering((200, page), (400, error(INVALID))) as served, connector(served.url) as provider:
         assert isinstance(await provider.fetch(authorize(attempt_id=new_id("att"))), Unknown)
 
 
@@ -306,14 +272,14 @@ def test_the_tables() -> None:
 async def test_of_an_answer_that_broke_off_nothing_is_kept(status: int, mark: bytes) -> None:
     """Its beginning may hold the client secret."""
     broken = mark + json.dumps(intent("requires_action", client_secret="pi_1_secret_x")).encode()[:-1]
-    async with stub((status, broken)) as served, connector(served.url) as provider:
+    async with answering((status, broken)) as served, connector(served.url) as provider:
         verdict = await provider.authorize(authorize(attempt_id=MINE))
         assert isinstance(verdict, Unknown)
         assert "secret" not in str(verdict)
 
 
 async def test_of_a_proxys_answer_the_beginning_is_kept() -> None:
-    async with stub((502, b"<p>Bad Gateway</p>" * 100)) as served, connector(served.url) as provider:
+    async with answering((502, b"<p>Bad Gateway</p>" * 100)) as served, connector(served.url) as provider:
         verdict = await provider.authorize(authorize(attempt_id=MINE))
         assert verdict.raw is not None
         assert verdict.raw["body"].startswith("<p>Bad Gateway</p>")

@@ -19,9 +19,9 @@ from tallystick.lab.bench.workload import MERCHANT
 from tallystick.record.postgres.connections import FIND_BY_KEY, connect
 from tallystick.record.postgres.list_pages import Page, Position, event_page, member_page, message_page
 from tallystick.record.postgres.lists import LISTS, Lists
-from tests.record.postgres.test_payment_pages import PLANS, rows_read
 from tests.support.database import Database, NewDatabase
 from tests.support.filled_members import fill_members
+from tests.support.rows_read import PLANS, rows_read
 
 LIMIT = 10
 

@@ -11,7 +11,7 @@ from tallystick.domain.change import Change, Message
 from tallystick.lab.bench.workload import new_payment
 from tallystick.record.postgres.message_bodies import stored_body
 from tallystick.record.postgres.rows import message_row
-from tests.guarantees.test_posts_are_checked import LIVES
+from tests.support.paper_lives import LIVES
 
 #: The columns of ``insert_messages``.
 COLUMNS = (

@@ -9,9 +9,9 @@ import asyncpg
 
 from tallystick.oversight.invariants import verify
 from tallystick.record.postgres.connections import connect
-from tests.record.postgres.test_portable_sql import STATEMENTS
 from tests.support.database import NewDatabase
 from tests.support.runtime import SETTINGS, BookedProvider, Client, runtime_of
+from tests.support.statements import STATEMENTS
 
 _CHANGES: Final = re.compile(
     r"\b(?:UPDATE|DELETE\s+FROM|TRUNCATE)\s+outbox\b.*?(?=\bFROM\b|\bWHERE\b|;|$)", re.DOTALL | re.I

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,14 +22,13 @@ from tallystick.record.postgres.connections import connect
 from tallystick.record.postgres.payment_pages import page_statement
 from tallystick.record.postgres.reads import READS, Reads
 from tests.support.database import Database, NewDatabase
+from tests.support.rows_read import PLANS, rows_read
 
 CHUNK = 600
 LIMIT = 10
 
 #: A page and the row that shows whether there is another one; a key is looked up first.
 MOST_ROWS = LIMIT + 2
-
-PLANS = ("force_generic_plan", "force_custom_plan")
 
 
 @pytest.fixture(scope="module")
@@ -52,34 +50,6 @@ def filled(new_database: NewDatabase) -> Database:
             connection.execute(statement, {"merchant": MERCHANT})
         connection.execute("VACUUM ANALYZE")
     return database
-
-
-async def rows_read(connection: asyncpg.Connection, statement: str, parameters: list[Any]) -> int:
-    """Rows that the scans of a statement touched, those that a filter dropped included."""
-    given = ", ".join(map(literal, parameters))
-    await connection.execute(f"PREPARE measured AS {statement}")  # what is not prepared has no generic plan
-    explained = await connection.fetchval(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) EXECUTE measured ({given})")
-    await connection.execute("DEALLOCATE measured")
-    [plan] = json.loads(explained)
-    return sum(
-        (node["Actual Rows"] + node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0))
-        * node["Actual Loops"]
-        for node in nodes(plan["Plan"])
-        if "Relation Name" in node  # of a bitmap, the scan of the table alone
-    )
-
-
-def literal(parameter: Any) -> str:
-    """As SQL; ids and keys of this suite need no escape."""
-    if isinstance(parameter, list):
-        return f"'{{{','.join(parameter)}}}'"
-    return "null" if parameter is None else f"'{parameter}'"
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", ()):
-        yield from nodes(child)
 
 
 @pytest.mark.parametrize("plan", PLANS)

@@ -9,12 +9,10 @@ from typing import Final
 import pytest
 
 from tallystick.domain.kinds import KINDS
-from tallystick.record.postgres import sql
 from tallystick.record.postgres.connections import connect
-from tallystick.record.postgres.orphans import orphans_statement
-from tallystick.record.postgres.subject_rows import subject_writes
 from tests.support.database import Database
 from tests.support.portable_sql import violations
+from tests.support.statements import STATEMENTS
 
 REPOSITORY: Final = Path(__file__).parents[3]
 
@@ -24,16 +22,6 @@ KEY_OF: Final = dict(
         r"create_distributed_table\('(\w+)', '(\w+)'", (REPOSITORY / "docs/operate/distribution-keys.sql").read_text()
     )
 )
-
-STATEMENTS: Final = {
-    f"{file.name} {name}": statement
-    for file in sorted(Path(sql.__file__).parent.glob("*.sql"))
-    for name, statement in sql.load(file.name).items()
-} | {
-    "orphans.py orphans_statement": orphans_statement(),
-    **{f"subject_rows.py {write.name}": write.statement for write in subject_writes()},
-}
-
 
 #: Reconciliation joins files, which have no merchant, with every merchant's rows: on one PostgreSQL. Decision 0143.
 #: Bank statements are compared with other files' payouts, and so is what `verify` says of them.

@@ -24,7 +24,7 @@ from tallystick.flows.webhooks.outbound.address_policy import (
 )
 from tallystick.kit.clock import monotonic_ms
 from tests.support.database import Database
-from tests.support.names import Names, _info
+from tests.support.names import LenientAboutLooks, Names, address_info
 from tests.support.outbox import deliveries, drain, pay, register, runtime_for, tries, worker
 from tests.support.polling import one_turn
 from tests.support.receivers import receiving, status
@@ -215,7 +215,7 @@ async def test_a_slow_name_server_keeps_one_thread_busy_and_no_other_name_waitin
         asked.append(host)
         if host == "slow.example":
             release.wait(LOOKUP_TIMEOUT_S)
-        return [_info("93.184.216.34", port)]
+        return [address_info("93.184.216.34", port)]
 
     policy = AddressPolicy(allow_private=False, lookup=lookup)
     slow = [asyncio.create_task(policy.addresses("slow.example", 443)) for _ in range(200)]
@@ -246,17 +246,6 @@ async def test_a_name_that_changes_after_registration_is_refused_on_every_try(
         assert receiver.got == []
         assert {(one["result"], one["status"]) for one in tried} == {("address_refused", None)}
         assert [one["state"] for one in await deliveries(runtime, fresh_merchant)] == ["open"]
-
-
-class LenientAboutLooks(AddressPolicy):
-    """Lets URLs look as they must in tests (http, loopback ports); addresses are guarded as in earnest."""
-
-    def __init__(self, lookup: Any = None) -> None:
-        super().__init__(allow_private=False, lookup=lookup)
-        self._looks = AddressPolicy(allow_private=True)
-
-    def url(self, text: str) -> Any:
-        return self._looks.url(text)
 
 
 async def test_the_peer_of_a_connection_is_looked_at_before_the_first_byte(

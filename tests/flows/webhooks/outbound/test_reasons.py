@@ -23,11 +23,10 @@ from tallystick.flows.webhooks.outbound.client import (
 )
 from tallystick.flows.webhooks.outbound.tls import NO_TLS
 from tallystick.flows.webhooks.outbound.try_results import TRY_RESULTS
-from tests.flows.webhooks.outbound.test_address_policy import LenientAboutLooks
 from tests.support.api import inside
 from tests.support.database import Database, NewDatabase
 from tests.support.endpoints import PATH
-from tests.support.names import Names
+from tests.support.names import LenientAboutLooks, Names
 from tests.support.outbox import drain, pay, register, runtime_for, tries, worker
 from tests.support.ports import free_port
 from tests.support.receivers import ok, receiving, status

@@ -5,32 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from tallystick.domain.payment_reconciliation import PaymentReconciliationView
-from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
-from tallystick.oversight.payment_reconciliation import reconciliation_of, states_of
+from tallystick.oversight.payment_reconciliation import states_of
 from tallystick.oversight.trace.event import trace_event
 from tallystick.oversight.trace.operators import for_operator
 from tallystick.oversight.trace.payment import traced_payment
 from tallystick.settings.load import Settings
 from tests.support.database import Database, NewDatabase
 from tests.support.inbox import accept, captured, drain, envelope, late_outcomes, waiting_payment
+from tests.support.payment_reconciliation import DUE, shown
 from tests.support.runtime import BookedProvider, runtime_of
 from tests.support.settlement_days import Acquirer, paid, refunded, settled
-
-DUE = "simulator/main=weekdays-v1+2"
-
-
-async def shown(
-    runtime: Runtime, merchant_id: str, payment_id: str, days: int = 0, due: str | None = DUE
-) -> PaymentReconciliationView:
-    found = await runtime.reads.payment(merchant_id, payment_id)
-    assert found is not None
-    settings = Settings(settlement_due=due)
-    at = runtime.clock.now() + timedelta(days=days)
-    view = await reconciliation_of(runtime.stores.evidence, settings, found[0], at)
-    assert view is not None
-    return view
 
 
 async def test_a_payment_goes_from_expected_to_matched(database: Database, fresh_merchant: str, tmp_path: Path) -> None:

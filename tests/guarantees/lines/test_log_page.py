@@ -12,7 +12,7 @@ from tallystick.flows.webhooks.outbound.try_line import TRIED
 from tallystick.kit.log_writer import GATHER_S, QUEUE_LIMIT
 from tallystick.record.commit_lines import COMMITTED, FINISHED
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "operate" / "logs.md").read_text(encoding="utf-8")
 LINES = (INSTRUCTION, FINISHED, CALLED, COMMITTED, KEPT, PROCESSED, TRIED)
 

@@ -17,10 +17,10 @@ from tallystick.domain.replay import HistoryStep, Replay, replay
 from tallystick.oversight.invariants.finding import Finding
 from tallystick.oversight.invariants.history import history_replays_to_state
 from tallystick.record.postgres.stream_record import StreamRecord
-from tests.guarantees.test_posts_are_checked import LIVES
 from tests.support.database import DEEP
 from tests.support.notices import SITUATIONS
 from tests.support.paper_invariants import as_read, histories_beside, histories_of_a_settlement, history_of_an_alert
+from tests.support.paper_lives import LIVES
 
 #: Changes of one field, or none, that are wrong for some kind or step and right for another.
 CHANGES: Final = (

@@ -10,7 +10,7 @@ import pytest
 from tallystick import __version__
 from tallystick.contract.released import CONTRACT, OPENAPI, PAGE, files
 
-RELEASES = Path(__file__).resolve().parents[1] / "docs" / "reference" / "releases"
+RELEASES = Path(__file__).resolve().parents[2] / "docs" / "reference" / "releases"
 
 
 def test_every_release_keeps_its_documents() -> None:

@@ -13,16 +13,16 @@ PYTEST := $(BIN)/python -m pytest
 # Two workers for the fast tests: each imports everything first, which costs less than a second core gives. Half of the
 # other suites' time is waiting for time-outs, so three workers keep two cores busy; a group (see tests/support/needs.py)
 # stays on one worker. A worker that dies ends the run: its tests and the database that it started are lost with it.
-FAST := $(PYTEST) -m fast -p no:schemathesis -n 2 --dist worksteal --max-worker-restart 0
+FAST := $(PYTEST) -m fast -n 2 --dist worksteal --max-worker-restart 0
 WORKERS := -n 3 --dist loadscope --no-loadscope-reorder --max-worker-restart 0
 REST := $(PYTEST) -m "not fast" $(WORKERS)
 RESULTS := $(VENV)/fast-results.json
 
 # Lint beside the fast tests, because it uses one core alone; what it finds ends the run before the long tests begin.
 # Both runs of tests, whatever the first one finds. Its results are counted in the last line of the second. 5: nothing
-# selected.
+# selected. Files that are fast as a whole are passed over by the second run.
 define ALL_TESTS
-rm -f $(RESULTS); \
+rm -f $(RESULTS) $(RESULTS).files; \
 $(MAKE) --no-print-directory lint > $(VENV)/lint.log 2>&1 & lint=$$!; \
 $(FAST) --keep-results=$(RESULTS) $(1); fast=$$?; \
 wait $$lint || { cat $(VENV)/lint.log; exit 1; }; \

@@ -8,14 +8,15 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import ssl
 import tempfile
 from collections import Counter
 from collections.abc import Generator, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import count
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import psutil
 import pytest
@@ -27,8 +28,11 @@ from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.settings.load import secret_names
 from tests.support.database import DEEP, Database, NewDatabase
 from tests.support.letters import new_letters
-from tests.support.needs import MARKERS, forbid_programs, markers_of, place_of
-from tests.support.summary import Summary
+from tests.support.needs import MARKERS, fast_files, forbid_programs, markers_of, place_of, scattered
+from tests.support.summary import FAST_FILES, PASSED_OVER, Summary, passed_over
+
+if TYPE_CHECKING:
+    from tests.support.clusters import Clusters
 
 # Derandomized: a run that fails here fails everywhere. The deep profile looks further, from new seeds each time.
 _CHECKS = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
@@ -50,6 +54,9 @@ ROOM_BYTES: Final = (32 if DEEP else 8) * 2**30
 #: garbage is small beside what they import.
 GARBAGE: Final = (50_000, 20, 100)
 
+#: A directory that all workers of this run have.
+SHARED: Final = pytest.StashKey[Path]()
+
 
 configure_logging("error", secret_names(CONNECTOR_SETTINGS))
 
@@ -64,9 +71,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for name, meaning in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning} (given by tests/support/needs.py, never by hand)")
-    is_worker = hasattr(config, "workerinput")  # of pytest-xdist
-    if not is_worker and any(config.getoption(name) for name in ("--keep-results", "--add-results", "--suites")):
+    config.stash[SHARED] = _shared_directory(config)
+    config.stash[PASSED_OVER] = passed_over(config)
+    summarizes = any(config.getoption(name) for name in ("--keep-results", "--add-results", "--suites"))
+    if summarizes and not _is_worker(config):
         config.pluginmanager.register(Summary(config), "summary")
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")  # of pytest-xdist
+
+
+def _shared_directory(config: pytest.Config) -> Path:
+    """Made by the process that starts the workers, and removed with all that is in it when they have ended."""
+    if _is_worker(config):
+        return Path(config.workerinput["shared"])  # type: ignore[attr-defined]  # of pytest-xdist
+    made = tempfile.TemporaryDirectory(prefix="tally-", dir=MEMORY if _has_room() else None, ignore_cleanup_errors=True)
+    config.add_cleanup(made.cleanup)
+    return Path(made.name)
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["shared"] = str(node.config.stash[SHARED])
 
 
 @pytest.hookimpl(wrapper=True)
@@ -83,10 +110,8 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Tests with schemathesis are left out where it is switched off: to load it takes a second."""
-    if collection_path.name == "test_schemathesis.py" and not config.pluginmanager.hasplugin("schemathesis"):
-        return True
-    return None
+    """What the run before this one has run whole is not imported again."""
+    return True if collection_path in config.stash[PASSED_OVER] else None
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
@@ -102,10 +127,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         for marker in markers_of(item):
             item.add_marker(marker)
+    if config.getoption("--keep-results"):
+        _note_fast_files(config, items)
     items.sort(key=place_of)
     alike = [name for name, number in Counter(item.nodeid for item in items).items() if number > 1]
     if alike:  # of these pytest-xdist would run one each, and say nothing
         raise pytest.UsageError(f"more than one test of one name: {alike}")
+    if apart := scattered(items):
+        raise pytest.UsageError(f"their files belong into a table of tests/support/needs.py: {apart}")
+
+
+def _note_fast_files(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Before any test is deselected."""
+    files = fast_files(items)
+    if _is_worker(config):
+        config.workeroutput["fast_files"] = files  # type: ignore[attr-defined]  # of pytest-xdist
+    else:
+        config.stash[FAST_FILES] = files
 
 
 @pytest.hookimpl(wrapper=True)
@@ -197,30 +235,50 @@ def own_dir() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def new_database(data_dir: Path) -> Iterator[NewDatabase]:
+def clusters(memory: None, pytestconfig: pytest.Config) -> Clusters:
+    """Puts a PostgreSQL with the schema into a data directory, sooner than the first start there makes one."""
+    from tests.support.clusters import Clusters
+
+    return Clusters(pytestconfig.stash[SHARED])
+
+
+@pytest.fixture(scope="session")
+def new_database(data_dir: Path, clusters: Clusters) -> Iterator[NewDatabase]:
     """Makes databases with the schema, on one real PostgreSQL from the wheel."""
     import psycopg
 
     from tallystick.record.postgres.embedded.server import DATABASE, OWNER_ROLE, EmbeddedPostgres
-    from tallystick.record.postgres.migrate import migrate
 
+    clusters.put_into(data_dir)
     with EmbeddedPostgres(data_dir) as postgres:
-        template = postgres.urls()
-        migrate(template.owner_url)
+        template, admin_url = postgres.urls(), postgres.superuser_url("postgres")
         numbers = count(1)
-        with psycopg.connect(postgres.superuser_url("postgres"), autocommit=True) as connection:
+        with psycopg.connect(admin_url, autocommit=True) as admin:
             # A hundred databases and more are made here, and autovacuum would start a process up to ten times a second
             # to look at them in turn. Tests of what it does say VACUUM or ANALYZE.
-            connection.execute("ALTER SYSTEM SET autovacuum = off")
-            connection.execute("SELECT pg_reload_conf()")
+            admin.execute("ALTER SYSTEM SET autovacuum = off")
+            admin.execute("SELECT pg_reload_conf()")
 
-        def make() -> Database:
-            name = f"test_{next(numbers)}"
-            with psycopg.connect(postgres.superuser_url("postgres"), autocommit=True) as connection:
-                connection.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE} OWNER {OWNER_ROLE}")
-            return Database(*(url.replace(f"/{DATABASE}?", f"/{name}?") for url in template))
+            def make() -> Database:
+                name = f"test_{next(numbers)}"
+                statement = f"CREATE DATABASE {name} TEMPLATE {DATABASE} OWNER {OWNER_ROLE}"
+                try:
+                    admin.execute(statement)
+                except psycopg.OperationalError:  # a test has restarted the server
+                    with psycopg.connect(admin_url, autocommit=True) as another:
+                        another.execute(statement)
+                return Database(*(url.replace(f"/{DATABASE}?", f"/{name}?") for url in template))
 
-        yield make
+            yield make
+        _end_at_once(data_dir)
+
+
+def _end_at_once(data_dir: Path) -> None:
+    """Nobody reads it again, and a stop would write what is in memory."""
+    with suppress(FileNotFoundError, psutil.NoSuchProcess):  # it has ended
+        server = psutil.Process(int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0]))
+        server.send_signal(signal.SIGQUIT)
+        server.wait(60)
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,7 @@ from tallystick.record.postgres.migrate import newest_revision
 from tallystick.run.doctor import machine, server, start
 from tallystick.run.doctor.table import CHECKS, LEVEL_OF
 from tallystick.run.supervisor import EXIT_AWAY, EXIT_MISCONFIGURED
+from tests.support.clusters import Clusters
 from tests.support.commands import Ran, run_here
 from tests.support.database import DEEP
 from tests.support.host_clock import set_host_clock
@@ -69,13 +70,11 @@ class World(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with (
-        tempfile.TemporaryDirectory(prefix="tally-", ignore_cleanup_errors=True) as path,
-        EmbeddedPostgres(Path(path)) as postgres,
-    ):
-        apply_migrations(postgres.urls().owner_url)
-        yield World(postgres, count(1))
+def world(clusters: Clusters) -> Iterator[World]:
+    with tempfile.TemporaryDirectory(prefix="tally-", ignore_cleanup_errors=True) as path:
+        clusters.put_into(Path(path))
+        with EmbeddedPostgres(Path(path)) as postgres:
+            yield World(postgres, count(1))
 
 
 class Said(NamedTuple):

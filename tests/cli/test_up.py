@@ -22,6 +22,7 @@ import pytest
 
 from tallystick.record.postgres.embedded.server import EmbeddedPostgres
 from tallystick.run.supervisor import EXIT_AWAY
+from tests.support.clusters import Clusters
 from tests.support.commands import Up, is_gone, run_process
 from tests.support.database import DEEP
 from tests.support.pages import Browser
@@ -296,7 +297,8 @@ def _a_second_signal_does_not_wait(up: Up) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_the_test_acquirer_is_not_started_where_it_is_off(home: Path) -> None:
+def test_the_test_acquirer_is_not_started_where_it_is_off(home: Path, clusters: Clusters) -> None:
+    clusters.put_into(home / "d")
     with Up(home / "d", simulator="off", worker_niceness="3") as up:
         assert up.children().keys() == {"serve", "work"}
         children = up.children()

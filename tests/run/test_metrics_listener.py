@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
@@ -25,13 +26,12 @@ from tallystick.kit.rounds import ROUND_TIME
 from tallystick.oversight.numbers import NUMBERS
 from tallystick.run.work import work
 from tallystick.settings.load import Settings
-from tests.support.api import SEALING_KEY, SERVE, SHORT, Merchant, Stack, stack, wait_for
+from tests.support.acquirer import acquirer
+from tests.support.api import SEALING_KEY, SERVE, SHORT, Merchant, Stack, wait_for
 from tests.support.database import NewDatabase
 from tests.support.polling import eventually, eventually_async
 from tests.support.ports import free_port
 from tests.support.runtime import SETTINGS, BookedProvider, Client, runtime_of, timed_out
-
-__all__ = ["stack"]
 
 QUICK: dict[str, Any] = {"numbers_interval_ms": 100, "numbers_ledger_interval_ms": 100, "audit_interval_ms": 100}
 
@@ -158,7 +158,7 @@ async def test_what_is_counted_of_an_instruction(new_database: NewDatabase, fres
 
 
 class Api(NamedTuple):
-    """An API of several processes, beside the stack's own."""
+    """An API of several processes."""
 
     url: str
     metrics: str
@@ -174,31 +174,38 @@ class Api(NamedTuple):
 
 
 @contextmanager
-def api_of(stack: Stack, processes: int) -> Iterator[Api]:
-    port, metrics_port = free_port(), free_port()
+def api_of(place: Stack, processes: int) -> Iterator[Api]:
+    metrics_port = free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("TALLYSTICK_")},
         **{f"TALLYSTICK_{name.upper()}": str(value) for name, value in SHORT.items()},
-        "TALLYSTICK_DATABASE_URL": stack.database.app_url,
-        "TALLYSTICK_PORT": str(port),
+        "TALLYSTICK_DATABASE_URL": place.database.app_url,
+        "TALLYSTICK_PORT": str(httpx.URL(place.url).port),
         "TALLYSTICK_METRICS_PORT": str(metrics_port),
         "TALLYSTICK_API_PROCESSES": str(processes),
-        "TALLYSTICK_SIMULATOR_URL": stack.simulator_url,
+        "TALLYSTICK_SIMULATOR_URL": place.simulator_url,
         "TALLYSTICK_SEALING_KEYS": SEALING_KEY,
     }
-    with (stack.log.parent / "metrics.log").open("wb") as output:
+    with place.log.open("wb") as output:
         process = subprocess.Popen([sys.executable, "-c", SERVE], env=environment, stdout=output, stderr=output)
     try:
-        wait_for(f"http://127.0.0.1:{port}/readyz", process)
-        yield Api(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{metrics_port}/metrics", process)
+        wait_for(f"{place.url}/readyz", process)
+        yield Api(place.url, f"http://127.0.0.1:{metrics_port}/metrics", process)
     finally:
         process.terminate()
         process.wait(timeout=40)
 
 
-def test_processes_of_an_api_add_up_also_one_that_was_killed(stack: Stack, fresh_merchant: str) -> None:
-    with api_of(stack, 2) as api:
-        merchant = Merchant(stack._replace(url=api.url), fresh_merchant)
+@pytest.fixture
+def place(new_database: NewDatabase, tmp_path: Path) -> Iterator[Stack]:
+    """Where an API of this test alone will be, with an acquirer and no worker."""
+    with acquirer(tmp_path / "books.sqlite") as bank:
+        yield Stack(f"http://127.0.0.1:{free_port()}", bank.url, new_database(), tmp_path / "api.log")
+
+
+def test_processes_of_an_api_add_up_also_one_that_was_killed(place: Stack, fresh_merchant: str) -> None:
+    with api_of(place, 2) as api:
+        merchant = Merchant(place, fresh_merchant)
 
         def counted() -> float:
             name = "tallystick_instructions_total"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -13,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.forked import Forked
 from tests.support.polling import eventually, until_ready
 from tests.support.ports import free_port
 
@@ -45,7 +44,7 @@ class AcquirerProcess:
         self.books = books
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        command = [sys.executable, "-m", "tallystick.lab.acquirer", "--port", str(self.port), "--books", str(books)]
+        command = ["--port", str(self.port), "--books", str(books)]
         command += ["--slow-ms", str(SLOW_MS), "--pending-ms", str(PENDING_MS)]
         command += ["--webhook-secret", webhook_secret, *(["--forgetful"] if forgetful else [])]
         for option, value in (
@@ -56,7 +55,7 @@ class AcquirerProcess:
             ("--settlements", settlements),
         ):
             command += [option, str(value)] if value is not None else []
-        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        self._process = Forked("tallystick.lab.acquirer.__main__", *command)
         until_ready(self._process, lambda: self.call("GET", "/sim/healthz"))
 
     def stop(self) -> None:

@@ -7,14 +7,14 @@ import base64
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
 import httpx
-import pytest
 from litestar import Litestar
 
 from tallystick.access.key_store import OPERATORS, create_key
@@ -40,6 +40,11 @@ SHORT: dict[str, Any] = {
     "pending_poll_ms": 100,
     "api_key_cache_ms": 200,
 }
+
+
+#: Where the application is in the process of the test: a journal's second connection takes part once a hundred changes
+#: wait, and to open it takes as long as many a test.
+INSIDE: dict[str, Any] = SHORT | {"journal_connections": 1}
 
 
 #: 32 bytes that protect nothing.
@@ -114,11 +119,12 @@ def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
         until_ready(process, lambda: http.get(url).raise_for_status())
 
 
-@pytest.fixture(scope="session")
-def stack(new_database: NewDatabase, data_dir: Path) -> Iterator[Stack]:
-    """Everything up, once for all tests here: starting it takes longer than any of them. Its database is its own: its
-    worker would process what other tests put into theirs."""
+@contextmanager
+def running_stack(new_database: NewDatabase, data_dir: Path) -> Iterator[Stack]:
+    """Everything up. Its database is its own: its worker would process what other tests put into theirs. That worker
+    looks for work some forty times a second, so that nobody keeps it who does not use it."""
     database = new_database()
+    own_dir = Path(tempfile.mkdtemp(prefix="stack-", dir=data_dir))
     port, simulator_port = free_port(), free_port()
     url, simulator_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{simulator_port}"
     environment = {
@@ -129,8 +135,8 @@ def stack(new_database: NewDatabase, data_dir: Path) -> Iterator[Stack]:
         "TALLYSTICK_SIMULATOR_URL": simulator_url,
         "TALLYSTICK_SEALING_KEYS": SEALING_KEY,
     }
-    books = str(data_dir / "books.sqlite")
-    log = data_dir / "stack.log"
+    books = str(own_dir / "books.sqlite")
+    log = own_dir / "stack.log"
     commands = [
         [sys.executable, "-m", "tallystick.lab.acquirer", "--port", str(simulator_port), "--books", books],
         [sys.executable, "-c", SERVE],
@@ -164,7 +170,7 @@ class Inside(NamedTuple):
 @asynccontextmanager
 async def inside(database: Database, merchant_id: str, provider: Provider, **settings: Any) -> AsyncIterator[Inside]:
     """The application under httpx's ASGI transport, with one provider of ours."""
-    chosen = replace(Settings(data_dir="unused", sealing_keys=SEALING_KEY, **SHORT), **settings)
+    chosen = replace(Settings(data_dir="unused", sealing_keys=SEALING_KEY, **INSIDE), **settings)
     app = create_app(chosen, database.app_url, providers={"simulator": provider})
     key = await create_key(database.app_url, merchant_id)
     async with (

@@ -24,7 +24,7 @@ from tallystick.interfaces.console.table import PAGES
 from tallystick.kit.ids import new_id
 from tallystick.providers.port import Provider
 from tallystick.settings.load import Settings
-from tests.support.api import SEALING_KEY, SHORT
+from tests.support.api import INSIDE, SEALING_KEY
 from tests.support.database import Database
 
 #: As a browser on this machine knows it. Over https in name alone: the client keeps Secure cookies so.
@@ -148,7 +148,7 @@ async def inside_console(
     database: Database, provider: Provider, *, pages: tuple[Page, ...] = PAGES, **settings: Any
 ) -> AsyncIterator[InsideConsole]:
     """The console under httpx's ASGI transport, with one provider of ours."""
-    chosen = replace(Settings(data_dir="unused", sealing_keys=SEALING_KEY, **SHORT), **settings)
+    chosen = replace(Settings(data_dir="unused", sealing_keys=SEALING_KEY, **INSIDE), **settings)
     app = create_console(chosen, database.app_url, providers={"simulator": provider}, pages=pages)
     async with app.lifespan():
         viewers: dict[str, Viewer] = {}

@@ -6,10 +6,11 @@ import html
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from tests.support.console import InsideConsole, Person, inside_console, token_on
-from tests.support.console_scene import Scene, scene
+from tests.support.console_scene import COPIED_FOR, Scene, copied_scene
 from tests.support.database import Database, NewDatabase
 from tests.support.runtime import BookedProvider
 
@@ -23,9 +24,10 @@ class Here(NamedTuple):
 
 
 @asynccontextmanager
-async def filled(new_database: NewDatabase, dead: int = 3, **settings: Any) -> AsyncIterator[Here]:
-    database = new_database()
-    found = await scene(database, "shop", dead)
+async def filled(
+    new_database: NewDatabase, dead: int = 3, *, copied_for: timedelta = COPIED_FOR, **settings: Any
+) -> AsyncIterator[Here]:
+    database, found = await copied_scene(new_database, dead, copied_for=copied_for)
     async with inside_console(database, BookedProvider(), **settings) as console:
         yield Here(console, found, database)
 

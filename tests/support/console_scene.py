@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import sin
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 
@@ -26,9 +27,10 @@ from tallystick.oversight.overview import RATES, SAMPLES
 from tallystick.providers.port import ProviderCall
 from tallystick.record.postgres.refused_webhooks import RefusedWebhooks
 from tests.support.acts import refused_event
-from tests.support.database import Database
+from tests.support.database import Database, NewDatabase
 from tests.support.heard import hear
 from tests.support.inbox import accept, envelope
+from tests.support.restored import back_up
 from tests.support.runtime import SETTINGS, BookedProvider, Client, read, runtime_of, timed_out
 
 #: What a page must show as letters, and never as markup.
@@ -49,6 +51,9 @@ ANSWER = json.dumps(
 #: Nothing recovers here but the operator, and no deadline makes a test wait.
 PATIENT = replace(SETTINGS, recovery_backoff_base_ms=60_000, recovery_backoff_cap_ms=60_000)
 
+
+#: A scene is copied for so long: its rows are some minutes and hours old, and pages say how old.
+COPIED_FOR: Final = timedelta(seconds=20)
 
 #: A kind of refused webhooks.
 FORGED = ("simulator", "main", "webhook_signature_invalid")
@@ -98,6 +103,29 @@ async def scene(database: Database, merchant_id: str, dead_letters: int = 3) -> 
         refused_kind = await refuse(runtime, FORGED, 12, hours=3)
     await _past(database)
     return Scene(merchant_id, paid, hostile, doubtful, late, case_id, events, alert_id, endpoint_id, refused_kind)
+
+
+class _Made(NamedTuple):
+    """A scene that nobody has touched."""
+
+    database: Database
+    scene: Scene
+    at: datetime
+
+
+_made: dict[int, _Made] = {}
+
+
+async def copied_scene(
+    new_database: NewDatabase, dead_letters: int = 3, *, copied_for: timedelta = COPIED_FOR
+) -> tuple[Database, Scene]:
+    """A database of this test alone with the scene, of the merchant "shop": a copy of one that was made a moment ago,
+    because to make one takes longer than most tests that look at it."""
+    made, now = _made.get(dead_letters), utc_now()
+    if made is None or now - made.at >= copied_for or now.hour != made.at.hour:  # some of it is of an hour
+        database = new_database()
+        made = _made[dead_letters] = _Made(database, await scene(database, "shop", dead_letters), now)
+    return back_up(made.database), made.scene
 
 
 async def _hostile(runtime: Runtime, provider: BookedProvider, client: Client) -> str:
@@ -219,28 +247,28 @@ def _waited(hour: int, place: int) -> int:
 async def _write_past(owner: asyncpg.Connection) -> None:
     now = utc_now().replace(second=0, microsecond=0)
     minutes = [now - timedelta(minutes=15 * number) for number in range(96)]
-    rows = [(what, at, round(12 + 6 * sin(at.hour / 4)) + len(what)) for at in minutes for what in RATES]
-    await owner.executemany(
-        "INSERT INTO rate_count (what, minute, n) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-        [(what, at, n * (20 if what in ("instructions", "arrivals") else 1)) for what, at, n in rows],
+    rates = [(what, at, round(12 + 6 * sin(at.hour / 4)) + len(what)) for at in minutes for what in RATES]
+    await _insert(
+        owner,
+        "INSERT INTO rate_count (what, minute, n) SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::bigint[])",
+        [(what, at, n * (20 if what in ("instructions", "arrivals") else 1)) for what, at, n in rates],
     )
-    await owner.executemany(
-        "INSERT INTO number_sample (what, minute, value) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+    await _insert(
+        owner,
+        "INSERT INTO number_sample (what, minute, value)"
+        " SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::bigint[])",
         [(what, at, _waited(at.hour, place)) for at in minutes for place, what in enumerate(SAMPLES)],
     )
     recent = [now - timedelta(minutes=number) for number in range(60)]
-    await owner.executemany(
-        "INSERT INTO latency_count (what, minute, bound_ms, n) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+    calls = [call_name("simulator", result) for result in ("approved", "declined")]
+    await _insert(
+        owner,
+        "INSERT INTO latency_count (what, minute, bound_ms, n)"
+        " SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::integer[], $4::bigint[])",
         [
             (what, at, bound, n)
             for at in [*recent, *minutes]
-            for what in (
-                "api",
-                "intake",
-                "workers",
-                call_name("simulator", "approved"),
-                call_name("simulator", "declined"),
-            )
+            for what in ("api", "intake", "workers", *calls)
             for bound, n in ((10, 800), (25, 400), (100, 45), (250, 2 + at.hour % 6))
         ],
     )
@@ -251,3 +279,8 @@ async def _write_past(owner: asyncpg.Connection) -> None:
         new_id("dep"),
         now - timedelta(hours=9),
     )
+
+
+async def _insert(owner: asyncpg.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """A list a column: thousands of rows, one by one, take longer than all that there is to show."""
+    await owner.execute(f"{statement} ON CONFLICT DO NOTHING", *(list(column) for column in zip(*rows, strict=True)))

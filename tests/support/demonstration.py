@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from tallystick.record.postgres.embedded.server import EmbeddedPostgres
+from tests.support.clusters import Clusters
 from tests.support.commands import run_process
 from tests.support.database import DEEP
 
@@ -36,10 +37,11 @@ def demonstration_holds(out: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def demonstration() -> Iterator[Demonstration]:
+def demonstration(clusters: Clusters) -> Iterator[Demonstration]:
     """Made once a session: ``tests/support/needs.py`` keeps the tests that use it on one worker."""
     with tempfile.TemporaryDirectory(prefix="tally-", ignore_cleanup_errors=True) as own:
         data_dir = Path(own) / "data"
+        clusters.put_into(data_dir)
         ran = run_process(
             *("demo", "--once", "--payments", str(PAYMENTS), "--data-dir", str(data_dir)), timeout_s=WITHIN_S
         )

@@ -12,6 +12,7 @@ import functools
 import inspect
 import sys
 import types
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import PurePosixPath
@@ -53,12 +54,33 @@ _SPLIT: Final = frozenset(
     }
 )
 
-#: Files that share what takes long to make are one group.
+#: Fixtures that one worker alone makes -> their group.
+_MADE_ONCE: Final = {"stack": "stack"}
+
+#: Files that share what takes long to make, or works as long as it is there, are one group.
 _TOGETHER: Final = {
+    "tests/cli/test_daily_use.py": "world",
+    "tests/cli/test_every_command.py": "world",
+    "tests/cli/test_status.py": "world",
+    "tests/cli/test_trace.py": "world",
     "tests/guarantees/second_opinion/test_demo.py": "demonstration",
     "tests/guarantees/trace/test_demo.py": "demonstration",
     "tests/guarantees/trace/test_ways.py": "demonstration",
+    "tests/interfaces/api/test_card_data.py": "stack",
+    "tests/interfaces/api/test_checks.py": "stack",
+    "tests/interfaces/api/test_customer_page.py": "stack",
+    "tests/interfaces/api/test_keys_and_rate.py": "stack",
+    "tests/interfaces/api/test_reads.py": "stack",
+    "tests/interfaces/api/test_replay.py": "stack",
+    "tests/interfaces/api/test_request_line.py": "stack",
+    "tests/interfaces/api/test_retries_guide.py": "stack",
+    "tests/interfaces/api/test_schemathesis.py": "stack",
+    "tests/interfaces/api/test_slow_clients.py": "stack",
+    "tests/interfaces/api/test_trace.py": "stack",
 }
+
+#: Folders whose files are one group, for the same reason.
+_FOLDERS: Final = ("tests/oversight/audit", "tests/oversight/invariants", "tests/oversight/trace")
 
 #: A group that takes long must not begin last.
 _FIRST: Final = ("tests/guarantees/processes", "tests/guarantees", "tests/flows", "tests/interfaces")
@@ -76,7 +98,8 @@ def markers_of(item: pytest.Item) -> set[str]:
     used = set(getattr(item, "fixturenames", ()))
     found = {marker for marker, fixture in (("database", "new_database"), ("browser", "browser")) if fixture in used}
     functions = [getattr(item, "obj", None), *_fixture_functions(item, used - {"new_database"})]
-    if any(_starts_programs(function) for function in functions):
+    copies_clusters = "clusters" in used and "new_database" not in used
+    if copies_clusters or any(_starts_programs(function) for function in functions):
         found.add("processes")
     if item.get_closest_marker("exhaustive") is not None:
         found.add("exhaustive")
@@ -95,12 +118,31 @@ def group_of(nodeid: str) -> str:
     path, _, name = nodeid.partition("::")
     if path in _SPLIT:
         return f"{path}[{name.partition('[')[2].partition('-')[0].rstrip(']')}]"
-    return _TOGETHER.get(path, path)
+    folder = path.rpartition("/")[0]
+    return folder if folder in _FOLDERS else _TOGETHER.get(path, path)
 
 
 def place_of(item: pytest.Item) -> int:
     """Where a test's group belongs in the order: long ones first."""
     return next((place for place, start in enumerate(_FIRST) if item.nodeid.startswith(start)), len(_FIRST))
+
+
+def scattered(items: Iterable[pytest.Item]) -> list[str]:
+    """Files outside of a group whose fixture they use: it would be made on several workers."""
+    found = set()
+    for item in items:
+        for fixture in _MADE_ONCE.keys() & getattr(item, "fixturenames", ()):
+            if group_of(item.nodeid) != _MADE_ONCE[fixture]:
+                found.add(item.nodeid.partition("::")[0])
+    return sorted(found)
+
+
+def fast_files(items: Iterable[pytest.Item]) -> list[str]:
+    """Files of which every test is fast."""
+    every: defaultdict[str, bool] = defaultdict(lambda: True)
+    for item in items:
+        every[item.nodeid.partition("::")[0]] &= item.get_closest_marker("fast") is not None
+    return sorted(file for file, is_fast in every.items() if is_fast)
 
 
 def _fixture_functions(item: pytest.Item, names: set[str]) -> Iterator[Any]:

@@ -27,7 +27,7 @@ class Read(HTMLParser):
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.text = ""
+        self._parts: list[str] = []
         self.ids: list[str] = []
         self.links: list[str] = []
         self.loaded: list[str] = []
@@ -37,6 +37,7 @@ class Read(HTMLParser):
         self.forms: list[Form] = []
         self.lines: list[str] = []
         self.feed(page)
+        self.text = "".join(self._parts)  # a page of a megabyte has tens of thousands
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.add(tag)
@@ -60,7 +61,7 @@ class Read(HTMLParser):
         assert self.open.pop() == tag, self.getpos()
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        self._parts.append(data)
         if self.open[-1:] == ["button"]:
             self.forms[-1].label += data
         if self.open[-1:] == ["code"] and self.lines and data.startswith("curl "):

@@ -17,6 +17,12 @@ import pytest
 
 from tests.support.needs import suite_of
 
+#: Files all of whose tests are fast, found by the run that keeps its results ...
+FAST_FILES: Final = pytest.StashKey[list[str]]()
+
+#: ... and passed over by the run that adds them: each of its workers would import them and make their cases once more.
+PASSED_OVER: Final = pytest.StashKey[frozenset[Path]]()
+
 #: How many of the slowest tests are shown.
 SHOWN: Final = 10
 
@@ -45,6 +51,19 @@ def budget_s(nodeid: str) -> float:
     return BUDGETS_S[max(fitting, key=len)] if fitting else BUDGET_S
 
 
+def passed_over(config: pytest.Config) -> frozenset[Path]:
+    """Files whose tests are all among the results of the earlier run. What the command line names is collected."""
+    added = config.getoption("--add-results")
+    if added is None or not _files_beside(added).exists():
+        return frozenset()
+    named = {config.invocation_params.dir / argument.partition("::")[0] for argument in config.invocation_params.args}
+    return frozenset(config.rootpath / file for file in _files_beside(added).read_text().splitlines()) - named
+
+
+def _files_beside(results: str) -> Path:
+    return Path(f"{results}.files")
+
+
 class Summary:
     """Collects the reports of a session and prints its summary."""
 
@@ -53,6 +72,11 @@ class Summary:
         self._reports: list[pytest.TestReport] = []
         self._added: list[pytest.TestReport] = []
         self._began = time.monotonic()
+
+    @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+    def pytest_testnodedown(self, node: Any) -> None:
+        """A worker has ended."""
+        self._config.stash[FAST_FILES] = getattr(node, "workeroutput", {}).get("fast_files", [])
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._reports.append(report)
@@ -64,6 +88,8 @@ class Summary:
             for row in rows:
                 row.pop("node", None)  # the worker of pytest-xdist: nothing that a file can keep
             Path(kept).write_text(json.dumps({"seconds": time.monotonic() - self._began, "reports": rows}))
+            files: list[str] = self._config.stash.get(FAST_FILES, [])
+            _files_beside(kept).write_text("\n".join(files))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:

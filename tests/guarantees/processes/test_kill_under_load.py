@@ -15,6 +15,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.support.clusters import Clusters
 from tests.support.commands import Up, kill, run_process
 from tests.support.database import DEEP
 from tests.support.polling import eventually
@@ -34,6 +35,9 @@ SETTINGS = {
 #: Payments until the last kill, and how many clients send them.
 CLIENTS = 8
 LOAD_S = 60 if DEEP else 3
+
+#: Between a client's payments, where tests beside this one need the machine too: most of the time some are under way.
+PAUSE_S = 0 if DEEP else 0.1
 
 #: What is killed under load, one after the other; in the end it is everything at once.
 VICTIMS = ("serve", "work", "database", *(["serve"] if DEEP else []))
@@ -96,6 +100,7 @@ class Clients:
             key = f"order-{number}-{count}"
             self.asked[key] = body
             self.ask(key, within_s=1)
+            self._stop.wait(PAUSE_S)
 
     def ask(self, key: str, within_s: float) -> None:
         """Send one instruction until it is final, or time is over: then it is asked again at the end."""
@@ -138,8 +143,9 @@ def clients() -> Iterator[Clients]:
 
 
 @pytest.mark.timeout(600)  # many waits, each for as long as a busy machine needs
-def test_kill_under_load(own_dir: Path, clients: Clients) -> None:
+def test_kill_under_load(own_dir: Path, clusters: Clusters, clients: Clients) -> None:
     data_dir = own_dir / "data"
+    clusters.put_into(data_dir)
     with Up(data_dir, **SETTINGS) as up:
         clients.address, clients.key = up.address, up.key
         clients.start()

@@ -10,6 +10,7 @@ from typing import Final
 import httpx
 import pytest
 
+from tests.support.clusters import Clusters
 from tests.support.polling import PATIENCE_S, eventually
 from tests.support.ports import free_port
 from tests.support.reader import ROOT, Reader, sections_of
@@ -101,7 +102,8 @@ IN_THE_SHOP: Final[dict[str, Callable[[Customer], None]]] = {
 
 
 @pytest.fixture
-def reader(own_dir: Path) -> Iterator[Reader]:
+def reader(own_dir: Path, clusters: Clusters) -> Iterator[Reader]:
+    clusters.put_into(own_dir / "data")  # that a first start makes its own is tried with the README
     made = Reader(own_dir, settings=SETTINGS)
     made.ports[8500] = free_port()
     yield made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from tests.guarantees.second_opinion.comparison import disagreements
 from tests.guarantees.second_opinion.exported import history, stored_books
 from tests.guarantees.second_opinion.interpreter import LIFECYCLES, SETTLEMENT_EDGES, Opinion, read
 from tests.guarantees.second_opinion.lives import LAST_STEPS, SETTINGS, live_all, lives_of, merchant_of_script
+from tests.support.clusters import Clusters
 from tests.support.commands import Up, run_process
 from tests.support.database import DEEP
 from tests.support.polling import eventually
@@ -59,13 +60,14 @@ def left_open(connection: psycopg.Connection[Any]) -> int:
     return int(number)
 
 
-def missing_steps(connection: psycopg.Connection[Any]) -> list[str]:
+def missing_steps(connection: psycopg.Connection[Any], of: Iterable[str]) -> list[str]:
     """Scripts that have not come to their last step."""
-    return [
-        method
-        for method, (kind, event, times) in LAST_STEPS.items()
-        if opinion_of(connection, merchant_of_script(method)).seen[kind, event] < times
-    ]
+    missing = []
+    for method in of:
+        kind, event, times = LAST_STEPS[method]
+        if opinion_of(connection, merchant_of_script(method)).seen[kind, event] < times:
+            missing.append(method)
+    return missing
 
 
 def decide_on_late_money(up: Up, connection: psycopg.Connection[Any]) -> None:
@@ -81,10 +83,11 @@ def decide_on_late_money(up: Up, connection: psycopg.Connection[Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def lived() -> Iterator[psycopg.Connection[Any]]:
+def lived(clusters: Clusters) -> Iterator[psycopg.Connection[Any]]:
     """The record after all lives. While they go on, it is looked at too: what is committed agrees at every moment."""
     with tempfile.TemporaryDirectory(prefix="tally-", ignore_cleanup_errors=True) as own:
         data_dir = Path(own) / "data"
+        clusters.put_into(data_dir)
         with Up(data_dir, **SETTINGS) as up, EmbeddedPostgres(data_dir) as postgres:
             url = postgres.urls().app_url
             with psycopg.connect(url, autocommit=True) as connection, ThreadPoolExecutor(1) as beside:
@@ -96,12 +99,13 @@ def lived() -> Iterator[psycopg.Connection[Any]]:
                 living = beside.submit(live_all, up, url, METHODS)
                 eventually(living.done, until=looked_at, within_s=WITHIN_S, interval_s=LOOK_EVERY_S)
                 living.result()
-                eventually(
-                    lambda: missing_steps(connection),
-                    until=lambda missing: not missing,
-                    within_s=WITHIN_S,
-                    interval_s=1,
-                )
+                missing = list(LAST_STEPS)
+
+                def none_is_missing() -> bool:
+                    missing[:] = missing_steps(connection, missing)
+                    return not missing
+
+                eventually(none_is_missing, within_s=WITHIN_S, interval_s=1)
                 decide_on_late_money(up, connection)
                 eventually(
                     lambda: left_open(connection), until=lambda left: left == 0, within_s=WITHIN_S, interval_s=0.5

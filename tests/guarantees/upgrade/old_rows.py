@@ -8,24 +8,20 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import asyncpg
 import psycopg
-from yoyo import get_backend, read_migrations
 
 from tallystick.oversight.invariants import InvariantReport, verify
 from tallystick.record.postgres.embedded.server import DATABASE, OWNER_ROLE, EmbeddedPostgres
 from tallystick.record.postgres.migrate import migrate
 from tallystick.settings.load import Settings
 from tests.support.database import Database
+from tests.support.old_schema import migrate_to
 
 HERE: Final = Path(__file__).parent
-
-#: Where the migrations are.
-MIGRATIONS: Final = ("tallystick.record.postgres", "migrations")
 
 #: The schema that the rows were written in.
 BEFORE: Final = "0006"
@@ -74,25 +70,13 @@ def migrated(data_dir: Path, old: Old, name: str) -> Iterator[Database]:
         with psycopg.connect(postgres.superuser_url("postgres"), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name} OWNER {OWNER_ROLE}")
         database = Database(*(url.replace(f"/{DATABASE}?", f"/{name}?") for url in postgres.urls()))
-        _migrate_to(database.owner_url, BEFORE)
+        migrate_to(database.owner_url, BEFORE)
         with psycopg.connect(database.owner_url) as connection, connection.cursor() as cursor:
             for table_name, table in old.tables.items():
                 with cursor.copy(f"COPY {table_name} ({', '.join(table.columns)}) FROM STDIN") as copy:
                     copy.write("".join(f"{line}\n" for line in table.lines))
         migrate(database.owner_url)
         yield database
-
-
-def _migrate_to(owner_url: str, newest: str) -> None:
-    """As ``migrate`` did when there were no more than these."""
-    with resources.as_file(resources.files(MIGRATIONS[0]).joinpath(MIGRATIONS[1])) as path:
-        revisions = read_migrations(str(path)).filter(lambda revision: revision.id[: len(newest)] <= newest)
-        backend = get_backend("postgresql+psycopg" + owner_url[owner_url.index(":") :])
-        try:
-            with backend.lock():
-                backend.apply_migrations(backend.to_apply(revisions))
-        finally:
-            backend.connection.close()
 
 
 async def examined(database: Database, settings: Settings) -> InvariantReport:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.support.api import Merchant, Stack, stack
+from tests.support.api import Merchant, Stack, running_stack
+from tests.support.database import NewDatabase
 from tests.support.letters import new_letters
 
-__all__ = ["merchant", "other_merchant", "stack"]
+
+@pytest.fixture(scope="package")
+def stack(new_database: NewDatabase, data_dir: Path) -> Iterator[Stack]:
+    """Once for all tests here: starting it takes longer than any of them. ``tests/support/needs.py`` keeps the files
+    that use it on one worker, and it ends with them."""
+    with running_stack(new_database, data_dir) as running:
+        yield running
 
 
 @pytest.fixture

@@ -4,49 +4,44 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Container, Iterator
-from functools import cache
+import warnings
+from collections.abc import Iterator
+from types import ModuleType
 from typing import Any, Final
 
 import httpx
 import pytest
-import schemathesis
-from hypothesis import HealthCheck, settings
-from schemathesis import Case, GenerationMode
-from schemathesis.checks import load_all_checks
-from schemathesis.config import SchemathesisConfig
-from schemathesis.core.result import Ok
-from schemathesis.generation.feedback import FeedbackSources
-from schemathesis.generation.hypothesis.builder import (
-    InvalidHeadersExampleMark,
-    InvalidRegexMark,
-    MissingPathParameters,
-    NonSerializableMark,
-    UnsatisfiableExampleMark,
-    UnserializablePayloadMark,
-)
-from schemathesis.pytest._test_builder import build_operation_test
-from schemathesis.python._constants.orchestrator import make_constants_value_source
-from schemathesis.schemas import APIOperation
 
-from tallystick.kit.ids import new_id
 from tests.support.api import Merchant, Stack
 from tests.support.database import DEEP
 from tests.support.openapi import published_bytes, published_document
 
-#: Requests for each operation, beside those that walk its parameters and limits one by one.
-EXAMPLES = 1_000 if DEEP else 5
+DOCUMENT: dict[str, Any] = published_document()
 
-#: Business rules are no schema: a payment method, a provider or a state may refuse what the document allows.
-NOT_CHECKED = [schemathesis.checks.positive_data_acceptance]
+#: What moves money, which is walked at every depth.
+_MONEY: Final = re.compile(r"/v1/payments(/{id}(/(capture|cancel|refunds))?)?$")
 
-#: None of these keeps a request waiting.
-METHODS = itertools.cycle(["sim_ok", "sim_declined", "sim_pending", "sim_error_charged", "sim_refund_declined"])
+#: Of the other operations, without depth every third: what all have in common is in each of them.
+_OTHERS: Final = [path for path in DOCUMENT["paths"] if not _MONEY.match(path)]
+PATHS: Final = (*filter(_MONEY.match, DOCUMENT["paths"]), *_OTHERS[:: 1 if DEEP else 3])
 
-Pool = dict[str, Iterator[str]]
+_METHODS: Final = {"get", "post", "put", "patch", "delete"}
+
+OPERATIONS: Final = [
+    f"{method.upper()} {path}" for path in PATHS for method in DOCUMENT["paths"][path] if method in _METHODS
+]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
+def made_up() -> ModuleType:
+    """schemathesis, and what is asked of it. What the libraries that it loads say of each other is nobody's here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from tests.support import made_up_requests
+    return made_up_requests
+
+
+@pytest.fixture(scope="module")
 def tester(stack: Stack) -> Iterator[Merchant]:
     """The merchant whom schemathesis plays."""
     someone = Merchant(stack, "schemathesis")
@@ -54,8 +49,8 @@ def tester(stack: Stack) -> Iterator[Merchant]:
     someone.client.close()
 
 
-@pytest.fixture(scope="session")
-def pool(tester: Merchant) -> Pool:
+@pytest.fixture(scope="module")
+def pool(tester: Merchant) -> dict[str, Iterator[str]]:
     """Ids of things that exist, beside those that schemathesis makes up."""
     held = [tester.pay(capture_method="manual").json()["id"] for _ in range(10)]
     paid = [tester.pay(amount=1_000_000).json()["id"] for _ in range(5)]
@@ -63,136 +58,20 @@ def pool(tester: Merchant) -> Pool:
     return {"payment": itertools.cycle([*held, *paid]), "refund": itertools.cycle(refunds)}
 
 
-DOCUMENT: dict[str, Any] = published_document()
-
-#: A well-formed idempotency key.
-_KEY: str = next(
-    each["schema"]["pattern"]
-    for each in DOCUMENT["paths"]["/v1/payments"]["post"]["parameters"]
-    if each["name"] == "Idempotency-Key"
-)
-
-#: What moves money, which is walked at every depth.
-_MONEY: Final = re.compile(r"/v1/payments(/{id}(/(capture|cancel|refunds))?)?$")
-
-#: Of the other operations, without depth every third: what all have in common is in each of them.
-_OTHERS: Final = [path for path in DOCUMENT["paths"] if not _MONEY.match(path)]
-_WALKED: Final = [*filter(_MONEY.match, DOCUMENT["paths"]), *_OTHERS[:: 1 if DEEP else 3]]
-
-document = schemathesis.openapi.from_dict(DOCUMENT, config=SchemathesisConfig.from_dict({"seed": 1}))
-schema = document.include(path=_WALKED)
-
-
-def _operations() -> Iterator[APIOperation[Any, Any, Any, Any]]:
-    for found in schema.get_all_operations():
-        assert isinstance(found, Ok), found.err()
-        yield found.ok()
-
-
-OPERATIONS: Final = {each.label: each for each in _operations()}
-
-#: What schemathesis notes at a test of which it had to leave a part out.
-LEFT_OUT: Final = (
-    InvalidHeadersExampleMark,
-    InvalidRegexMark,
-    MissingPathParameters,
-    NonSerializableMark,
-    UnsatisfiableExampleMark,
-    UnserializablePayloadMark,
-)
-
-
 def test_this_is_the_document_that_is_served(stack: Stack) -> None:
     assert httpx.get(f"{stack.url}/openapi.json").content == published_bytes()
 
 
+@pytest.mark.exhaustive
+def test_every_operation_of_these_paths_is_walked(made_up: ModuleType) -> None:
+    assert set(made_up.operations(PATHS)) == set(OPERATIONS)
+
+
 @pytest.mark.parametrize("label", OPERATIONS)
-def test_the_api_keeps_its_word(label: str, stack: Stack, tester: Merchant, pool: Pool) -> None:
-    """Made when it runs, as schemathesis' plugin makes it: the plugin makes all while tests are collected, on every
-    worker, and one of them runs them."""
-    test = build_operation_test(
-        config=schema.config,
-        operation=OPERATIONS[label],
-        test_func=_keeps_its_word,
-        given_kwargs={},
-        feedback=_feedback(),
-    )
-    assert not any(mark.is_set(test) for mark in LEFT_OUT)
-    test(stack=stack, tester=tester, pool=pool)
-    assert not any(mark.is_set(test) for mark in LEFT_OUT)
-
-
-@cache
-def _feedback() -> FeedbackSources:
-    """What schemathesis learns in one test and uses in the next ones."""
-    load_all_checks()
-    return FeedbackSources(constants_value_source=make_constants_value_source(schema))
-
-
-@settings(
-    max_examples=EXAMPLES,
-    derandomize=not DEEP,
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
-def _keeps_its_word(case: Case[Any], stack: Stack, tester: Merchant, pool: Pool) -> None:
-    if case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE:
-        _make_real(case, pool)
-    _make_first(case)
-    _make_sent(case)
-    headers = {"Authorization": f"Bearer {tester.api_key}"}
-    response = case.call_and_validate(base_url=stack.url, headers=headers, excluded_checks=NOT_CHECKED)
-    if response.headers.get("content-type") == ["application/problem+json"]:
-        problem = response.json()
-        assert problem["status"] == response.status_code
-        assert problem["code"] in _documented(case, response.status_code)
-
-
-def _documented(case: Case[Any], status: int) -> Container[str]:
-    """The codes that the document names at this operation for this status. Of a method that the path does not have
-    there is one."""
-    operation = DOCUMENT["paths"][case.path].get(case.method.lower())
-    if operation is None:
-        return ["method_not_allowed"]
-    codes: dict[str, Any] = operation["responses"][str(status)]["content"]["application/problem+json"]["examples"]
-    return codes
-
-
-def _make_real(case: Case[Any], pool: Pool) -> None:
-    """Valid requests mostly mean something: a payment method that exists, a key of their own, a payment of ours."""
-    if isinstance(case.body, dict) and "payment_method" in case.body:
-        case.body["payment_method"] = next(METHODS)
-        case.body.pop("provider", None)
-    if "Idempotency-Key" in (case.headers or {}):
-        case.headers["Idempotency-Key"] = new_id("req")
-    if "id" in (case.path_parameters or {}):
-        kind = "refund" if case.path.startswith("/v1/refunds") else "payment"
-        case.path_parameters["id"] = next(pool[kind])
-    if "payment" in (case.query or {}):
-        case.query["payment"] = next(pool["payment"])
-
-
-def _make_first(case: Case[Any]) -> None:
-    """A key that was used before is answered as it was then, whatever version the request names."""
-    headers: dict[str, Any] = dict(case.headers or {})
-    key = headers.get("Idempotency-Key")
-    if isinstance(key, str) and re.fullmatch(_KEY, key):
-        case.headers["Idempotency-Key"] = new_id("req")
-
-
-def _make_sent(case: Case[Any]) -> None:
-    """An undeclared parameter without a value (null, an empty list) leaves no trace in the URL, and what is left of
-    the request would be valid. With a value it is refused."""
-    operation = DOCUMENT["paths"][case.path].get(case.method.lower(), {})
-    declared = {parameter["name"] for parameter in operation.get("parameters", [])}
-    for name, value in (case.query or {}).items():
-        if name not in declared and _is_not_sent(value):
-            case.query[name] = "1"
-
-
-def _is_not_sent(value: object) -> bool:
-    return value in (None, {}, []) or (isinstance(value, list) and all(_is_not_sent(each) for each in value))
+def test_the_api_keeps_its_word(
+    label: str, stack: Stack, tester: Merchant, pool: dict[str, Iterator[str]], made_up: ModuleType
+) -> None:
+    made_up.keeps_its_word(label, PATHS, stack, tester, pool)
 
 
 def test_the_tester_paid_for_something(tester: Merchant) -> None:

@@ -15,7 +15,7 @@ from tallystick.access.roles import Role
 from tests.support.browser import PATIENCE_MS, THEMES, WIDTHS, Desk, Theme, desk, launched, over_http, shared
 from tests.support.console import inside_console
 from tests.support.console_pictures import pages_of
-from tests.support.console_scene import Scene, scene
+from tests.support.console_scene import Scene, copied_scene
 from tests.support.database import DEEP, NewDatabase
 from tests.support.runtime import BookedProvider
 
@@ -39,8 +39,7 @@ async def browser() -> AsyncIterator[Launch]:
 async def at_a_desk(
     new_database: NewDatabase, browser: Launch, *roles: Role, width: int = 1440, theme: Theme = "light"
 ) -> AsyncIterator[tuple[Desk, Scene]]:
-    database = new_database()
-    found = await scene(database, "shop")
+    database, found = await copied_scene(new_database)
     async with (
         inside_console(database, BookedProvider()) as console,
         over_http(console) as origin,

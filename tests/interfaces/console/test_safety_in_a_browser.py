@@ -20,7 +20,7 @@ from tallystick.interfaces.console.app import SESSION_COOKIE
 from tallystick.interfaces.console.work_list import digest_of
 from tests.support.browser import PATIENCE_MS, Desk, launched, over_http, shared
 from tests.support.console import InsideConsole, inside_console
-from tests.support.console_scene import HOSTILE, Scene, scene
+from tests.support.console_scene import HOSTILE, Scene, copied_scene
 from tests.support.database import DEEP, NewDatabase
 from tests.support.ports import free_port
 from tests.support.runtime import BookedProvider
@@ -70,8 +70,7 @@ class Office(NamedTuple):
 @asynccontextmanager
 async def office(new_database: NewDatabase, browser: Launch, **settings: Any) -> AsyncIterator[Office]:
     """No page of it says anything in its console, breaks the policy, or lets a foreign script speak."""
-    database = new_database()
-    found = await scene(database, "shop")
+    database, found = await copied_scene(new_database)
     async with (
         inside_console(database, BookedProvider(), **settings) as console,
         over_http(console) as origin,

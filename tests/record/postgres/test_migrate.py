@@ -16,16 +16,19 @@ from tallystick.record.postgres.connections import connect
 from tallystick.record.postgres.embedded.server import APP_ROLE, DATABASE, OWNER_ROLE, EmbeddedPostgres
 from tallystick.record.postgres.migrate import migrate
 from tallystick.run.exponents_check import require_unchanged_exponents_as_owner
+from tests.support.clusters import Clusters
 from tests.support.commands import run_here
+from tests.support.old_schema import migrate_to, revisions
 
 #: Bounds failure alone.
 PATIENCE_MS = 60_000
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[EmbeddedPostgres]:
+def server(clusters: Clusters) -> Iterator[EmbeddedPostgres]:
     """A server of its own: roles belong to a whole server."""
     path = Path(tempfile.mkdtemp(prefix="tally-"))
+    clusters.put_into(path)
     with EmbeddedPostgres(path) as postgres:
         yield postgres
     shutil.rmtree(path)
@@ -86,6 +89,15 @@ MULTI_HOST = {
 }
 
 
+@pytest.fixture(scope="module")
+def all_but_one(server: EmbeddedPostgres) -> str:
+    """A database that lacks the newest revision alone, which is sooner made than fifty."""
+    run(server.superuser_url("postgres"), f"CREATE DATABASE all_but_one OWNER {OWNER_ROLE}")
+    run(server.superuser_url("postgres"), f"GRANT {APP_ROLE} TO {OWNER_ROLE}")
+    migrate_to(url_of(server, OWNER_ROLE, "all_but_one"), revisions()[-2])
+    return "all_but_one"
+
+
 def multi_host(server: EmbeddedPostgres, form: tuple[str, str], database: str) -> str:
     """A URL of more hosts than one, as libpq has them: a socket's directory may stand for a host."""
     up = dict(part.split("=") for part in urlsplit(server.superuser_url()).query.split("&"))["host"]
@@ -94,13 +106,12 @@ def multi_host(server: EmbeddedPostgres, form: tuple[str, str], database: str) -
 
 
 @pytest.mark.parametrize("form", MULTI_HOST)
-async def test_a_url_may_name_several_hosts(server: EmbeddedPostgres, form: str) -> None:
+async def test_a_url_may_name_several_hosts(server: EmbeddedPostgres, all_but_one: str, form: str) -> None:
     name = form.replace(" ", "_")
-    run(server.superuser_url("postgres"), f"CREATE DATABASE {name} OWNER {OWNER_ROLE}")
-    run(server.superuser_url("postgres"), f"GRANT {APP_ROLE} TO {OWNER_ROLE}")
+    run(server.superuser_url("postgres"), f"CREATE DATABASE {name} OWNER {OWNER_ROLE} TEMPLATE {all_but_one}")
     url = multi_host(server, MULTI_HOST[form], name)
     await require_unchanged_exponents_as_owner(url)
-    assert migrate(url) != []
+    assert migrate(url) == revisions()[-1:]
     assert await acts_as_application(url)
 
 

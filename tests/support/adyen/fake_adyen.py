@@ -305,5 +305,10 @@ def _invalid(code: str, message: str) -> tuple[int, dict[str, Any]]:
     return 422, {"status": 422, "errorCode": code, "errorType": "validation", "message": message}
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Serve until it is killed."""
     web.run_app(application(Books(sys.argv[2])), host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)
+
+
+if __name__ == "__main__":
+    main()

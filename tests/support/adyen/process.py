@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.adyen.fake_adyen import MERCHANT_ACCOUNT
+from tests.support.forked import Forked
 from tests.support.polling import until_ready
 from tests.support.ports import free_port
-
-ROOT = Path(__file__).parents[3]
 
 
 def token(method: str = "GOODCARD") -> str:
@@ -30,8 +27,7 @@ class FakeAdyen:
     def __init__(self, books: Path) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        command = [sys.executable, "-m", "tests.support.adyen.fake_adyen", str(self.port), str(books)]
-        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+        self._process = Forked("tests.support.adyen.fake_adyen", str(self.port), str(books))
         until_ready(self._process, lambda: self.call("/_books"))
 
     def kill(self) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -13,22 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tests.support.forked import Forked
 from tests.support.polling import until_ready
 from tests.support.ports import free_port
 
 #: It takes any key of this shape.
 API_KEY = "sk_test_localstripe"
-
-#: The program as it is, on loopback alone, and without the copy of all its books that it writes to one place in /tmp
-#: at every change: suites that run at once would share it, and it grows.
-_PROGRAM = """
-import sys
-from aiohttp import web
-from localstripe.resources import Store
-from localstripe.server import app
-Store.dump_to_disk = lambda self: None
-web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)
-"""
 
 #: Test cards that Stripe publishes, by what they do.
 NEEDS_AUTHENTICATION = "4000002500003155"
@@ -47,8 +35,7 @@ class LocalStripe:
     def __init__(self) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        command = [sys.executable, "-c", _PROGRAM, str(self.port)]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._process = Forked("tests.support.stripe.localstripe_program", str(self.port))
         until_ready(self._process, lambda: self.call("GET", "/v1/balance"))
 
     def kill(self) -> None:

@@ -26,6 +26,7 @@ from tallystick.domain.settlement_file import SettlementFile
 from tallystick.domain.settlement_row import CLOSING, SettlementRow
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.few_rows import Asked, few_rows
+from tallystick.record.postgres.inbox_rows import EventName
 from tallystick.record.postgres.plain_rows import PlainSum, roots, write_plain_rows
 from tallystick.record.postgres.settlement_news import NewsRows
 from tallystick.record.postgres.structs import structs_of
@@ -287,9 +288,9 @@ class EvidenceBook:
         found = await self._pool.fetch(STATEMENTS["files_to_compare"], given, timeout=_LONG_S)
         return [row["file_id"] for row in found]
 
-    async def is_taken_back(self, provider: str, account: str, event: str) -> bool:
-        """Whether only files that are withdrawn told of this event."""
-        return bool(await NewsRows(self._pool).taken_back(provider, account, [event]))
+    async def taken_back(self, events: Sequence[EventName]) -> frozenset[EventName]:
+        """Of these events, those that only withdrawn files told of."""
+        return await NewsRows(self._pool).taken_back(events)
 
     async def batches_to_post(self) -> Sequence[BatchName]:
         """Batches with evidence that is not posted, or not wholly."""

@@ -15,14 +15,15 @@ from tallystick.domain.ledger.accounts import provider_account
 from tallystick.domain.notices import CaptureNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.domain.subjects import Payment
 from tallystick.flows.reconciliation.matching import compare_file
+from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tests.flows.reconciliation.test_news import tell_file, work
 from tests.support.database import DEEP, Database
 from tests.support.inbox import accept, assert_invariants, drain, envelope
 from tests.support.letters import new_letters
 from tests.support.news_files import Adyen, File, Stripe, at_providers
-from tests.support.runtime import Client, read, stored
-from tests.support.settlement_days import ACTOR, paid
+from tests.support.runtime import BookedProvider, Client, read, runtime_of, stored
+from tests.support.settlement_days import ACTOR, Acquirer, balances, paid, settled
 
 #: What comes first: which row, the webhook or the file, and in how many files the rows are. By default the one order
 #: that was wrong, in which the row of the unknown movement has the first look at the posting of the known one.
@@ -150,4 +151,30 @@ async def test_a_row_with_another_name_is_not_plain(database: Database, fresh_me
             ("explained", "payout"): 1,
         }
         assert await of_rows(runtime, sale["id"]) == [("charge", "matched: same")]
+    await assert_invariants(database, fresh_merchant)
+
+
+async def test_a_row_of_another_amount_gives_way(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
+    """The first file has a capture that the record lacks, and takes the one that it has, whose row is in the second
+    file. By hand: 1,000 are the merchant's, and the 400 wait."""
+
+    async def said() -> list[tuple[int, int, str]]:
+        rows = await runtime.pool.fetch(
+            "SELECT DISTINCT ON (file_id, position) gross, version, status || ': ' || reason AS said"
+            " FROM settlement_evidence WHERE batch = ANY ($1) ORDER BY file_id, position, version DESC",
+            [file.batch for file in files],
+        )
+        return [tuple(row) for row in rows]
+
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        payment, files = await paid(runtime, fresh_merchant), [Acquirer(), Acquirer()]
+        for file, amount in zip(files, (400, 1_000), strict=True):
+            file.of(payment, "charge", amount, effect=f"cap{new_letters()}")
+            await settled(runtime, file.text(), tmp_path, name=f"{amount}.csv")
+        assert await said() == [(400, 1, "mismatched: amount"), (1_000, 1, "mismatched: duplicate")]
+        for _ in range(2):
+            while await ReconciliationWorker(runtime).round():
+                pass
+            assert await said() == [(400, 2, "unexplained: not_in_record"), (1_000, 2, "matched: same")]
+        assert await balances(runtime, fresh_merchant) == {"merchant_available": -1_000, "settled:simulator": 1_000}
     await assert_invariants(database, fresh_merchant)

@@ -114,7 +114,7 @@ def compared(
 ) -> dict[int, Match]:
     matcher, done = FileMatcher(taken), []
     for each, found in rows:
-        match = matcher.add(each, found, unchecked, names_of(format_name))
+        match = matcher.add(each, found, unchecked, names_of(format_name, format_name.split("_")[0]))
         done += [] if match is None else [match]
     return {match.row.position: match for match in [*done, *matcher.rest()]}
 
@@ -215,8 +215,10 @@ def test_a_dispute_without_named_movements_is_compared_as_before() -> None:
 
 def test_charges_of_stripe_have_their_charges_name() -> None:
     """So what was captured, and what was taken back at once, are one; other formats' rows are named each by itself."""
-    names = names_of(STRIPE)
+    names = names_of(STRIPE, "stripe")
     assert names.own_name(row(STRIPE, Moved("ch_1", "txn_1"), "charge", 500, 1)) is None
     assert names.own_name(row(STRIPE, Moved("re_1", "txn_1"), "refund", -500, 1)) == "re_1"
     assert names.in_doubt == {"dispute", "dispute_reversal"}
-    assert names_of("generic_csv") == RowNames() and not RowNames().in_doubt
+    assert names_of("generic_csv", "stripe") == RowNames() and not RowNames().in_doubt
+    of_another = names_of(STRIPE, "simulator")
+    assert of_another.of_their_charge == names.of_their_charge and not of_another.in_doubt, "it has other names"

@@ -69,7 +69,9 @@ async def payment_at(runtime: Runtime, merchant_id: str, provider: str) -> Payme
     if provider == "stripe":
         made = (await paid(runtime, merchant_id, 3_000, provider=provider))["id"]
     else:
-        made = read(await Client(runtime, merchant_id).create(new_letters(), 3_000, manual=True, provider=provider))["id"]
+        made = read(await Client(runtime, merchant_id).create(new_letters(), 3_000, manual=True, provider=provider))[
+            "id"
+        ]
     return await stored(runtime, merchant_id, made)
 
 
@@ -92,7 +94,12 @@ async def posted(runtime: Runtime, payment: Payment) -> list[tuple[str, int]]:
         payment.payment_id,
         provider_account(payment.provider),
     )
-    kinds = {"capture": "charge", "refund_succeeded": "refund", "dispute_withdrawn": "dispute", "late_movement": "dispute"}
+    kinds = {
+        "capture": "charge",
+        "refund_succeeded": "refund",
+        "dispute_withdrawn": "dispute",
+        "late_movement": "dispute",
+    }
     return sorted((kinds[row["kind"]], row["amount"]) for row in rows)
 
 
@@ -137,7 +144,10 @@ async def test_a_row_with_another_name_is_not_plain(database: Database, fresh_me
         client = Client(runtime, fresh_merchant)
         held = read(await client.create(new_letters(), 1_000, manual=True, provider="adyen"))
         await client.capture(new_letters(), held["id"], 400)
-        hold, sale = await stored(runtime, fresh_merchant, held["id"]), await paid(runtime, fresh_merchant, provider="adyen")
+        hold, sale = (
+            await stored(runtime, fresh_merchant, held["id"]),
+            await paid(runtime, fresh_merchant, provider="adyen"),
+        )
         assert hold.provider_reference is not None
         file = Adyen(f"b{new_letters()}")
         file.row("charge", 400, charge=hold.provider_reference, effect=f"mod{new_letters()}", movement="")

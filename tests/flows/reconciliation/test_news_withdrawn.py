@@ -1,5 +1,5 @@
-"""A file is withdrawn while its news is decided: one of the two is first, on a real database, by the rows that both write.
-What was committed before the withdrawal stays; what was not is stale."""
+"""A file is withdrawn while its news is decided: one of the two is first, on a real database, by the rows that both
+write. What was committed before the withdrawal stays; what was not is stale."""
 
 from __future__ import annotations
 

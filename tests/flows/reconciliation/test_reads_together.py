@@ -66,9 +66,7 @@ async def test_news_of_many_payments(database: Database, fresh_merchant: str, tm
     await assert_invariants(database, fresh_merchant)
 
 
-async def test_one_look_says_which_news_was_taken_back(
-    database: Database, fresh_merchant: str, tmp_path: Path
-) -> None:
+async def test_one_look_says_which_news_was_taken_back(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
     async with at_providers(database) as (runtime, _):
         for number in PAYMENTS:
             file = Stripe(f"po{new_letters()}")

@@ -123,7 +123,9 @@ async def test_a_payment_whose_read_fails_leaves_the_others_of_its_batch_under_w
 
         async def away(names: Sequence[tuple[str, str]]) -> object:
             looks.update(merchant_id for merchant_id, _ in names)
-            if looks["fifth"] <= 2:  # of the batch, and before a provider is asked; the next one is for its second event
+            if (
+                looks["fifth"] <= 2
+            ):  # of the batch, and before a provider is asked; the next one is for its second event
                 return await load(names)
             failed.set()
             raise ConnectionResetError

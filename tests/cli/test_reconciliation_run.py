@@ -15,6 +15,7 @@ from tests.support.database import NewDatabase
 from tests.support.inbox import drain
 from tests.support.letters import new_letters
 from tests.support.news_files import Adyen, at_providers
+from tests.support.runtime import SETTINGS
 from tests.support.settlement_days import paid
 
 
@@ -25,7 +26,8 @@ def test_a_file_with_news_is_told_of_and_compared_afterwards(
     monkeypatch.setattr(console, "width", 400)  # sentences in one piece
 
     def run(*options: str) -> Ran:
-        return run_here(monkeypatch, capsys, "reconciliation", "run", *options, database_url=database.app_url)
+        urls = {"database_url": database.app_url, "sealing_keys": SETTINGS.sealing_keys}
+        return run_here(monkeypatch, capsys, "reconciliation", "run", *options, **urls)
 
     async def imported() -> None:
         async with at_providers(database) as (runtime, _):

@@ -138,7 +138,8 @@ def test_of_two_equal_movements_each_row_is_its_own(
     of_known, of_other = 1 + order.index(known), 1 + order.index(other)
     assert (done[of_known].status, done[of_known].reason) == ("matched", "same")
     assert done[of_other].reason in ("not_in_record", "state") and done[of_other].covers == 0
-    assert done[of_other].of is None or done[of_other].of.amount is None
+    found_for_other = done[of_other].of
+    assert found_for_other is None or found_for_other.amount is None
     gathers = news_in(format_name, format_name.split("_")[0])
     assert gathers is not None
     told = [each for each, found in rows if gathers.add(each, done[each.position], found)]

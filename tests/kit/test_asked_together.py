@@ -49,7 +49,7 @@ async def test_what_is_asked_for_while_a_call_is_under_way_is_the_next_call() ->
     while len(answers.calls) < 2:
         await asyncio.sleep(0)
     answers.goes_on.set()
-    assert await asyncio.gather(first, second) == [1, 1]
+    assert [await first, await second] == [1, 1]
     assert answers.calls == [["a"], ["a"]]
 
 

@@ -142,8 +142,8 @@ async def test_telling_of_news(
 
         async def ready(_: str) -> Ready:
             payment, file = await paid(runtime, fresh_merchant, provider="stripe"), Stripe(f"po{new_letters()}")
-            for _ in range(2):
-                file.row("refund", -300, charge=payment["charge"], effect=f"re{new_letters()}", movement=new_letters())
+            for effect in (f"re{new_letters()}", f"re{new_letters()}"):
+                file.row("refund", -300, charge=payment["charge"], effect=effect, movement=new_letters())
             await tell_file(runtime, file, tmp_path)
 
             async def check() -> None:

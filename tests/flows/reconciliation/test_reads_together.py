@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
+
+from msgspec.structs import replace
 
 from tallystick.access.key_store import OPERATORS
 from tallystick.domain.verdicts import Approved
@@ -59,7 +60,7 @@ async def test_news_of_many_payments(database: Database, fresh_merchant: str, tm
             await ReconciliationWorker(runtime).round()
             process, payments, _ = counting(runtime)
             assert await InboxWorker(process, process.stores.inbox).round() == number
-            assert payments.points == 2 * OF_A_SET
+            assert payments.points == 2 * OF_A_SET + number, "and of each question, when its call was sent"
             for each in made:
                 assert (await stored(runtime, fresh_merchant, each)).state == "captured"
         await work(runtime, fresh_merchant)

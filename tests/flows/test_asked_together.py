@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from tallystick.kit.asked_together import AskedTogether
+from tallystick.flows.asked_together import AskedTogether
 
 pytestmark = pytest.mark.fast
 

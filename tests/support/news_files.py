@@ -126,7 +126,7 @@ class Double(BookedProvider):
 async def at_providers(database: Database) -> AsyncIterator[tuple[Runtime, dict[str, Double]]]:
     """A runtime with both providers. Nothing is due by itself."""
     doubles = {each.provider: Double(each.provider, can_fetch=each.can_fetch) for each in (Stripe, Adyen)}
-    settings = replace(PATIENT_WEBHOOKS, clock_shift_ms=0)
+    settings = replace(PATIENT_WEBHOOKS, clock_shift_ms=0, journal_commit_timeout_ms=60_000)  # it may wait for a test
     async with open_runtime(settings, database.app_url, providers=dict(doubles)) as runtime:
         yield runtime, doubles
 
@@ -154,3 +154,9 @@ async def newest(runtime: Runtime, batch: str) -> dict[str, str]:
         batch,
     )
     return {row["kind"]: f"{row['status']}: {row['reason']}" for row in rows}
+
+
+async def file_of(runtime: Runtime, file: File) -> str:
+    """Our id of the imported file."""
+    found: str = await runtime.pool.fetchval("SELECT file_id FROM settlement_batch WHERE batch = $1", file.name)
+    return found

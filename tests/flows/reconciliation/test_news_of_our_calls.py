@@ -4,60 +4,20 @@ hand: one movement of 300 for each call, and two where the provider names anothe
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
-from tallystick.decisions.change_builder import Cause
-from tallystick.decisions.verdicts import apply_verdict, give_up
 from tallystick.domain.notices import AttemptNotice
 from tallystick.domain.subjects import Operation
-from tallystick.domain.verdicts import Approved, NotFound, Pending, Verdict
+from tallystick.domain.verdicts import NotFound, Pending
 from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
-from tallystick.kit.ids import new_id
+from tests.support.calls_in_doubt import executed, in_doubt, say
 from tests.support.database import Database
 from tests.support.inbox import accept, assert_invariants, envelope
 from tests.support.letters import new_letters
-from tests.support.news_files import Adyen, Double, File, Stripe, at_providers, newest, tell_file, work
-from tests.support.runtime import Client, read, stored, timed_out
-from tests.support.settlement_days import paid
-
-
-def executed(operation: Operation, name: str | None = None) -> Approved:
-    effect: Literal["captured", "refunded"] = "captured" if operation == "capture" else "refunded"
-    return Approved(amount=300, currency="EUR", effect=effect, reference=name)
-
-
-async def in_doubt(runtime: Runtime, double: Double, merchant_id: str, operation: Operation) -> tuple[str, str]:
-    """A payment, and its call whose answer was lost."""
-    client = Client(runtime, merchant_id)
-    if operation == "refund":
-        payment_id = (await paid(runtime, merchant_id, provider=double.name))["id"]
-        double.after = timed_out
-        await client.refund(new_letters(), payment_id, 300)
-    else:
-        payment_id = read(await client.create(new_letters(), manual=True, provider=double.name))["id"]
-        double.after = timed_out
-        await client.capture(new_letters(), payment_id, 300)
-    double.after = None
-    named = "SELECT attempt_id FROM attempt WHERE payment_id = $1 AND operation = $2"
-    return payment_id, await runtime.pool.fetchval(named, payment_id, operation)
-
-
-async def say(runtime: Runtime, merchant_id: str, payment_id: str, attempt_id: str, word: Verdict | None) -> None:
-    """What becomes of the call; None: it is given up."""
-    loaded = await runtime.reads.load(merchant_id, payment_id)
-    assert loaded is not None
-    cause = Cause(change_id=new_id("chg"), at=runtime.clock.now(), trigger="operator", actor="person:x")
-    checks = runtime.checks(loaded.stored.payment.provider)
-    change = (
-        give_up(loaded.stored, attempt_id, cause)
-        if word is None
-        else apply_verdict(loaded.stored, attempt_id, word, cause, new_id("rej"), checks)
-    )
-    assert change is not None
-    await runtime.journal.commit(change)
+from tests.support.news_files import Adyen, File, Stripe, at_providers, newest, tell_file, work
+from tests.support.runtime import stored
 
 
 def told(file: File, operation: Operation, charge: str | None, name: str) -> File:

@@ -2,13 +2,16 @@
 -- with one posting to $4, at the account $3 of the provider $2, and that no other row of the file can have to do with.
 -- $5: kinds of rows that are about payments, $6: what part each one is; $9: reasons with which a row takes a posting;
 -- $10: kinds of postings, $11: what kind of row each one is; $12: parser, $13: its version, $14: actor, $15: the time.
--- What was paid is null where something else was moved. Every other row is left to be compared one by one
+-- $16: kinds of rows whose reference is that of their charge; $17: those of which the reference is not the whole name.
+-- What was paid is null where something else was moved. A row with a name of its own is no posting with another name, nor
+-- one without a name beside others of its kind. Every other row is left to be compared one by one
 WITH asked AS MATERIALIZED (
     SELECT r.position, r.line, r.batch, r.currency, r.kind, k.part, r.row_key, r.gross, r.fee, r.net, r.reference,
            r.payment_reference, r.merchant_reference,
            CASE WHEN r.payer_amount IS NULL OR r.payer_currency IS NULL THEN r.gross
                 WHEN r.payer_currency = r.currency AND r.payer_amount = r.gross THEN r.gross END AS paid,
-           CASE WHEN r.occurred_at IS NULL AND r.booked_at IS NULL THEN 'no_date' ELSE 'no_schedule' END AS fee_unchecked
+           CASE WHEN r.occurred_at IS NULL AND r.booked_at IS NULL THEN 'no_date' ELSE 'no_schedule' END AS fee_unchecked,
+           r.reference IS NOT NULL AND r.reference IS DISTINCT FROM r.payment_reference AND r.kind <> ALL ($16::text[]) AS is_named
     FROM settlement_row r
     JOIN (SELECT unnest($5::text[]) AS kind, unnest($6::text[]) AS part) k ON k.kind = r.kind
     WHERE r.file_id = $1 AND EXISTS (
@@ -17,33 +20,37 @@ WITH asked AS MATERIALIZED (
     )
 ), by_name AS MATERIALIZED (
     SELECT r.position, r.kind, r.paid, r.currency, 1 AS stage, a.merchant_id, a.payment_id,
-           coalesce(a.refund_id, a.payment_id) AS subject_id, a.state, a.attempt_id, a.idempotency_key, a.provider_reference
+           coalesce(a.refund_id, a.payment_id) AS subject_id, a.state, a.attempt_id, a.idempotency_key, a.provider_reference,
+           CASE WHEN r.is_named AND a.operation = 'capture' THEN r.reference END AS own_name
     FROM asked r
     JOIN attempt a ON a.provider_reference = r.reference
     WHERE a.provider = $2 AND a.account = $3 AND a.operation <> 'cancel'
     UNION ALL
     SELECT r.position, r.kind, r.paid, r.currency, 1, f.merchant_id, f.payment_id, f.refund_id, f.state, null, null,
-           f.provider_reference
+           f.provider_reference, null
     FROM asked r
     JOIN refund f ON f.provider_reference = r.reference
     WHERE f.provider = $2
     UNION ALL
     SELECT r.position, r.kind, r.paid, r.currency, 1, d.merchant_id, d.payment_id, d.dispute_id, d.state, null, null,
-           d.provider_reference
+           d.provider_reference, null
     FROM asked r
     JOIN dispute d ON d.provider_reference = r.reference
     WHERE d.provider = $2
     UNION ALL
     SELECT r.position, r.kind, r.paid, r.currency, 2, a.merchant_id, a.payment_id, coalesce(a.refund_id, a.payment_id), a.state,
-           a.attempt_id, a.idempotency_key, a.provider_reference
+           a.attempt_id, a.idempotency_key, a.provider_reference,
+           CASE WHEN r.is_named AND a.operation <> 'authorize' THEN r.reference END
     FROM (
-        SELECT k.position, k.kind, k.paid, k.currency, k.merchant_reference FROM asked k WHERE k.merchant_reference IS NOT NULL
+        SELECT k.position, k.kind, k.paid, k.currency, k.reference, k.merchant_reference, k.is_named
+        FROM asked k
+        WHERE k.merchant_reference IS NOT NULL
     ) r
     JOIN attempt a ON a.attempt_id = r.merchant_reference
     WHERE a.provider = $2 AND a.account = $3 AND a.operation <> 'cancel'
     UNION ALL
     SELECT r.position, r.kind, r.paid, r.currency, 3, p.merchant_id, p.payment_id, null, p.state, null, null,
-           p.provider_reference
+           p.provider_reference, CASE WHEN r.is_named THEN r.reference END
     FROM asked r
     JOIN payment p ON p.provider_reference = r.payment_reference
     WHERE p.provider = $2
@@ -66,7 +73,14 @@ WITH asked AS MATERIALIZED (
     HAVING min(n.position) = max(n.position)
 ), alike AS MATERIALIZED (
     SELECT o.position, n.stage, n.merchant_id, n.payment_id, coalesce(n.subject_id, t.subject_id, n.payment_id) AS subject_id,
-           n.state, n.attempt_id, n.idempotency_key, n.provider_reference, t.version, t.leg, (
+           n.state, n.attempt_id, n.idempotency_key, n.provider_reference, t.version, t.leg,
+           CASE WHEN n.own_name IS NULL THEN true ELSE coalesce((
+               SELECT m.name = n.own_name FROM posting_name m
+               WHERE m.merchant_id = t.merchant_id AND m.subject_id = t.subject_id AND m.version = t.version
+           ), (
+               SELECT count(*) = 1 FROM transfer o
+               WHERE o.merchant_id = t.merchant_id AND o.stream_id = t.stream_id AND o.kind = t.kind
+           )) END AS has_its_name, (
         SELECT true FROM settlement_evidence e
         WHERE e.merchant_id = n.merchant_id AND e.payment_id = n.payment_id AND (e.further IS NOT NULL OR (
             e.subject_id = coalesce(n.subject_id, t.subject_id, n.payment_id) AND e.subject_version = t.version
@@ -81,12 +95,13 @@ WITH asked AS MATERIALIZED (
     JOIN (SELECT unnest($10::text[]) AS posted_as, unnest($11::text[]) AS kind) k ON k.posted_as = t.kind AND k.kind = n.kind
     WHERE (n.subject_id IS NULL OR t.subject_id = n.subject_id) AND (t.debit = $4 OR t.credit = $4)
       AND CASE WHEN t.debit = $4 THEN t.amount ELSE -t.amount END = n.paid AND t.currency = n.currency
+      AND n.kind <> ALL ($17::text[])
 ), single AS MATERIALIZED (
     SELECT a.position, min(a.attempt_id) AS attempt_id
     FROM alike a
     GROUP BY a.position
     HAVING min(a.subject_id) = max(a.subject_id) AND min(a.version) = max(a.version) AND min(a.leg) = max(a.leg)
-       AND bool_or(a.taken) IS NULL
+       AND bool_or(a.taken) IS NULL AND bool_and(a.has_its_name)
 ), written AS (
     INSERT INTO settlement_evidence (
         file_id, position, version, line, batch, currency, kind, row_key, gross, fee, net, status, reason, stage, covers,

@@ -2,7 +2,8 @@
 -- with one posting to $4, at the account $3 of the provider $2, and that no other row of the file can have to do with.
 -- $5: kinds of rows that are about payments, $6: what part each one is; $9: reasons with which a row takes a posting;
 -- $10: kinds of postings, $11: what kind of row each one is; $12: parser, $13: its version, $14: actor, $15: the time.
--- What was paid is null where something else was moved. Every other row is left to be compared one by one
+-- What was paid is null where something else was moved. Every other row of these batches, of whatever kind, is left to be
+-- compared one by one: up to $16 of them come as their places, with what they name in the record
 WITH asked AS MATERIALIZED (
     SELECT r.position, r.line, r.batch, r.currency, r.kind, k.part, r.row_key, r.gross, r.fee, r.net, r.reference,
            r.payment_reference, r.merchant_reference,
@@ -10,7 +11,7 @@ WITH asked AS MATERIALIZED (
                 WHEN r.payer_currency = r.currency AND r.payer_amount = r.gross THEN r.gross END AS paid,
            CASE WHEN r.occurred_at IS NULL AND r.booked_at IS NULL THEN 'no_date' ELSE 'no_schedule' END AS fee_unchecked
     FROM settlement_row r
-    JOIN (SELECT unnest($5::text[]) AS kind, unnest($6::text[]) AS part) k ON k.kind = r.kind
+    LEFT JOIN (SELECT unnest($5::text[]) AS kind, unnest($6::text[]) AS part) k ON k.kind = r.kind
     WHERE r.file_id = $1 AND EXISTS (
         SELECT 1 FROM (SELECT unnest($7::text[]) AS batch, unnest($8::text[]) AS currency) b
         WHERE b.batch = r.batch AND b.currency = r.currency
@@ -20,24 +21,26 @@ WITH asked AS MATERIALIZED (
            coalesce(a.refund_id, a.payment_id) AS subject_id, a.state, a.attempt_id, a.idempotency_key, a.provider_reference
     FROM asked r
     JOIN attempt a ON a.provider_reference = r.reference
-    WHERE a.provider = $2 AND a.account = $3 AND a.operation <> 'cancel'
+    WHERE r.part IS NOT NULL AND a.provider = $2 AND a.account = $3 AND a.operation <> 'cancel'
     UNION ALL
     SELECT r.position, r.kind, r.paid, r.currency, 1, f.merchant_id, f.payment_id, f.refund_id, f.state, null, null,
            f.provider_reference
     FROM asked r
     JOIN refund f ON f.provider_reference = r.reference
-    WHERE f.provider = $2
+    WHERE r.part IS NOT NULL AND f.provider = $2
     UNION ALL
     SELECT r.position, r.kind, r.paid, r.currency, 1, d.merchant_id, d.payment_id, d.dispute_id, d.state, null, null,
            d.provider_reference
     FROM asked r
     JOIN dispute d ON d.provider_reference = r.reference
-    WHERE d.provider = $2
+    WHERE r.part IS NOT NULL AND d.provider = $2
     UNION ALL
     SELECT r.position, r.kind, r.paid, r.currency, 2, a.merchant_id, a.payment_id, coalesce(a.refund_id, a.payment_id), a.state,
            a.attempt_id, a.idempotency_key, a.provider_reference
     FROM (
-        SELECT k.position, k.kind, k.paid, k.currency, k.merchant_reference FROM asked k WHERE k.merchant_reference IS NOT NULL
+        SELECT k.position, k.kind, k.paid, k.currency, k.merchant_reference
+        FROM asked k
+        WHERE k.part IS NOT NULL AND k.merchant_reference IS NOT NULL
     ) r
     JOIN attempt a ON a.attempt_id = r.merchant_reference
     WHERE a.provider = $2 AND a.account = $3 AND a.operation <> 'cancel'
@@ -46,7 +49,7 @@ WITH asked AS MATERIALIZED (
            p.provider_reference
     FROM asked r
     JOIN payment p ON p.provider_reference = r.payment_reference
-    WHERE p.provider = $2
+    WHERE r.part IS NOT NULL AND p.provider = $2
 ), named AS MATERIALIZED (
     SELECT b.* FROM by_name b
     WHERE EXISTS (
@@ -109,12 +112,20 @@ WITH asked AS MATERIALIZED (
     JOIN single s ON s.position = a.position
     JOIN asked r ON r.position = a.position
     WHERE a.attempt_id IS NOT DISTINCT FROM s.attempt_id
-    RETURNING batch, currency, merchant_id, part, gross, fee, net
+    RETURNING position, batch, currency, merchant_id, part, gross, fee, net
+), others AS MATERIALIZED (
+    SELECT r.position FROM asked r WHERE NOT EXISTS (SELECT 1 FROM written w WHERE w.position = r.position) LIMIT $16
 )
 SELECT w.batch, w.currency, w.merchant_id, w.part, count(*) AS rows, sum(w.gross)::bigint AS gross, sum(w.fee)::bigint AS fee,
-       sum(w.net)::bigint AS net
+       sum(w.net)::bigint AS net, null::integer AS position, null::integer AS stage, null AS payment_id, null AS subject_id,
+       null AS state, null AS attempt_id, null AS idempotency_key, null AS provider_reference
 FROM written w
-GROUP BY w.batch, w.currency, w.merchant_id, w.part;
+GROUP BY w.batch, w.currency, w.merchant_id, w.part
+UNION ALL
+SELECT null, null, n.merchant_id, null, null, null, null, null, o.position, n.stage, n.payment_id, n.subject_id, n.state,
+       n.attempt_id, n.idempotency_key, n.provider_reference
+FROM others o
+LEFT JOIN named n ON n.position = o.position;
 
 -- digested: the text of each row of evidence of the file $1 in the batches $2 (currencies $3, numbered $7), in UTF-8: what
 -- ``digest_input`` makes of it. What is alike in all of it comes as that text: $8: the file, $4: each batch, $5: parser and

@@ -16,7 +16,7 @@ WITH asked AS MATERIALIZED (
         SELECT 1 FROM (SELECT unnest($7::text[]) AS batch, unnest($8::text[]) AS currency) b
         WHERE b.batch = r.batch AND b.currency = r.currency
     )
-), by_name AS MATERIALIZED (
+), by_name AS (
     SELECT r.position, r.kind, r.paid, r.currency, 1 AS stage, a.merchant_id, a.payment_id,
            coalesce(a.refund_id, a.payment_id) AS subject_id, a.state, a.attempt_id, a.idempotency_key, a.provider_reference
     FROM asked r
@@ -57,12 +57,12 @@ WITH asked AS MATERIALIZED (
         WHERE s.merchant_id = b.merchant_id AND s.payment_id = b.payment_id AND s.operation = 'authorize'
           AND s.provider = $2 AND s.account = $3
     )
-), of_one_payment AS MATERIALIZED (
+), of_one_payment AS (
     SELECT n.position, min(n.stage) AS stage
     FROM named n
     GROUP BY n.position
     HAVING min(n.payment_id) = max(n.payment_id) AND min(n.merchant_id) = max(n.merchant_id)
-), of_one_row AS MATERIALIZED (
+), of_one_row AS (
     SELECT min(n.position) AS position
     FROM named n
     GROUP BY n.merchant_id, n.payment_id
@@ -84,7 +84,7 @@ WITH asked AS MATERIALIZED (
     JOIN (SELECT unnest($10::text[]) AS posted_as, unnest($11::text[]) AS kind) k ON k.posted_as = t.kind AND k.kind = n.kind
     WHERE (n.subject_id IS NULL OR t.subject_id = n.subject_id) AND (t.debit = $4 OR t.credit = $4)
       AND CASE WHEN t.debit = $4 THEN t.amount ELSE -t.amount END = n.paid AND t.currency = n.currency
-), single AS MATERIALIZED (
+), single AS (
     SELECT a.position, min(a.attempt_id) AS attempt_id
     FROM alike a
     GROUP BY a.position

@@ -103,10 +103,11 @@ WITH asked AS MATERIALIZED (
            END,
            r.paid, r.net - r.paid, r.part, a.merchant_id, a.payment_id, a.subject_id, a.version, a.leg, a.attempt_id,
            a.idempotency_key, a.provider_reference, r.reference, r.payment_reference,
-           ('{"amount":[' || r.paid || ',' || r.paid || '],"currency":["' || r.currency || '","' || r.currency
-            || '"],"fee":[' || r.fee || ',null],"kind":["' || r.kind || '","' || r.kind || '"],"reference":['
-            || coalesce(to_json(r.reference)::text, 'null') || ',' || coalesce(to_json(a.provider_reference)::text, 'null')
-            || '],"state":[null,"' || a.state || '"]}')::json,
+           concat(
+               '{"amount":[', r.paid, ',', r.paid, '],"currency":["', r.currency, '","', r.currency, '"],"fee":[', r.fee,
+               ',null],"kind":["', r.kind, '","', r.kind, '"],"reference":[', coalesce(to_json(r.reference), 'null'), ',',
+               coalesce(to_json(a.provider_reference), 'null'), '],"state":[null,"', a.state, '"]}'
+           )::json,
            0, r.fee_unchecked, $12, $13, $14, $15
     FROM alike a
     JOIN single s ON s.position = a.position
@@ -134,15 +135,15 @@ SELECT b.number, e.position, convert_to(concat(
     $8::text, e.position, ',"version":1,"line":', e.line, b.said, e.kind, '","row_key":', to_json(e.row_key),
     ',"gross":', e.gross, ',"fee":', e.fee, ',"net":', e.net, ',"status":"', e.status, '","reason":"', e.reason,
     '","stage":"', e.stage, '","covers":', e.covers, ',"difference":', e.difference, ',"part":"', e.part,
-    '","merchant_id":', coalesce(to_json(e.merchant_id)::text, 'null'),
+    '","merchant_id":', coalesce(to_json(e.merchant_id), 'null'),
     ',"payment_id":', coalesce('"' || e.payment_id || '"', 'null'),
     ',"subject_id":', coalesce('"' || e.subject_id || '"', 'null'),
     ',"subject_version":', coalesce(e.subject_version::text, 'null'), ',"leg":', coalesce(e.leg::text, 'null'),
     ',"attempt_id":', coalesce('"' || e.attempt_id || '"', 'null'),
-    ',"idempotency_key":', coalesce(to_json(e.idempotency_key)::text, 'null'),
-    ',"provider_reference":', coalesce(to_json(e.provider_reference)::text, 'null'),
-    ',"row_reference":', coalesce(to_json(e.row_reference)::text, 'null'),
-    ',"payment_reference":', coalesce(to_json(e.payment_reference)::text, 'null'),
+    ',"idempotency_key":', coalesce(to_json(e.idempotency_key), 'null'),
+    ',"provider_reference":', coalesce(to_json(e.provider_reference), 'null'),
+    ',"row_reference":', coalesce(to_json(e.row_reference), 'null'),
+    ',"payment_reference":', coalesce(to_json(e.payment_reference), 'null'),
     ',"compared":', e.compared, ',"tolerance":', e.tolerance,
     ',"fee_expected":', coalesce(e.fee_expected::text, 'null'),
     ',"fee_unchecked":', coalesce('"' || e.fee_unchecked || '"', 'null'),

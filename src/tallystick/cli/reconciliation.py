@@ -42,9 +42,11 @@ _SUBJECT: Final = "The payment, refund or dispute that the row is; of a bank's e
 @app.command()
 def run(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Compare every imported file that was not compared, and post what it comes to, at once. Workers do it by
-    themselves. Exits 1 if something could not be compared or posted; the log has why."""
+    themselves. A file that tells of movements which the record lacks is told to the inbox, as by a worker, and is
+    listed: it is compared once workers have decided on them. Exits 1 if something could not be compared or posted; the
+    log has why."""
 
-    async def ran(runtime: Runtime) -> tuple[list[dict[str, Any]], list[str]]:
+    async def ran(runtime: Runtime) -> tuple[list[dict[str, Any]], dict[str, int], list[str]]:
         stores = runtime.stores
         who = await operator_on_command_line(stores.api_keys, runtime.settings.operator_key, "settlements:write")
         worker = ReconciliationWorker(runtime, who.name)
@@ -61,25 +63,30 @@ def run(as_json: AsJson = False, data_dir: DataDir = None) -> None:
             }
             for file_id, compared in worker.compared
         ]
-        return done, worker.failed
+        return done, worker.news, worker.failed
 
-    done, failed = with_runtime(settings_from(data_dir), ran)
+    done, news, failed = with_runtime(settings_from(data_dir), ran)
     if as_json:
-        print_json(done)
+        waits = [{"id": each, "rows": 0, "reasons": [], "news": told, "waits": True} for each, told in news.items()]
+        print_json([*({**each, "news": 0, "waits": False} for each in done), *waits])
     else:
-        _print_compared(done)
+        _print_compared(done, news)
         for each in failed:
             console.print(literal(f"not compared or not posted: {each}"), style="bold red")
     if failed:
         raise typer.Exit(1)
 
 
-def _print_compared(done: Sequence[Mapping[str, Any]]) -> None:
+def _print_compared(done: Sequence[Mapping[str, Any]], news: Mapping[str, int]) -> None:
     rows = [
         (each["id"], lines(*(f"{found['rows']:,} {found['status']}: {found['reason']}" for found in each["reasons"])))
         for each in done
     ]
-    print_rows(rows, ("file", "rows"), title="Compared", nothing="Nothing was left to compare.")
+    if rows or not news:
+        print_rows(rows, ("file", "rows"), title="Compared", nothing="Nothing was left to compare.")
+    for file_id, told in news.items():
+        said = f"{told:,} movements that the record lacks were told to the inbox" if told else "it was told of before"
+        console.print(literal(f"{file_id} waits for the inbox, which a worker processes: {said}."), highlight=False)
 
 
 @app.command()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tallystick.decisions.provider_fees import FeeCheck
-from tallystick.decisions.settlement_tolerance import rounding_bound
+from tallystick.decisions.settlement_tolerance import converts, rounding_bound
 from tallystick.domain.settlement import PART_OF_KIND, Part
-from tallystick.domain.settlement_evidence import Candidate, CoveredPosting, Reason, Stage, Status
+from tallystick.domain.settlement_evidence import BY_TYPE, Candidate, CoveredPosting, Reason, Stage, Status
 from tallystick.domain.settlement_row import RowKind, SettlementRow
 
 #: Where a row goes by its type alone. A row of a cost has no gross amount.
@@ -58,7 +59,7 @@ class Match(Struct, frozen=True, kw_only=True):
             found |= {
                 "amount": (amount, self.of.amount),
                 "currency": (currency, self.of.currency),
-                "reference": (self.row.reference, self.of.provider_reference),
+                "reference": (self.row.reference, self.of.name or self.of.provider_reference),
                 "kind": (self.row.kind, self.of.kind),
                 "state": (None, self.of.state),
             }
@@ -116,3 +117,45 @@ def not_agreeing(
     covers = of.amount if reason == "amount" and of is not None and of.amount is not None else 0
     part: Part = _PART_BY_TYPE.get(row.kind, "unexplained")
     return Match(row=row, fee=fee, status=status, reason=reason, stage=stage, of=of, covers=covers, part=part)
+
+
+def by_type(row: SettlementRow, fee: FeeCheck) -> Match:
+    """What is no payment's says by its type what it is."""
+    reason = BY_TYPE.get(row.kind)
+    if reason is not None:
+        return not_agreeing(row, fee, "explained", reason, "row_type")
+    return not_agreeing(row, fee, "unexplained", "unknown_type" if row.kind == "unknown" else "needs_a_person", "none")
+
+
+def not_moved(
+    row: SettlementRow, named: Sequence[Candidate], possible: Sequence[Candidate], fee: FeeCheck, stage: Stage
+) -> Match:
+    """Nothing of what the row names moved in its way: by that name. What our own mark names has another name there."""
+    others = [each for each in named if each.kind == row.kind and each not in possible]
+    if others:
+        of = replace(others[0], kind=None, version=0, leg=0, amount=None, currency=None, taken=False)
+        reason: Reason = "state" if stage == "provider_reference" else "reference"
+        return not_agreeing(row, fee, "mismatched", reason, stage, of)
+    moved = [each for each in possible if each.amount is not None]
+    return not_agreeing(row, fee, "mismatched", "reference" if moved else "state", stage, (moved or named)[0])
+
+
+def converted(row: SettlementRow, fee: FeeCheck, stage: Stage, of: Candidate) -> Match:
+    """Of another currency: the posting at the provider's rate, where the file has it, or another thing."""
+    has_rate = row.payer_amount is None and row.rate is not None
+    if has_rate and converts(of.amount or 0, of.currency or "", row.gross, row.currency, row.rate or ""):
+        return replace(agreeing(row, fee, "tolerance", of), tolerance=1)
+    return not_agreeing(row, fee, "mismatched", "currency", stage, of)
+
+
+def with_fee_in_amount(row: SettlementRow, of: Candidate, fees: FeesOf) -> Match | None:
+    """The row is the posting less exactly the fee that was agreed for it, and has no fee of its own."""
+    amount = of.amount
+    if amount is None or row.fee or row.payer_amount is not None:
+        return None
+    expected = fees(amount)
+    if not expected.expected or amount - expected.expected != row.gross:
+        return None
+    paid_fee = replace(expected, charged=expected.expected)
+    agreed = agreeing(row, paid_fee, "tolerance", of, covers=amount)
+    return replace(agreed, reason="fee_in_amount", tolerance=expected.expected, fee_in_amount=expected.expected)

@@ -14,11 +14,21 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tallystick.decisions.provider_fees import FeeCheck
-from tallystick.decisions.settlement_match import FeesOf, Match, agreeing, not_agreeing, paid
+from tallystick.decisions.settlement_match import (
+    FeesOf,
+    Match,
+    agreeing,
+    by_type,
+    converted,
+    not_agreeing,
+    not_moved,
+    paid,
+    with_fee_in_amount,
+)
+from tallystick.decisions.settlement_names import RowNames
 from tallystick.decisions.settlement_sets import sets_of
-from tallystick.decisions.settlement_tolerance import converts, rounding_bound
+from tallystick.decisions.settlement_tolerance import rounding_bound
 from tallystick.domain.settlement_evidence import (
-    BY_TYPE,
     OF_PAYMENTS,
     Candidate,
     CoveredPosting,
@@ -54,12 +64,24 @@ PostingKey = tuple[str, str, int, int]
 PaymentKey = tuple[str, str]
 
 
+#: A reference is the name of what moved, and nothing else is known of names.
+_ANY_NAMES: Final = RowNames()
+
+
 class _Waiting(Struct, frozen=True):
-    """A row that does not agree alone, and what it was compared with."""
+    """A row that does not agree alone, and what it was compared with. ``possible``: what of it has no other name.
+    ``own_name``: of which the row is the one movement."""
 
     match: Match
     found: Sequence[Candidate]
+    possible: Sequence[Candidate]
     fees: FeesOf
+    own_name: str | None
+
+    @property
+    def others(self) -> list[Candidate]:
+        """Postings that have another name."""
+        return [each for each in self.found if each not in self.possible]
 
 
 class FileMatcher:
@@ -68,16 +90,21 @@ class FileMatcher:
 
     def __init__(self, taken: set[PostingKey] | None = None) -> None:
         self._taken: set[PostingKey] = set() if taken is None else taken
-        self._waiting: dict[tuple[str, str, str], list[_Waiting]] = {}
+        self._waiting: dict[tuple[str | None, ...], list[_Waiting]] = {}
 
-    def add(self, row: SettlementRow, found: Sequence[Candidate], fees: FeesOf) -> Match | None:
-        """What the row came to; None: ``rest`` has it, once all rows are known."""
+    def add(
+        self, row: SettlementRow, found: Sequence[Candidate], fees: FeesOf, names: RowNames = _ANY_NAMES
+    ) -> Match | None:
+        """What the row came to; None: ``rest`` has it, once all rows are known. ``names``: how rows of its format name
+        what moved."""
         fee = fees(row.gross)
         if row.kind not in OF_PAYMENTS:
-            return _by_type(row, fee)
-        match = self._by_reference(row, found, fee)
+            return by_type(row, fee)
+        possible, own_name = names.possible(row, found), names.own_name(row)
+        match = self._by_reference(row, found, possible, fee)
         if match.reason in _WAIT and found and (name := row.payment_reference or row.reference):
-            self._waiting.setdefault((row.batch, row.currency, name), []).append(_Waiting(match, found, fees))
+            waiting = _Waiting(match, found, possible, fees, own_name)
+            self._waiting.setdefault((row.batch, row.currency, name, own_name), []).append(waiting)
             return None
         return self._kept(match)
 
@@ -103,18 +130,27 @@ class FileMatcher:
     def _is_free(self, each: Candidate) -> bool:
         return not each.taken and each.posting not in self._taken
 
-    def _by_reference(self, row: SettlementRow, found: Sequence[Candidate], fee: FeeCheck) -> Match:
+    def _by_reference(
+        self, row: SettlementRow, found: Sequence[Candidate], possible: Sequence[Candidate], fee: FeeCheck
+    ) -> Match:
         for found_by, stage in _EXACT:
             named = [each for each in found if each.found_by == found_by]
             if named:
-                return self._of_named(row, named, fee, stage)
-        return self._by_payment(row, found, fee)
+                fits = [each for each in possible if each.found_by == found_by]
+                return self._of_named(row, named, fits, fee, stage)
+        return self._by_payment(row, possible, fee)
 
-    def _of_named(self, row: SettlementRow, named: Sequence[Candidate], fee: FeeCheck, stage: Stage) -> Match:
-        moved = [each for each in named if each.amount is not None and each.kind == row.kind]
+    def _of_named(
+        self,
+        row: SettlementRow,
+        named: Sequence[Candidate],
+        possible: Sequence[Candidate],
+        fee: FeeCheck,
+        stage: Stage,
+    ) -> Match:
+        moved = [each for each in possible if each.amount is not None and each.kind == row.kind]
         if not moved:
-            others = [each for each in named if each.amount is not None]
-            return not_agreeing(row, fee, "mismatched", "reference" if others else "state", stage, (others or named)[0])
+            return not_moved(row, named, possible, fee, stage)
         free = [each for each in moved if self._is_free(each)]
         if not free:
             return not_agreeing(row, fee, "mismatched", "duplicate", stage, moved[0])
@@ -124,7 +160,7 @@ class FileMatcher:
         if len(alike) > 1 or not _are_one(free):
             return not_agreeing(row, fee, "unexplained", "ambiguous", stage)
         if free[0].currency != paid(row)[1]:
-            return _converted(row, fee, stage, free[0])
+            return converted(row, fee, stage, free[0])
         reason: Reason = "amount"
         return not_agreeing(row, fee, "mismatched", reason, stage, free[0])
 
@@ -146,11 +182,13 @@ class FileMatcher:
         where they are not."""
         rows = [each.match.row for each in group]
         total, bound = sum(paid(row)[0] for row in rows), rounding_bound(len(rows))
-        known = {each.posting: each for one in group for each in one.found if each.amount is not None}
+        known = {each.posting: each for one in group for each in one.possible if each.amount is not None}
+        others = {each.posting for one in group for each in one.others}
         near = [
             each
             for each in known.values()
             if self._is_free(each)
+            and each.posting not in others
             and abs((each.amount or 0) - total) <= bound
             and {paid(row)[1] for row in rows} == {each.currency}
         ]
@@ -187,10 +225,12 @@ class FileMatcher:
         names. A payment may have any number of other movements: of those, one that does not fit is another one."""
         row, fee, stage = waiting.match.row, waiting.match.fee, _BY_PAYMENT
         payments = {(each.merchant_id, each.payment_id) for each in waiting.found}
-        if len(payments) > 1 or (row.reference is not None and not payments.isdisjoint(named)):
+        if row.kind != "charge" or len(payments) > 1:
             return None
-        moved = [each for each in waiting.found if each.amount is not None and each.kind == row.kind]
-        if row.kind != "charge":
+        moved = [each for each in waiting.possible if each.amount is not None and each.kind == row.kind]
+        has_names = row.reference is not None and not payments.isdisjoint(named)
+        has_names = has_names or any(each.kind == row.kind for each in waiting.others)
+        if has_names and all(each.name is None for each in moved):
             return None
         if not moved:
             return not_agreeing(row, fee, "mismatched", "state", stage, waiting.found[0])
@@ -198,7 +238,7 @@ class FileMatcher:
         if not _are_one(moved) or not free:
             return None
         if free[0].currency != paid(row)[1]:
-            return _converted(row, fee, stage, free[0])
+            return converted(row, fee, stage, free[0])
         return not_agreeing(row, fee, "mismatched", "amount", stage, free[0])
 
     def _grouped(self, group: Sequence[_Waiting], of: Candidate) -> Iterator[Match]:
@@ -218,7 +258,8 @@ class FileMatcher:
 
     def _alone(self, waiting: _Waiting, named: Collection[PaymentKey]) -> Match:
         match = waiting.match
-        sets = sets_of(match.row, [each for each in waiting.found if self._is_free(each)], match.of)
+        fits = waiting.found if waiting.own_name is None else waiting.possible
+        sets = sets_of(match.row, [each for each in fits if self._is_free(each)], match.of)
         if len(sets) == 1:
             return self._of_several(match, sets[0])
         if sets:
@@ -228,7 +269,7 @@ class FileMatcher:
         if match.reason == "amount" and match.of is not None:
             if not self._is_free(match.of):
                 return not_agreeing(match.row, match.fee, "mismatched", "duplicate", match.stage, match.of)
-            return self._kept(_with_fee_in_amount(match.row, match.of, waiting.fees) or match)
+            return self._kept(with_fee_in_amount(match.row, match.of, waiting.fees) or match)
         return self._kept(match)
 
 
@@ -238,37 +279,9 @@ def _may_be_of_its_payment(waiting: _Waiting) -> bool:
     return is_unknown and (row.reference is None or row.kind in _MAY_LACK_A_NAME)
 
 
-def _with_fee_in_amount(row: SettlementRow, of: Candidate, fees: FeesOf) -> Match | None:
-    """The row is the posting less exactly the fee that was agreed for it, and has no fee of its own."""
-    amount = of.amount
-    if amount is None or row.fee or row.payer_amount is not None:
-        return None
-    expected = fees(amount)
-    if not expected.expected or amount - expected.expected != row.gross:
-        return None
-    paid_fee = replace(expected, charged=expected.expected)
-    agreed = agreeing(row, paid_fee, "tolerance", of, covers=amount)
-    return replace(agreed, reason="fee_in_amount", tolerance=expected.expected, fee_in_amount=expected.expected)
-
-
-def _converted(row: SettlementRow, fee: FeeCheck, stage: Stage, of: Candidate) -> Match:
-    """Of another currency: the posting at the provider's rate, where the file has it, or another thing."""
-    has_rate = row.payer_amount is None and row.rate is not None
-    if has_rate and converts(of.amount or 0, of.currency or "", row.gross, row.currency, row.rate or ""):
-        return replace(agreeing(row, fee, "tolerance", of), tolerance=1)
-    return not_agreeing(row, fee, "mismatched", "currency", stage, of)
-
-
 def _are_same_currency(rows: Sequence[SettlementRow], of: Candidate) -> bool:
     """What was converted is rounded by the provider's rate, and not by half a unit a row."""
     return all(row.currency == of.currency and row.payer_amount is None for row in rows)
-
-
-def _by_type(row: SettlementRow, fee: FeeCheck) -> Match:
-    reason = BY_TYPE.get(row.kind)
-    if reason is not None:
-        return not_agreeing(row, fee, "explained", reason, "row_type")
-    return not_agreeing(row, fee, "unexplained", "unknown_type" if row.kind == "unknown" else "needs_a_person", "none")
 
 
 def _are_one(found: Sequence[Candidate]) -> bool:

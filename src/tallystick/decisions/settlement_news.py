@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tallystick.decisions.settlement_match import Match, paid
+from tallystick.decisions.settlement_names import ADYEN_DISPUTE_CODES
 from tallystick.domain.dispute_movement import Funds, Movement
 from tallystick.domain.notices import AttemptNotice, CaptureNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.domain.settlement_evidence import NEWS_STAGES, Candidate, FoundBy, Reason, Stage
@@ -237,20 +238,20 @@ def _stripe_dispute(rows: Sequence[_Row]) -> _Told | None:
 def _adyen_dispute(rows: Sequence[_Row]) -> _Told | None:
     """A movement is named by the code of its event, which comes once for a dispute."""
     each = rows[0]
-    said = _ADYEN_DISPUTES.get(each.row.raw_type.lower())
-    if said is None:
+    code = ADYEN_DISPUTE_CODES.get(each.row.raw_type.lower())
+    if code is None:
         return None
-    code, funds, state = said
+    funds, state = _ADYEN_DISPUTES[code]
     moved = Movement(reference=code, funds=funds, amount=each.amount, before_verdict=state != "lost")
     notice = _dispute(each, moved, state)
     return None if notice is None else ((notice.reference, code), replace(notice, funds=funds))
 
 
-#: Type of row -> event code, what moved, and where the dispute stands with it, as the webhooks of these codes are read.
-_ADYEN_DISPUTES: Final[Mapping[str, tuple[str, Funds, DisputeState]]] = {
-    "chargeback": ("CHARGEBACK", "withdrawn", "opened"),
-    "chargebackreversed": ("CHARGEBACK_REVERSED", "returned", "under_review"),
-    "secondchargeback": ("SECOND_CHARGEBACK", "withdrawn", "lost"),
+#: Event code -> what moved, and where the dispute stands with it, as the webhooks of these codes are read.
+_ADYEN_DISPUTES: Final[Mapping[str, tuple[Funds, DisputeState]]] = {
+    "CHARGEBACK": ("withdrawn", "opened"),
+    "CHARGEBACK_REVERSED": ("returned", "under_review"),
+    "SECOND_CHARGEBACK": ("withdrawn", "lost"),
 }
 
 #: Format -> its table. Not here, so that they make no news: bank statements and the generic format, which name nothing

@@ -169,6 +169,15 @@ class Acknowledgement(Struct, frozen=True, kw_only=True):
     lease: str | None = None  # of a try without a decision: it counts only while no other worker holds the event
 
 
+class ToldByFile(Struct, frozen=True, kw_only=True):
+    """An event of the inbox that settlement files told of. A change that is decided by it counts only while one of
+    these files is not withdrawn."""
+
+    provider: str
+    account: str
+    provider_event_id: str
+
+
 class Change(Struct, frozen=True, kw_only=True):
     """Everything that one decision writes, in one transaction, in one stream.
 
@@ -177,7 +186,8 @@ class Change(Struct, frozen=True, kw_only=True):
     instruction led to it, in whatever process it ends; None where none did, as with a provider's own event. ``beside``:
     changes of other streams of the merchant that are committed with it, or not at all; they have its ``change_id``.
     ``act``: the operator's act that it carries out. ``answer``: what the provider answered, where that was no plain
-    success.
+    success. ``told_by_files``: what of the inbox it is decided by, where files told of that: it is stale once all of
+    these are withdrawn.
     """
 
     change_id: str
@@ -198,6 +208,7 @@ class Change(Struct, frozen=True, kw_only=True):
     beside: tuple[Change, ...] = ()
     act: OperatorAct | None = None
     answer: ProviderAnswer | None = None
+    told_by_files: tuple[ToldByFile, ...] = ()
 
     def every(self, struct: type[Some]) -> tuple[Some, ...]:
         """Its subjects of one kind."""

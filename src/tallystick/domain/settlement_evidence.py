@@ -152,6 +152,8 @@ class Candidate(Struct, frozen=True, kw_only=True):
     """Something in the record that a row may be about. ``amount`` is signed, as in rows; None: the subject is there and
     no money has moved for it. (``merchant_id``, ``subject_id``, ``version``, ``leg``) is the posting. ``taken``:
     evidence of an earlier file has it. ``late``: it was posted against suspense, and a person decides what becomes of
+    it. ``name``: the provider's name of what was posted; None where it has none besides its payment's, nobody told it,
+    or the row has none to compare it with. ``movements``: of a dispute, the provider's names of all that is known of
     it."""
 
     found_by: FoundBy
@@ -169,6 +171,8 @@ class Candidate(Struct, frozen=True, kw_only=True):
     idempotency_key: str | None = None
     provider_reference: str | None = None
     taken: bool = False
+    name: str | None = None
+    movements: tuple[str, ...] = ()
 
     @property
     def posting(self) -> tuple[str, str, int, int]:

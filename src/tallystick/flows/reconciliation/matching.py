@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from tallystick.decisions.provider_fees import fee_check
 from tallystick.decisions.settlement_match import FeesOf, Match
 from tallystick.decisions.settlement_matching import FileMatcher
+from tallystick.decisions.settlement_names import names_of
 from tallystick.decisions.settlement_news import NewsIn, news_in
 from tallystick.decisions.settlements import PLATFORM, EvidenceSum
 from tallystick.domain.bank_statement import STATEMENT_FORMATS
@@ -138,9 +139,9 @@ class Writer:
             return Compared()
         if not schedules:  # a fee that has to be checked is checked row by row
             await self._add_plain(batches)
-        matcher = FileMatcher()
-        async for row, found in self._comparing.rows(self._file.provider, self._file.account, batches):
-            match = matcher.add(row, found, fees_of(row, schedules))
+        matcher, names = FileMatcher(), names_of(self._file.format)
+        async for row, found in self._comparing.rows(self._file, batches):
+            match = matcher.add(row, found, fees_of(row, schedules), names)
             if match is not None:
                 await self._add(match, found)
             elif self._news is not None:

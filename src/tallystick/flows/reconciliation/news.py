@@ -41,8 +41,9 @@ async def tell(
 async def _told_anew(rows: NewsRows, provider: str, account: str, news: Sequence[News]) -> Sequence[News]:
     """What only withdrawn files told of is told under another name: the event of the first name says what they said,
     and is decided as nothing."""
-    while back := await rows.taken_back(provider, account, [each.name for each in news]):
-        news = [replace(each, telling=each.telling + 1) if each.name in back else each for each in news]
+    while back := await rows.taken_back([(provider, account, each.name) for each in news]):
+        names = {name for _, _, name in back}
+        news = [replace(each, telling=each.telling + 1) if each.name in names else each for each in news]
     return news
 
 

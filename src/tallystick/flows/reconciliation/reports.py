@@ -11,6 +11,7 @@ from typing import Final
 
 from tallystick.decisions.settlement_match import Match
 from tallystick.decisions.settlement_matching import FileMatcher
+from tallystick.decisions.settlement_names import names_of
 from tallystick.domain.report_evidence import ReportEvidence
 from tallystick.domain.settlement_file import SettlementFile
 from tallystick.flows.reconciliation.matching import Compared, NotComparable, expects_many_rows, fees_of
@@ -42,8 +43,9 @@ async def _compared(runtime: Runtime, file: SettlementFile, actor: str) -> Compa
         if expects_many_rows(file):
             await comparing.expect_many_rows()
         writer, matcher = _Writer(comparing, file, actor, runtime.clock.now()), FileMatcher()
+        names = names_of(file.format)
         async for row, found in comparing.rows():
-            if (match := matcher.add(row, found, fees_of(row, schedules))) is not None:
+            if (match := matcher.add(row, found, fees_of(row, schedules), names)) is not None:
                 await writer.add(match)
         for match in matcher.rest(await comparing.with_named_captures(matcher.payments_in_question())):
             await writer.add(match)

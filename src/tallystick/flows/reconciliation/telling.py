@@ -14,10 +14,12 @@ from tallystick.decisions import reconciliation_messages
 from tallystick.decisions.change_builder import Cause
 from tallystick.domain.errors import Overloaded
 from tallystick.domain.reconciliation import Reconciliation
+from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.flows.reconciliation.failures import Failures
 from tallystick.flows.reconciliation.posting import RACES
 from tallystick.flows.reconciliation.worker import ACTOR
 from tallystick.flows.runtime import Runtime
+from tallystick.kit.asked_together import AskedTogether
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import get_logger
 from tallystick.record.journal import Fresh
@@ -38,6 +40,7 @@ class SettlementTeller:
     def __init__(self, runtime: Runtime, actor: str = ACTOR) -> None:
         self._runtime, self._actor = runtime, actor
         self._failures = Failures("settlement messages")
+        self._loads = AskedTogether[tuple[str, str], PaymentSnapshot](lambda names: runtime.reads.load_many(names))
 
     async def round(self) -> int:
         """Tell everything that was posted and not told; a set that cannot be told keeps no other one from it. Returns
@@ -62,29 +65,32 @@ class SettlementTeller:
             known = await book.told([(said.merchant_id, said.reconciliation_id) for said in wanted])
             turn = asyncio.Semaphore(_AT_ONCE)
             new = {said.reconciliation_id: said for said in wanted if said.reconciliation_id not in known}
+            settled = {_payment_of(said) for said in new.values() if said.state != "exception"}
+            payments = await self._runtime.reads.load_many(sorted(settled)) if settled else {}
             async with asyncio.TaskGroup() as group:
                 for said in new.values():
-                    group.create_task(self._once(said, turn))
+                    group.create_task(self._once(said, payments.get(_payment_of(said)), turn))
             told, after = told + len(new), page[-1].position
             if len(page) < PAGE:
                 break
         await book.close(of, self._runtime.clock.now())
         return told
 
-    async def _once(self, said: Reconciliation, turn: asyncio.Semaphore) -> None:
+    async def _once(self, said: Reconciliation, stored: PaymentSnapshot | None, turn: asyncio.Semaphore) -> None:
+        """``stored``: its payment, as the page found it; where another change was faster, it is read again."""
         async with turn:
             for _ in range(RACES):
                 cause = self._cause(said)
                 if said.state == "exception":
                     change = reconciliation_messages.disagreed(said, cause)
                 else:
-                    loaded = await self._runtime.reads.load(said.merchant_id, said.payment_id)
-                    assert loaded is not None, "evidence names a payment of the record"
-                    change = reconciliation_messages.settled(loaded.stored.payment, said, cause)
+                    assert stored is not None, "evidence names a payment of the record"
+                    change = reconciliation_messages.settled(stored.payment, said, cause)
                 if isinstance(await self._runtime.journal.commit(change), Fresh):
                     return
                 if await self._runtime.stores.told.told([(said.merchant_id, said.reconciliation_id)]):
                     return  # another process was first
+                stored = await self._loads.ask(_payment_of(said))
         raise Overloaded("the payment is changed by too many others")
 
     def _cause(self, said: Reconciliation) -> Cause:
@@ -96,3 +102,7 @@ class SettlementTeller:
             actor=self._actor,
             evidence={"settlement_row": row},
         )
+
+
+def _payment_of(said: Reconciliation) -> tuple[str, str]:
+    return said.merchant_id, said.payment_id

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from tallystick.decisions.settlement_match import FeesOf, Match
 from tallystick.decisions.settlement_matching import FileMatcher, PostingKey
+from tallystick.decisions.settlement_names import names_of
 from tallystick.decisions.settlement_news import NEWS_FORMATS, NewsIn, news_in
 from tallystick.decisions.superseding import difference_of, together
 from tallystick.domain.settlement_evidence import Candidate, Evidence
@@ -125,7 +126,7 @@ async def _matched(
     done = []
     for each, found, fees in waiting:
         matcher = matchers.setdefault(each.account, FileMatcher(taken))
-        if (match := matcher.add(each.row, found, fees)) is not None:
+        if (match := matcher.add(each.row, found, fees, names_of(each.format))) is not None:
             done.append(match)
     for matcher in matchers.values():
         done.extend(matcher.rest(await rows.with_named_captures(matcher.payments_in_question())))

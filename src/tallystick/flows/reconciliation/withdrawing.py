@@ -140,6 +140,7 @@ async def _taken_back(runtime: Runtime, withdrawal: Withdrawing, found: _Found, 
         result["counted_in"] = [_set_id(asked, each) for each in found.files]
     act = asked.done(result, at)
     await withdrawal.write_act(act)
+    await withdrawal.withdraw_news([each.file_id for each in found.files])
     return act
 
 

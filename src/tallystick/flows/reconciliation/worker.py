@@ -35,6 +35,7 @@ class ReconciliationWorker:
     def __init__(self, runtime: Runtime, actor: str = ACTOR) -> None:
         self._runtime, self._actor = runtime, actor
         self.compared: list[tuple[str, Compared]] = []
+        self.news: dict[str, int] = {}  # files -> movements that the inbox was told of, and that it decides on first
         self._waiting_at_ms: int | None = None  # when rows that wait are compared again
         self._failures = Failures("reconciliation")
         self._payouts = ""  # those with which open entries of statements were compared
@@ -69,10 +70,13 @@ class ReconciliationWorker:
         something was written."""
         compared = await compare_file(self._runtime, file_id, self._actor, tells_news=True)
         if compared.waits:
+            self.news.setdefault(file_id, 0)
             return 0
         if compared.news:
+            self.news[file_id] = self.news.get(file_id, 0) + compared.news
             log.info("news of a settlement file", file_id=file_id, movements=compared.news)
             return 1
+        self.news.pop(file_id, None)
         self.compared.append((file_id, compared))
         log.info("settlement file compared", file_id=file_id, rows=compared.rows)
         return 1
@@ -113,6 +117,7 @@ class ReconciliationWorker:
         """A round of a worker, which keeps no lists."""
         done = await self.round()
         self.compared.clear()
+        self.news.clear()
         self._failures.about.clear()
         return done
 

@@ -296,6 +296,7 @@ def _until_references(batch: _Batch) -> Iterator[_Step]:
     yield from _write(batch, "insert_responses", lambda rows: rows.responses)
     yield from _write(batch, "insert_rejections", lambda rows: rows.rejections)
     yield from _acts(batch.live)
+    yield from _news(batch.live)
     yield from _write(batch, "insert_answers", lambda rows: rows.answers)
     yield from _write(batch, "insert_answer_keys", lambda rows: rows.answer_keys)
     yield from _write(batch, "write_deadlines", lambda rows: rows.deadlines, (batch.clock.shift_ms,))
@@ -335,6 +336,19 @@ def _acts(live: Sequence[Entry]) -> Iterator[_Step]:
 
     if rows:
         yield _Step(Call(STATEMENTS["insert_acts"], _columns(rows)), check)
+
+
+def _news(live: Sequence[Entry]) -> Iterator[_Step]:
+    """What only withdrawn files told of moves nothing: its change decides again."""
+    rows = _rows(live, lambda rows: rows.told)
+
+    def check(answer: Answer) -> None:
+        told = set(answer.rows())
+        if losers := [entry for entry in live if any(row not in told for row in entry.rows.told)]:
+            raise LostRace(losers)
+
+    if rows:
+        yield _Step(Call(STATEMENTS["hold_news"], _columns(rows)), check)
 
 
 def _subjects(batch: _Batch) -> Iterator[_Step]:

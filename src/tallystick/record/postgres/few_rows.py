@@ -27,7 +27,8 @@ _IN_LISTS: Final = "SET LOCAL enable_nestloop = off"
 
 class Asked(Struct, frozen=True, kw_only=True):
     """What candidates are asked for. ``ledger``: the account of the provider in our books; ``kinds``: of rows that are
-    about payments; ``takes``: reasons with which a row takes a posting."""
+    about payments; ``takes``: reasons with which a row takes a posting; ``of_their_charge``: kinds of rows whose
+    reference is that of their charge."""
 
     file_id: str
     provider: str
@@ -35,13 +36,16 @@ class Asked(Struct, frozen=True, kw_only=True):
     ledger: str
     kinds: Sequence[str]
     takes: Sequence[str]
+    of_their_charge: Sequence[str]
 
     def values(self) -> tuple[Any, ...]:
         """In the order of the statements."""
-        return (self.file_id, self.provider, self.account, self.ledger, list(self.kinds), list(self.takes))
+        lists = (list(self.kinds), list(self.takes), list(self.of_their_charge))
+        return (self.file_id, self.provider, self.account, self.ledger, *lists)
 
 
-#: What a row names: its place in the file, the stage at which it does, and what it is.
+#: What a row names: its place in the file, the stage at which it does, and what it is; which name of its own its posting
+#: must have, and the movements of a dispute.
 NAMED: Final = (
     "position",
     "stage",
@@ -52,6 +56,8 @@ NAMED: Final = (
     "attempt_id",
     "idempotency_key",
     "provider_reference",
+    "own_name",
+    "movements",
 )
 
 

@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from tallystick.decisions.settlement_matching import TAKES
+from tallystick.decisions.settlement_names import names_of
 from tallystick.domain.ledger.accounts import provider_account
 from tallystick.domain.settlement import PART_OF_KIND, Part
 from tallystick.domain.settlement_evidence import LATE_KINDS, OF_PAYMENTS, POSTING_KINDS
@@ -66,7 +67,7 @@ async def write_plain_rows(
 ) -> PlainRows:
     """Write the evidence of the plain rows of these batches, none of which has evidence, in the caller's transaction.
     No fee is checked: where there is a schedule, this must not be asked."""
-    kinds = sorted(OF_PAYMENTS)
+    kinds, names = sorted(OF_PAYMENTS), names_of(file.format)
     found = await connection.fetch(
         STATEMENTS["insert_plain_rows"],
         file.file_id,
@@ -83,6 +84,8 @@ async def write_plain_rows(
         file.parser_version,
         actor,
         at,
+        sorted(names.of_their_charge),
+        sorted(names.in_doubt),
         few_rows.FEW + 1,
         timeout=_LONG_S,
     )

@@ -49,7 +49,7 @@ class ComparingReport:
         has: a settlement file names the same movements."""
         found = await self._connection.fetch(_STATEMENTS["batches_of_report"], self._file.file_id)
         batches = [(row["batch"], row["currency"]) for row in found]
-        async for row, candidates in self._comparing.rows(self._file.provider, self._file.account, batches):
+        async for row, candidates in self._comparing.rows(self._file, batches):
             yield row, candidates
 
     async def with_named_captures(self, payments: Collection[PaymentKey]) -> frozenset[PaymentKey]:

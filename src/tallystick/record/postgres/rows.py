@@ -15,6 +15,7 @@ from tallystick.domain.change import (
     Message,
     RecordedResponse,
     Rejection,
+    ToldByFile,
     Transfer,
     Transition,
 )
@@ -277,6 +278,11 @@ def acknowledgement_row(ack: Acknowledgement) -> Row:
     )
 
 
+def told_row(told: ToldByFile) -> Row:
+    """Columns of ``hold_news``."""
+    return (told.provider, told.account, told.provider_event_id)
+
+
 class ChangeRows:
     """One change as rows by table, built by the caller of ``commit`` so that the batch only concatenates."""
 
@@ -295,6 +301,7 @@ class ChangeRows:
         "responses",
         "size_bytes",
         "subjects",
+        "told",
         "transfers",
         "transitions",
     )
@@ -316,6 +323,7 @@ class ChangeRows:
             self.transitions += transition_rows(other)
             self.subjects.add(other)
         self.acts = [] if change.act is None else [act_row(change.act)]
+        self.told = [told_row(each) for each in change.told_by_files] if change.told_by_files else _NONE
         self.answers, self.answer_keys = answer_rows(change)
         self.transfers = [transfer_row(t) for t in change.transfers]
         self.responses = [response_row(r, personal) for r in change.responses]

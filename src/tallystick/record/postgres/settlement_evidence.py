@@ -12,8 +12,10 @@ import msgspec
 from msgspec import Struct
 
 from tallystick.decisions.settlement_matching import TAKES, PaymentKey
+from tallystick.decisions.settlement_names import names_of
 from tallystick.decisions.settlements import BatchName, EvidenceSum
 from tallystick.domain.bank_statement import STATEMENT_FORMATS
+from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.kinds import SETTLED_BATCH_KIND, SETTLEMENT_KIND
 from tallystick.domain.ledger.accounts import provider_account
 from tallystick.domain.ledger.settlement_postings import SETTLED_KINDS
@@ -24,6 +26,7 @@ from tallystick.domain.settlement_file import SettlementFile
 from tallystick.domain.settlement_row import CLOSING, SettlementRow
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.few_rows import Asked, OtherRows, few_rows
+from tallystick.record.postgres.inbox_rows import EventName
 from tallystick.record.postgres.plain_rows import PlainSum, roots, write_plain_rows
 from tallystick.record.postgres.settlement_news import NewsRows
 from tallystick.record.postgres.structs import structs_of
@@ -56,6 +59,7 @@ _COLUMNS: Final = Evidence.__struct_fields__
 #: Columns with JSON.
 _AS_JSON: Final = ("compared", "further")
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
+_MOVEMENTS: Final = msgspec.json.Decoder(list[Movement])
 
 
 class EvidenceSet(Struct, frozen=True, kw_only=True):
@@ -193,16 +197,17 @@ class Comparing:
         return [(row["batch"], row["currency"]) for row in found]
 
     async def rows(
-        self, provider: str, account: str, batches: Sequence[tuple[str, str]]
+        self, file: SettlementFile, batches: Sequence[tuple[str, str]]
     ) -> AsyncIterator[tuple[SettlementRow, list[Candidate]]]:
         """The rows of these batches that have no evidence yet, in the file's order, each with what it may be about."""
         asked = Asked(
             file_id=self._file_id,
-            provider=provider,
-            account=account,
-            ledger=provider_account(provider),
+            provider=file.provider,
+            account=file.account,
+            ledger=provider_account(file.provider),
             kinds=sorted(OF_PAYMENTS),
             takes=sorted(self._takes),
+            of_their_charge=sorted(names_of(file.format).of_their_charge),
         )
         few = await few_rows(self._connection, asked, batches, self._others, in_lists=self._has_many_rows)
         rows, candidates = few if few is not None else self._cursors(asked, batches)
@@ -286,9 +291,9 @@ class EvidenceBook:
         found = await self._pool.fetch(STATEMENTS["files_to_compare"], given, timeout=_LONG_S)
         return [row["file_id"] for row in found]
 
-    async def is_taken_back(self, provider: str, account: str, event: str) -> bool:
-        """Whether only files that are withdrawn told of this event."""
-        return bool(await NewsRows(self._pool).taken_back(provider, account, [event]))
+    async def taken_back(self, events: Sequence[EventName]) -> frozenset[EventName]:
+        """Of these events, those that only withdrawn files told of."""
+        return await NewsRows(self._pool).taken_back(events)
 
     async def batches_to_post(self) -> Sequence[BatchName]:
         """Batches with evidence that is not posted, or not wholly."""
@@ -407,7 +412,14 @@ def candidate_of(row: Any) -> Candidate:
         idempotency_key=row["idempotency_key"],
         provider_reference=row["provider_reference"],
         taken=row["taken"],
+        name=row["name"],
+        movements=() if (said := row["movements"]) is None else _names_in(said),
     )
+
+
+def _names_in(movements: str) -> tuple[str, ...]:
+    """The names of a dispute's movements, out of its row."""
+    return tuple([each.reference for each in _MOVEMENTS.decode(movements)])
 
 
 async def write_evidence(connection: Any, evidence: Sequence[Evidence]) -> None:

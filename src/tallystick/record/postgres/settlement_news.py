@@ -40,11 +40,12 @@ class NewsRows:
         one more."""
         return bool(await self._connection.fetch(NEWS_STATEMENTS["count_tries"], file_id, limit, timeout=_LONG_S))
 
-    async def taken_back(self, provider: str, account: str, names: Sequence[str]) -> frozenset[str]:
-        """Of these names of events, those that only withdrawn files told of."""
-        given = (provider, account, list(names))
-        found = await self._connection.fetch(NEWS_STATEMENTS["taken_back"], *given, timeout=_LONG_S)
-        return frozenset([row["provider_event_id"] for row in found])
+    async def taken_back(self, names: Sequence[EventName]) -> frozenset[EventName]:
+        """Of these events, those that only withdrawn files told of."""
+        if not names:
+            return frozenset()
+        found = await self._connection.fetch(NEWS_STATEMENTS["taken_back"], *_columns(names), timeout=_LONG_S)
+        return frozenset([(row["provider"], row["account"], row["provider_event_id"]) for row in found])
 
     async def told_of(self, rows: Sequence[RowName]) -> frozenset[RowName]:
         """Those of these rows that the inbox was told of."""

@@ -11,6 +11,7 @@ import asyncpg
 from msgspec import Struct
 
 from tallystick.decisions.settlement_matching import TAKES, PaymentKey
+from tallystick.decisions.settlement_names import OF_THEIR_CHARGE
 from tallystick.domain.bank_statement import STATEMENT_FORMATS
 from tallystick.domain.ledger.accounts import provider_account
 from tallystick.domain.settlement_evidence import OF_PAYMENTS, Candidate, Evidence, Reason
@@ -67,7 +68,7 @@ class WaitingRows:
         """Those that name something for which money has moved, in the order of their files, each with its postings; and
         those that name something for which none has, while the inbox was not told of them."""
         found: dict[tuple[str, int], dict[tuple[Any, ...], Candidate]] = {}
-        given = (list(WAITING), provider_account(self._provider), sorted(OF_PAYMENTS), sorted(TAKES))
+        given = (list(WAITING), provider_account(self._provider), sorted(OF_PAYMENTS), sorted(TAKES), OF_THEIR_CHARGE)
         for each in await self._connection.fetch(
             _STATEMENTS["waiting_candidates"], self._provider, *given, timeout=_LONG_S
         ):

@@ -157,6 +157,11 @@ class Withdrawing:
         await Comparing(self._connection, set_id).close(file.provider, file.account, sets, at)
         return True
 
+    async def withdraw_news(self, file_ids: Sequence[str]) -> None:
+        """What these files told of is no news of theirs any more: a decision on it that is not written yet is stale.
+        The last of all, for such decisions wait until this transaction ends."""
+        await self._connection.execute(_STATEMENTS["withdraw_news"], list(file_ids), timeout=_LONG_S)
+
     async def write_act(self, act: OperatorAct) -> None:
         """The act. UniqueViolationError where its key was used."""
         await insert_act(self._connection, act)

@@ -3,6 +3,7 @@ for the first try of an event and for one that an operator has processed again."
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -12,6 +13,7 @@ from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.provider_events.dispositions import Ask, Decided, NotYet
 from tallystick.decisions.provider_events.from_files import as_told
 from tallystick.decisions.provider_events.route import decide_notice
+from tallystick.domain.change import ToldByFile
 from tallystick.domain.notices import (
     AttemptNotice,
     CancelOrRefundNotice,
@@ -30,8 +32,9 @@ from tallystick.domain.verdicts import Verdict
 from tallystick.flows.payments.attempts import look_up
 from tallystick.flows.payments.kept_answers import AnswerKept
 from tallystick.flows.runtime import Runtime
+from tallystick.kit.asked_together import AskedTogether
 from tallystick.kit.ids import sibling_id
-from tallystick.record.postgres.inbox_rows import LeasedEvent
+from tallystick.record.postgres.inbox_rows import EventName, LeasedEvent
 
 NOTICE: Final = msgspec.json.Decoder(StoredNotice)
 
@@ -49,6 +52,7 @@ class Deciding:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._looks: AskedTogether[EventName, bool] = AskedTogether(self._taken_back)
 
     async def decided_again(self, event: LeasedEvent, stored: PaymentSnapshot, by: Cause) -> Decided | NotYet:
         """What a closed event comes to now, by the very same guards as at first; nothing is written. ``by``: who wants
@@ -83,9 +87,7 @@ class Deciding:
         unsettled_ms: int,
     ) -> Decided | Ask | NotYet:
         if is_news(event.type, event.provider_event_id):
-            if await self._runtime.stores.evidence.is_taken_back(
-                event.provider, event.account, event.provider_event_id
-            ):
+            if await self._looks.ask(event.name()):
                 return Decided("stale", reason="every file that told of it was withdrawn")
             told = as_told(
                 stored,
@@ -109,9 +111,18 @@ class Deciding:
             newest=None if newest is None else newest.verdict,
             unsettled_ms=unsettled_ms,
         )
-        if newest is None or newest.kept is None or not isinstance(found, Decided) or found.change is None:
+        if not isinstance(found, Decided) or found.change is None:
             return found
-        return replace(found, change=await newest.kept.beside(found.change, newest.verdict, step.at))
+        change = found.change
+        if newest is not None and newest.kept is not None:
+            change = await newest.kept.beside(change, newest.verdict, step.at)
+        if is_news(event.type, event.provider_event_id):
+            change = replace(change, told_by_files=(_told_by_file(event),))
+        return replace(found, change=change)
+
+    async def _taken_back(self, events: Sequence[EventName]) -> Mapping[EventName, bool]:
+        """Those that only withdrawn files told of."""
+        return dict.fromkeys(await self._runtime.stores.evidence.taken_back(events), True)
 
     async def unsettled_ms(self, event: LeasedEvent, notice: Notice) -> int:
         """Until the settling time since the event's first arrival has passed, on the database's clock. It is asked for
@@ -143,6 +154,11 @@ class Deciding:
             return Newest(notice.as_verdict())
         verdict, heard = await look_up(self._runtime, stored.payment, attempt)
         return Newest(verdict, AnswerKept(self._runtime, attempt, heard, "lookup"))
+
+
+def _told_by_file(event: LeasedEvent) -> ToldByFile:
+    provider, account, name = event.name()
+    return ToldByFile(provider=provider, account=account, provider_event_id=name)
 
 
 def evidence_of_event(event: LeasedEvent) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from tallystick.flows.webhooks.inbound.event_lines import PROCESSED, end_process
 from tallystick.flows.webhooks.inbound.foreign import ForeignEvents
 from tallystick.flows.webhooks.inbound.tries import Tries
 from tallystick.flows.webhooks.inbound.unreadable import UnreadableEvents
+from tallystick.kit.asked_together import AskedTogether
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.kit.log_sampling import SampledLines
@@ -82,6 +83,7 @@ class Handler:
         self._unknown_codes = SampledLines(UNKNOWN_CODE_EVERY_S)
         self._unreadable = UnreadableEvents(runtime)
         self._foreign = ForeignEvents(runtime)
+        self._loads = AskedTogether[tuple[str, str], PaymentSnapshot](lambda names: runtime.reads.load_many(names))
 
     async def handle(self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime) -> bool:
         """One try at one event. False if the database was unavailable, which does not count as a try."""
@@ -177,12 +179,15 @@ class Handler:
         noted = Decided("unknown_type", reason="it offers a settlement report, which is fetched")
         return await self._tries.acknowledge(event, noted, None, started_at)
 
+    async def load_again(self, stored: PaymentSnapshot) -> PaymentSnapshot | None:
+        """The same payment as it is now, read with those that other events ask for at the same time."""
+        return await self._loads.ask((stored.payment.merchant_id, stored.payment.payment_id))
+
     async def _loaded(self, stored: PaymentSnapshot) -> PaymentSnapshot:
-        """The same payment as it is now."""
-        loaded = await self._runtime.reads.load(stored.payment.merchant_id, stored.payment.payment_id)
+        loaded = await self.load_again(stored)
         if loaded is None:
             raise LookupError("a payment is missing")
-        return loaded.stored
+        return loaded
 
     async def _unrouted(self, event: LeasedEvent, notice: Notice, started_at: datetime) -> str:
         """Its payment is not here."""

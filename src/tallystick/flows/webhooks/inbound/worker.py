@@ -208,8 +208,7 @@ class InboxWorker:
         fresh = True
         for event in events:
             if stored is not None and not fresh:
-                loaded = await self._runtime.reads.load(stored.payment.merchant_id, stored.payment.payment_id)
-                stored = loaded.stored if loaded else None
+                stored = await self._handler.load_again(stored)
             fresh = False
             if await self._handler.handle(event, stored, started_at):
                 open_events.pop(event.name(), None)

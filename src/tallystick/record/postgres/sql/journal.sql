@@ -171,6 +171,13 @@ SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::te
 ON CONFLICT DO NOTHING
 RETURNING act_id;
 
+-- hold_news: of these events of the inbox, those that a file told of which is not withdrawn: until this transaction ends
+-- no withdrawal is done with them
+UPDATE settlement_news n SET tries = n.tries
+FROM (SELECT unnest($1::text[]) AS provider, unnest($2::text[]) AS account, unnest($3::text[]) AS provider_event_id) AS k
+WHERE n.provider = k.provider AND n.account = k.account AND n.provider_event_id = k.provider_event_id AND NOT n.is_withdrawn
+RETURNING n.provider, n.account, n.provider_event_id;
+
 -- insert_answers: what providers answered where that was no plain success
 INSERT INTO provider_answer (merchant_id, payment_id, change_id, attempt_id, asked, status, size_bytes, at, subject_id,
                              version, rejection_id, sealed)

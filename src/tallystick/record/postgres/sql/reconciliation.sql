@@ -59,38 +59,42 @@ ORDER BY r.position;
 
 -- candidates: what the rows of the file $1 that have no evidence yet may be about at the account $3 of the provider $2: the
 -- postings to $4, and subjects for which no money has moved. $5: kinds of rows that are about payments; $6: reasons with
--- which a row takes a posting
+-- which a row takes a posting; $7: kinds of rows whose reference is that of their charge. name: of the posting, where the row
+-- has a name of its own to compare it with
 WITH asked AS MATERIALIZED (
-    SELECT r.position, r.reference, r.merchant_reference, r.payment_reference
+    SELECT r.position, r.reference, r.merchant_reference, r.payment_reference,
+           r.reference IS NOT NULL AND r.reference IS DISTINCT FROM r.payment_reference AND r.kind <> ALL ($7::text[]) AS is_named
     FROM settlement_row r
     WHERE r.file_id = $1 AND r.kind = ANY ($5::text[])
       AND NOT EXISTS (SELECT 1 FROM settlement_evidence e WHERE e.file_id = r.file_id AND e.position = r.position)
 ), by_name AS (
     SELECT r.position, 'provider_reference' AS found_by, a.merchant_id, a.payment_id,
-           coalesce(a.refund_id, a.payment_id) AS subject_id, a.state, a.attempt_id, a.idempotency_key, a.provider_reference
+           coalesce(a.refund_id, a.payment_id) AS subject_id, a.state, a.attempt_id, a.idempotency_key, a.provider_reference,
+           r.is_named AND a.operation = 'capture' AS asks_name, null::text AS movements
     FROM asked r
     JOIN attempt a ON a.provider_reference = r.reference
     WHERE a.provider = $2 AND a.account = $3 AND a.operation <> 'cancel'
     UNION ALL
     SELECT r.position, 'provider_reference', f.merchant_id, f.payment_id, f.refund_id, f.state, null, null,
-           f.provider_reference
+           f.provider_reference, false, null
     FROM asked r
     JOIN refund f ON f.provider_reference = r.reference
     WHERE f.provider = $2
     UNION ALL
     SELECT r.position, 'provider_reference', d.merchant_id, d.payment_id, d.dispute_id, d.state, null, null,
-           d.provider_reference
+           d.provider_reference, false, d.movements::text
     FROM asked r
     JOIN dispute d ON d.provider_reference = r.reference
     WHERE d.provider = $2
     UNION ALL
     SELECT r.position, 'alternative_reference', a.merchant_id, a.payment_id, coalesce(a.refund_id, a.payment_id), a.state,
-           a.attempt_id, a.idempotency_key, a.provider_reference
+           a.attempt_id, a.idempotency_key, a.provider_reference, r.is_named AND a.operation <> 'authorize', null
     FROM asked r
     JOIN attempt a ON a.attempt_id = r.merchant_reference
     WHERE a.provider = $2 AND a.account = $3 AND a.operation <> 'cancel'
     UNION ALL
-    SELECT r.position, 'payment_reference', p.merchant_id, p.payment_id, null, p.state, null, null, p.provider_reference
+    SELECT r.position, 'payment_reference', p.merchant_id, p.payment_id, null, p.state, null, null, p.provider_reference,
+           r.is_named, null
     FROM asked r
     JOIN payment p ON p.provider_reference = r.payment_reference
     WHERE p.provider = $2
@@ -108,7 +112,11 @@ WITH asked AS MATERIALIZED (
 )
 SELECT n.position, n.found_by, n.merchant_id, n.payment_id, coalesce(n.subject_id, t.subject_id, n.payment_id) AS subject_id,
        n.state, n.attempt_id, n.idempotency_key, n.provider_reference, t.kind AS posted_as, t.version, t.leg, t.currency,
-       CASE WHEN t.debit = $4 THEN t.amount ELSE -t.amount END AS amount, k.leg IS NOT NULL AS taken
+       CASE WHEN t.debit = $4 THEN t.amount ELSE -t.amount END AS amount, k.leg IS NOT NULL AS taken,
+       CASE WHEN n.asks_name THEN (
+    SELECT m.name FROM posting_name m
+    WHERE m.merchant_id = t.merchant_id AND m.subject_id = t.subject_id AND m.version = t.version
+) END AS name, n.movements
 FROM named n
 LEFT JOIN transfer t ON t.merchant_id = n.merchant_id AND t.stream_id = n.payment_id
   AND (n.subject_id IS NULL OR t.subject_id = n.subject_id) AND (t.debit = $4 OR t.credit = $4)

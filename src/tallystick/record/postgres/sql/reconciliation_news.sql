@@ -18,16 +18,13 @@ SELECT i.provider, i.account, i.provider_event_id
 FROM (SELECT unnest($1::text[]) AS provider, unnest($2::text[]) AS account, unnest($3::text[]) AS provider_event_id) k
 JOIN inbox i ON i.provider = k.provider AND i.account = k.account AND i.provider_event_id = k.provider_event_id;
 
--- taken_back: of the events $3 of the account $2 of the provider $1, those that files told of, and all of these files are
--- withdrawn
-SELECT DISTINCT n.provider_event_id
-FROM settlement_file f
-JOIN settlement_news n ON n.file_id = f.file_id
-WHERE f.state = 'withdrawn' AND f.provider = $1 AND f.account = $2 AND n.provider_event_id = ANY ($3::text[]) AND NOT EXISTS (
-    SELECT 1 FROM settlement_news o
-    JOIN settlement_file g ON g.file_id = o.file_id
-    WHERE o.provider = $1 AND o.account = $2 AND o.provider_event_id = n.provider_event_id AND g.state <> 'withdrawn'
-);
+-- taken_back: of these events, those that files told of, and all of these files are withdrawn
+SELECT n.provider, n.account, n.provider_event_id
+FROM (SELECT unnest($1::text[]) AS provider, unnest($2::text[]) AS account, unnest($3::text[]) AS provider_event_id) k
+JOIN settlement_news n ON n.provider = k.provider AND n.account = k.account AND n.provider_event_id = k.provider_event_id
+JOIN settlement_file f ON f.file_id = n.file_id
+GROUP BY n.provider, n.account, n.provider_event_id
+HAVING bool_and(f.state = 'withdrawn');
 
 -- count_tries: the rows of the file $1 whose events are open, and for which it waits less than $2 times by now
 UPDATE settlement_news n SET tries = n.tries + 1

@@ -13,9 +13,12 @@ ORDER BY f.provider;
 
 -- waiting_candidates: the postings that rows of the provider $1 which wait may be about, as ``candidates`` of a file. $2: reasons for
 -- which a row waits, besides being a duplicate that was told of; $3: the account of postings; $4: kinds of rows that are about
--- payments; $5: reasons with which a row takes a posting
+-- payments; $5: reasons with which a row takes a posting; $6: formats and kinds of rows, as format:kind, whose reference is
+-- that of their charge
 WITH waiting AS MATERIALIZED (
-    SELECT e.file_id, e.position, f.account, r.reference, r.merchant_reference, r.payment_reference
+    SELECT e.file_id, e.position, f.account, r.reference, r.merchant_reference, r.payment_reference,
+           r.reference IS NOT NULL AND r.reference IS DISTINCT FROM r.payment_reference
+           AND f.format || ':' || r.kind <> ALL ($6::text[]) AS is_named
     FROM settlement_evidence e
     JOIN settlement_file f ON f.file_id = e.file_id
     JOIN settlement_row r ON r.file_id = e.file_id AND r.position = e.position
@@ -28,37 +31,39 @@ WITH waiting AS MATERIALIZED (
       )
 ), by_name AS (
     SELECT w.file_id, w.position, w.account, 'provider_reference' AS found_by, a.merchant_id, a.payment_id,
-           coalesce(a.refund_id, a.payment_id) AS subject_id, a.state, a.attempt_id, a.idempotency_key, a.provider_reference
+           coalesce(a.refund_id, a.payment_id) AS subject_id, a.state, a.attempt_id, a.idempotency_key, a.provider_reference,
+           w.is_named AND a.operation = 'capture' AS asks_name, null::text AS movements
     FROM waiting w
     JOIN attempt a ON a.provider_reference = w.reference
     WHERE a.provider = $1 AND a.account = w.account AND a.operation <> 'cancel'
     UNION ALL
     SELECT w.file_id, w.position, w.account, 'provider_reference', f.merchant_id, f.payment_id, f.refund_id, f.state,
-           null, null, f.provider_reference
+           null, null, f.provider_reference, false, null
     FROM waiting w
     JOIN refund f ON f.provider_reference = w.reference
     WHERE f.provider = $1
     UNION ALL
     SELECT w.file_id, w.position, w.account, 'provider_reference', d.merchant_id, d.payment_id, d.dispute_id, d.state,
-           null, null, d.provider_reference
+           null, null, d.provider_reference, false, d.movements::text
     FROM waiting w
     JOIN dispute d ON d.provider_reference = w.reference
     WHERE d.provider = $1
     UNION ALL
     SELECT w.file_id, w.position, w.account, 'alternative_reference', a.merchant_id, a.payment_id,
-           coalesce(a.refund_id, a.payment_id), a.state, a.attempt_id, a.idempotency_key, a.provider_reference
+           coalesce(a.refund_id, a.payment_id), a.state, a.attempt_id, a.idempotency_key, a.provider_reference,
+           w.is_named AND a.operation <> 'authorize', null
     FROM waiting w
     JOIN attempt a ON a.attempt_id = w.merchant_reference
     WHERE a.provider = $1 AND a.account = w.account AND a.operation <> 'cancel'
     UNION ALL
     SELECT w.file_id, w.position, w.account, 'payment_reference', p.merchant_id, p.payment_id, null, p.state, null,
-           null, p.provider_reference
+           null, p.provider_reference, w.is_named, null
     FROM waiting w
     JOIN payment p ON p.provider_reference = w.payment_reference
     WHERE p.provider = $1
 ), named AS (
     SELECT b.file_id, b.position, b.found_by, b.merchant_id, b.payment_id, b.subject_id, b.state, b.attempt_id,
-           b.idempotency_key, b.provider_reference
+           b.idempotency_key, b.provider_reference, b.asks_name, b.movements
     FROM by_name b
     WHERE EXISTS (
         SELECT 1 FROM attempt s
@@ -78,7 +83,10 @@ SELECT n.file_id, n.position, n.found_by, n.merchant_id, n.payment_id,
           SELECT 1 FROM settlement_evidence l
           WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
       )
-) AS taken
+) AS taken, CASE WHEN n.asks_name THEN (
+    SELECT m.name FROM posting_name m
+    WHERE m.merchant_id = t.merchant_id AND m.subject_id = t.subject_id AND m.version = t.version
+) END AS name, n.movements
 FROM named n
 LEFT JOIN transfer t ON t.merchant_id = n.merchant_id AND t.stream_id = n.payment_id
   AND (n.subject_id IS NULL OR t.subject_id = n.subject_id) AND (t.debit = $3 OR t.credit = $3)

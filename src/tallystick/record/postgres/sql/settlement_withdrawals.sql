@@ -72,6 +72,9 @@ FROM k
 WHERE f.file_id = k.file_id AND f.state = 'imported'
 RETURNING f.file_id;
 
+-- withdraw_news: what the files $1 told of is decided no more by their word. It waits for decisions that are being written
+UPDATE settlement_news SET is_withdrawn = true WHERE file_id = ANY ($1::text[]);
+
 -- sums_taken_back: what the newest evidence of the file $1 comes to, taken back: by batch, merchant and part. $2: parts
 -- that are merchants'
 SELECT e.batch, e.currency, CASE WHEN e.part = ANY ($2::text[]) THEN coalesce(e.merchant_id, '') ELSE '' END AS merchant_id,

@@ -46,7 +46,7 @@ _MAX_DEPTH: Final = 40
 _MAX_NODES: Final = 200_000
 _MAX_CHARS: Final = 2_000_000
 
-#: No path that is asked for has more names, and no name of the standard is longer: what is deeper or longer is nobody's,
+#: No path that is asked for has more names, and no name of the standard is longer: what is deeper or longer is nobody's
 #: and fills no memory with its paths.
 _ASKED_DEPTH: Final = 6
 _NAME_CHARS: Final = 40

@@ -131,14 +131,11 @@ class _Rows:
         available, _ = _first(columns, zone, "available_on", "payout_expected_arrival_date")
         self._kinds: Mapping[str, RowKind] = {**KINDS, **options.kinds}
         self._amounts = itemgetter(*map(at, ("currency", "gross", "fee", "net")))
-        self._texts = itemgetter(
-            *map(at, ("balance_type", "reporting_category", REQUIRED[0])),
-            made,
-            *map(at, ("payout_id", "automatic_payout_id", "payment_method_type", "card_country")),
-            available,
-            *map(at, ("description", "customer_facing_amount", "customer_facing_currency")),
-            *map(at, ("source_id", "charge_id", "payment_intent_id", "trace_id", *OPTIONAL[-2:])),
-        )
+        places = [*map(at, ("balance_type", "reporting_category", REQUIRED[0])), made]
+        places += map(at, ("payout_id", "automatic_payout_id", "payment_method_type", "card_country"))
+        places += [available, *map(at, ("description", "customer_facing_amount", "customer_facing_currency"))]
+        places += map(at, ("source_id", "charge_id", "payment_intent_id", "trace_id", *OPTIONAL[-2:]))
+        self._texts = itemgetter(*places)
 
     def read(self, cells: Cells, line: int) -> SettlementRow:
         """One row. Raises RowRefused."""

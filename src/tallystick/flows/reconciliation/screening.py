@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
-from operator import attrgetter
 from typing import Final
 
 from tallystick.domain.settlement_file import BadRow
@@ -24,7 +23,6 @@ from tallystick.record.sealing import Sealer
 _NAMES: Final = ("batch", "row_key", "reference", "payment_reference", "payout_reference")
 _TEXTS: Final = ("raw_type", "rate", "merchant_reference", "method", "country", "text")
 _ALL: Final = (*_NAMES, *_TEXTS, "other_references", "fee_parts")
-_SAID: Final = attrgetter(*_NAMES, *_TEXTS)
 
 #: Between two fields, for the first look at all of them: a letter, so that digits of neighbours are no number.
 _BETWEEN: Final = "\x1fx\x1f"
@@ -124,7 +122,21 @@ def _screened(some: list[Item], screen: RowScreen) -> list[Item]:
         return [BadRow(line=each.line, reason=error.reason, detail=error.detail)]
 
 
-def _said(row: SettlementRow) -> Iterable[str]:
+def _said(row: SettlementRow) -> list[str]:
     """Every text of a row that is stored but the names of parts of fees, which a format has in its own table."""
-    said = filter(None, _SAID(row))
-    return said if row.other_references is None else (*said, *row.other_references)
+    said = [
+        row.batch,
+        row.row_key,
+        row.raw_type,
+        row.reference or "",
+        row.payment_reference or "",
+        row.merchant_reference or "",
+        row.payout_reference or "",
+        row.method or "",
+        row.country or "",
+        row.rate or "",
+        row.text or "",
+    ]
+    if row.other_references is not None:
+        said += row.other_references
+    return said

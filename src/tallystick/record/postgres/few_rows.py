@@ -62,8 +62,8 @@ NAMED: Final = (
 
 
 class OtherRows(Struct, frozen=True, kw_only=True):
-    """Rows of which each is compared by itself: their places in the file, and what they name in the record, each with the
-    values of ``NAMED``."""
+    """Rows of which each is compared by itself: their places in the file, and what they name in the record, each with
+    the values of ``NAMED``."""
 
     places: Sequence[int]
     named: Sequence[tuple[Any, ...]]

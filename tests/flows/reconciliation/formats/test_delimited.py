@@ -1,4 +1,4 @@
-"""A line without a quotation mark is taken apart by itself, and comes to what the reader of quoted fields makes of it."""
+"""A line without a quotation mark is taken apart by itself, as the reader of quoted fields would do it."""
 
 from __future__ import annotations
 

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, tzinfo
-from operator import itemgetter
 from typing import BinaryIO, Final
 
 from tallystick.domain.currencies import EXPONENTS
 from tallystick.domain.settlement_file import FilePurpose
 from tallystick.domain.settlement_row import RowKind, SettlementRow
 from tallystick.flows.reconciliation.formats.base import (
-    MAX_NAME_CHARS,
     MAX_TEXT_CHARS,
     FileRefused,
     Item,
@@ -126,106 +124,92 @@ class _Rows:
     """Reads the rows of one file."""
 
     def __init__(self, columns: Columns, options: ReadOptions) -> None:
-        at, zone = columns.at, options.tzinfo()
-        made, self._made_zone = _first(columns, zone, "created", "effective_at")
-        available, _ = _first(columns, zone, "available_on", "payout_expected_arrival_date")
-        self._kinds: Mapping[str, RowKind] = {**KINDS, **options.kinds}
-        self._amounts = itemgetter(*map(at, ("currency", "gross", "fee", "net")))
-        self._texts = itemgetter(
-            *map(at, ("balance_type", "reporting_category", REQUIRED[0])),
-            made,
-            *map(at, ("payout_id", "automatic_payout_id", "payment_method_type", "card_country")),
-            available,
-            *map(at, ("description", "customer_facing_amount", "customer_facing_currency")),
-            *map(at, ("source_id", "charge_id", "payment_intent_id", "trace_id", *OPTIONAL[-2:])),
-        )
+        at = columns.at
+        self._options = options
+        self._id, self._currency, self._category = at(REQUIRED[0]), at("currency"), at("reporting_category")
+        self._gross, self._fee, self._net = at("gross"), at("fee"), at("net")
+        self._source, self._charge, self._intent = at("source_id"), at("charge_id"), at("payment_intent_id")
+        self._payer, self._payer_currency = at("customer_facing_amount"), at("customer_facing_currency")
+        self._batch, self._payout, self._trace = at("automatic_payout_id"), at("payout_id"), at("trace_id")
+        self._method, self._country, self._text = at("payment_method_type"), at("card_country"), at("description")
+        self._balance = at("balance_type")
+        self._payments_attempt, self._refunds_attempt = at(OPTIONAL[-2]), at(OPTIONAL[-1])
+        zone = options.tzinfo()
+        self._made, self._made_zone = _first(columns, zone, "created", "effective_at")
+        self._available, _ = _first(columns, zone, "available_on", "payout_expected_arrival_date")
 
     def read(self, cells: Cells, line: int) -> SettlementRow:
         """One row. Raises RowRefused."""
         cells.append("")  # at -1: what a column says that the file does not have
-        code, gross_text, fee_text, net_text = self._amounts(cells)
-        currency = currency_of(code)
+        currency = currency_of(cells[self._currency])
         exponent = EXPONENTS[currency]
-        gross = minor_units(gross_text, exponent)
-        fee = minor_units(fee_text, exponent)
-        net = minor_units(net_text, exponent)
+        gross = minor_units(cells[self._gross], exponent)
+        fee = minor_units(cells[self._fee], exponent)
+        net = minor_units(cells[self._net], exponent)
         if net != gross - fee:
             raise RowRefused("does_not_add_up", "net is not gross less fee")
-        balance, category, own, made, payout, automatic, method, country, available, text, paid, paid_in, *names = map(
-            str.strip, self._texts(cells)
-        )
-        if balance and balance != "payments":
-            raise RowRefused("other_balance", "it moves another balance than that of payments")
-        if (key := name_of(own)) is None:
+        if (balance := cells[self._balance].strip()) not in ("", "payments"):
+            raise RowRefused("other_balance", "it moves another balance than that of payments" if balance else "")
+        category = cells[self._category].strip()
+        kind = self._options.kind_of(category, KINDS)
+        key = name_of(cells[self._id])
+        if key is None:
             raise RowRefused("no_id", "it has no balance_transaction_id")
-        made_at = moment(made, self._made_zone)
-        payout = payout or automatic
-        may_be_long = len("".join((payout, method, country, *names))) > MAX_NAME_CHARS
-        if may_be_long:
-            _refuse_long(payout, method, country)
+        made = moment(cells[self._made].strip(), self._made_zone)
+        payout = name_of(cells[self._payout]) or name_of(cells[self._batch])
         row = SettlementRow(
             position=0,
             line=line,
-            batch=payout,
+            batch=payout or "",
             row_key=key,
-            kind=self._kinds.get(category, "unknown"),
+            kind=kind,
             raw_type=category,
             currency=currency,
             gross=gross,
             fee=fee,
             net=net,
-            payout_reference=payout or None,
-            method=method or None,
-            country=country or None,
-            occurred_at=made_at,
-            booked_at=made_at,
-            value_on=day(available) if available else None,
-            text=text[:MAX_TEXT_CHARS] or None,
+            payout_reference=payout,
+            method=name_of(cells[self._method]),
+            country=name_of(cells[self._country]),
+            occurred_at=made,
+            booked_at=made,
+            value_on=day(available) if (available := cells[self._available].strip()) else None,
+            text=cells[self._text].strip()[:MAX_TEXT_CHARS] or None,
         )
-        _name(row, *names, may_be_long=may_be_long)
-        if paid and paid_in:
-            row.payer_currency = currency_of(paid_in)
-            is_gross = row.payer_currency == currency and paid == gross_text  # nearly always
-            row.payer_amount = gross if is_gross else minor_units(paid, EXPONENTS[row.payer_currency])
-        if row.kind in ("fee", "tax"):
+        self._name(row, cells)
+        self._say_what_the_payer_saw(row, cells)
+        if kind in ("fee", "tax"):
             cost_row(row, category)
         return row
 
+    def _name(self, row: SettlementRow, cells: Cells) -> None:
+        source, charge, intent = (
+            name_of(cells[self._source]),
+            name_of(cells[self._charge]),
+            name_of(cells[self._intent]),
+        )
+        if row.kind in _CLOSING:
+            row.reference = source or row.payout_reference
+            row.batch = row.batch or row.reference or ""
+            row.payout_reference = row.payout_reference or row.reference
+            trace = name_of(cells[self._trace])
+            row.other_references = [trace] if trace else None
+            return
+        row.reference = (charge or source) if row.kind in _OF_A_CHARGE else source
+        row.payment_reference = intent or charge
+        if row.kind == "charge":  # what we wrote there: it names a payment of which no answer came
+            row.merchant_reference = name_of(cells[self._payments_attempt])
+        elif row.kind == "refund":
+            row.merchant_reference = name_of(cells[self._refunds_attempt])
+        if charge and charge not in (row.reference, row.payment_reference):
+            row.other_references = [charge]
 
-def _name(
-    row: SettlementRow,
-    source: str,
-    charge: str,
-    intent: str,
-    trace: str,
-    payments_attempt: str,
-    refunds_attempt: str,
-    *,
-    may_be_long: bool,
-) -> None:
-    """What the row is about. Raises RowRefused."""
-    if row.kind in _CLOSING:
-        if may_be_long:
-            _refuse_long(source, charge, intent, trace)
-        row.reference = source or row.payout_reference
-        row.batch = row.batch or row.reference or ""
-        row.payout_reference = row.payout_reference or row.reference
-        row.other_references = [trace] if trace else None
-        return
-    # What we wrote there: it names a payment of which no answer came.
-    attempt = payments_attempt if row.kind == "charge" else refunds_attempt if row.kind == "refund" else ""
-    if may_be_long:
-        _refuse_long(source, charge, intent, attempt)
-    row.reference = ((charge or source) if row.kind in _OF_A_CHARGE else source) or None
-    row.payment_reference = intent or charge or None
-    row.merchant_reference = attempt or None
-    if charge and charge not in (row.reference, row.payment_reference):
-        row.other_references = [charge]
-
-
-def _refuse_long(*names: str) -> None:
-    for each in names:
-        name_of(each)
+    def _say_what_the_payer_saw(self, row: SettlementRow, cells: Cells) -> None:
+        amount, currency = cells[self._payer].strip(), cells[self._payer_currency].strip()
+        if amount and currency:
+            row.payer_currency = currency_of(currency)
+            is_gross = row.payer_currency == row.currency and amount == cells[self._gross]  # nearly always
+            row.payer_amount = row.gross if is_gross else minor_units(amount, EXPONENTS[row.payer_currency])
 
 
 def _first(columns: Columns, zone: tzinfo, *names: str) -> tuple[int, tzinfo]:

@@ -62,6 +62,10 @@ async def _post(runtime: Runtime, given: Mapping[str, str]) -> None:
         await post_batch(runtime, name, ACTOR)
 
 
+async def _news(runtime: Runtime, given: Mapping[str, str]) -> None:
+    await compare_file(runtime, given["file_id"], ACTOR, tells_news=True)
+
+
 async def _say(runtime: Runtime, given: Mapping[str, str]) -> None:
     wanted = word_of(given)
     await once(runtime.stores.acts, wanted, lambda: resolve(runtime, wanted))
@@ -106,6 +110,7 @@ def withdrawal_of(given: Mapping[str, str]) -> Any:
 _PARTS: Final[Mapping[str, Callable[[Runtime, Mapping[str, str]], Awaitable[None]]]] = {
     "import": _import,
     "post": _post,
+    "news": _news,
     "say": _say,
     "withdraw": _withdraw,
     "tell": _tell,

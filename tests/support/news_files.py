@@ -122,6 +122,6 @@ class Double(BookedProvider):
 async def at_providers(database: Database) -> AsyncIterator[tuple[Runtime, dict[str, Double]]]:
     """A runtime with both providers. Nothing is due by itself."""
     doubles = {each.provider: Double(each.provider, can_fetch=each.can_fetch) for each in (Stripe, Adyen)}
-    settings = replace(PATIENT_WEBHOOKS, clock_shift_ms=0)
+    settings = replace(PATIENT_WEBHOOKS, clock_shift_ms=0, journal_commit_timeout_ms=60_000)  # it may wait for a test
     async with open_runtime(settings, database.app_url, providers=dict(doubles)) as runtime:
         yield runtime, doubles

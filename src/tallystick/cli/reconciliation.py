@@ -85,8 +85,8 @@ def _print_compared(done: Sequence[Mapping[str, Any]], news: Mapping[str, int]) 
     if rows or not news:
         print_rows(rows, ("file", "rows"), title="Compared", nothing="Nothing was left to compare.")
     for file_id, told in news.items():
-        said = f"{told:,} movements that the record lacks were told to the inbox" if told else "it was told of before"
-        console.print(literal(f"{file_id} waits for the inbox, which a worker processes: {said}."), highlight=False)
+        said = "it waits until a worker has processed the inbox"
+        console.print(literal(f"{file_id} has news: movements told of now: {told:,}; {said}."), highlight=False)
 
 
 @app.command()

@@ -79,18 +79,23 @@ def _by_balance_transaction(row: SettlementRow) -> str | None:
 #: Of other formats nothing is known but that a reference is the name of what moved.
 _OTHERS: Final = RowNames()
 
-#: Format -> how its rows name what moved.
-_NAMES: Final[Mapping[str, RowNames]] = {
-    "stripe": RowNames(frozenset({"charge", "charge_reversal"}), _by_balance_transaction, True),
-    "adyen_settlement_details": RowNames(frozenset(), _by_code, True),
-    "adyen_accounting": RowNames(frozenset(), _by_code, True),
+#: Format -> whose names it has, and how its rows name what moved.
+_NAMES: Final[Mapping[str, tuple[str, RowNames]]] = {
+    "stripe": ("stripe", RowNames(frozenset({"charge", "charge_reversal"}), _by_balance_transaction, True)),
+    "adyen_settlement_details": ("adyen", RowNames(frozenset(), _by_code, True)),
+    "adyen_accounting": ("adyen", RowNames(frozenset(), _by_code, True)),
 }
 
+#: Kinds of rows whose reference is that of their charge, of every format, as format:kind.
+OF_THEIR_CHARGE: Final = [
+    f"{name}:{kind}" for name, (_, each) in _NAMES.items() for kind in sorted(each.of_their_charge)
+]
 
-#: The same of every format, as format:kind.
-OF_THEIR_CHARGE: Final = [f"{name}:{kind}" for name, each in _NAMES.items() for kind in sorted(each.of_their_charge)]
 
-
-def names_of(format_name: str) -> RowNames:
-    """How the rows of a format name what moved."""
-    return _NAMES.get(format_name, _OTHERS)
+def names_of(format_name: str, provider: str) -> RowNames:
+    """How the rows of a format name what moved. In a file of another provider movements of disputes have other
+    names."""
+    if format_name not in _NAMES:
+        return _OTHERS
+    own, names = _NAMES[format_name]
+    return names if own == provider else RowNames(names.of_their_charge)

@@ -1,6 +1,6 @@
-"""SIGKILL ends a process that imports, posts, writes a person's word, withdraws, tells merchants or fetches, at any of
-its statements and commits. Whoever goes on loses nothing, and does nothing twice. By default at a few points of each;
-all of them at full depth."""
+"""SIGKILL ends a process that imports, posts, tells of news, writes a person's word, withdraws, tells merchants or
+fetches, at any of its statements and commits. Whoever goes on loses nothing, and does nothing twice. By default at a few
+points of each; all of them at full depth."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ from tallystick.flows.reconciliation.withdrawing import withdraw
 from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tests.flows.reconciliation.test_fetching import at_stripe, fetched
+from tests.flows.reconciliation.test_news import newest, tell_file, work
+from tests.flows.reconciliation.test_news_waiting import file_of
 from tests.flows.reconciliation.test_telling import types
 from tests.support.database import DEEP, Database
 from tests.support.inbox import assert_invariants
 from tests.support.killed_reconciliation import KilledProcesses, killed_processes, withdrawal_of, word_of
 from tests.support.letters import new_letters
+from tests.support.news_files import Stripe, at_providers
 from tests.support.polling import eventually_async
-from tests.support.runtime import SETTINGS, BookedProvider, runtime_of
+from tests.support.runtime import SETTINGS, BookedProvider, runtime_of, stored
 from tests.support.settlement_days import Acquirer, balances, paid, settled
 from tests.support.settlement_imports import imported, stripe_rows
 
@@ -34,6 +37,7 @@ from tests.support.settlement_imports import imported, stripe_rows
 POINTS: Final = {
     "import": ((8, True),),
     "post": ((10, True), (19, False)),
+    "news": ((21, True),),  # events of a batch of news are written, and their deliveries are not
     "say": ((6, False), (12, True)),
     "withdraw": ((40, False),),
     "tell": ((6, False),),
@@ -128,6 +132,36 @@ async def test_comparing_and_posting(database: Database, processes: KilledProces
 
         await at_each_point(processes, "post", runtime, database.app_url, ready)
     await assert_invariants(database, merchant)
+
+
+async def test_telling_of_news(
+    database: Database, processes: KilledProcesses, fresh_merchant: str, tmp_path: Path
+) -> None:
+    """Two refunds that only a file has: whoever goes on tells of both, each once, and each is posted once."""
+    async with at_providers(database) as (runtime, _):
+
+        async def ready(_: str) -> Ready:
+            payment, file = await paid(runtime, fresh_merchant, provider="stripe"), Stripe(f"po{new_letters()}")
+            for effect in (f"re{new_letters()}", f"re{new_letters()}"):
+                file.row("refund", -300, charge=payment["charge"], effect=effect, movement=new_letters())
+            await tell_file(runtime, file, tmp_path)
+
+            async def check() -> None:
+                await work(runtime, fresh_merchant)
+                told = await runtime.pool.fetch(
+                    "SELECT i.state, count(d.delivery_id) AS deliveries FROM inbox i"
+                    " LEFT JOIN delivery d USING (provider, account, provider_event_id)"
+                    " WHERE i.payment_id = $1 GROUP BY i.provider_event_id, i.state",
+                    payment["id"],
+                )
+                assert [tuple(row) for row in told] == [("applied", 1)] * 2
+                assert (await stored(runtime, fresh_merchant, payment["id"])).amount_refunded == 600
+                assert await newest(runtime, file.name) == {"refund": "matched: same"}
+
+            return {"file_id": await file_of(runtime, file)}, check
+
+        await at_each_point(processes, "news", runtime, database.app_url, ready)
+    await assert_invariants(database, fresh_merchant)
 
 
 async def test_a_persons_word(database: Database, processes: KilledProcesses, tmp_path: Path) -> None:

@@ -13,13 +13,14 @@ from tallystick.flows.reconciliation.matching import compare_file
 from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tests.flows.reconciliation.test_news import newest, tell_file, work
+from tests.flows.reconciliation.test_news_of_our_calls import executed, in_doubt, say
 from tests.flows.reconciliation.test_withdrawing import withdrawn
 from tests.support.database import Database
 from tests.support.inbox import assert_invariants, drain
 from tests.support.letters import new_letters
 from tests.support.news_files import Adyen, File, Stripe, at_providers
 from tests.support.runtime import Client, read, stored
-from tests.support.settlement_days import ACTOR, paid, refunded
+from tests.support.settlement_days import ACTOR, paid
 
 
 async def file_of(runtime: Runtime, file: File) -> str:
@@ -51,15 +52,22 @@ async def test_whoever_waited_for_the_turn_waits_for_the_news(
 async def test_a_duplicate_by_payment_that_was_told_of_is_compared_again(
     database: Database, fresh_merchant: str, tmp_path: Path
 ) -> None:
-    """Another file has the refund of 300 that is known. The row with another name is a duplicate of it until its own
-    event is decided."""
-    async with at_providers(database) as (runtime, _):
-        made = await paid(runtime, fresh_merchant, provider="stripe")
-        ours = await refunded(runtime, made, 300)
+    """Our refund of 300 has no name here: a person said that it was executed. Another file has the row of its amount
+    that came first. The next row, with another name, is a duplicate of it until its own event is decided: the provider
+    says that ours is the first one."""
+    async with at_providers(database) as (runtime, doubles):
+        payment_id, attempt_id = await in_doubt(runtime, doubles["stripe"], fresh_merchant, "refund")
+        await say(runtime, fresh_merchant, payment_id, attempt_id, executed("refund"))
+        charge, names = (
+            (await stored(runtime, fresh_merchant, payment_id)).provider_reference,
+            [new_letters(), new_letters()],
+        )
+        doubles["stripe"].says[attempt_id] = executed("refund", names[0])
+        assert charge is not None
         files: list[Stripe] = []
-        for name in (ours["effect"], f"re{new_letters()}"):
+        for name in names:
             file = Stripe(f"po{new_letters()}")
-            file.row("refund", -300, charge=made["charge"], effect=name, movement=new_letters())
+            file.row("refund", -300, charge=charge, effect=name, movement=new_letters())
             await tell_file(runtime, file, tmp_path)
             assert (await compare_file(runtime, await file_of(runtime, file), ACTOR, tells_news=True)).news == len(
                 files
@@ -68,7 +76,7 @@ async def test_a_duplicate_by_payment_that_was_told_of_is_compared_again(
         await compare_file(runtime, await file_of(runtime, files[1]), ACTOR)  # it waits no longer
         assert await newest(runtime, files[1].name) == {"refund": "mismatched: duplicate"}
         await work(runtime, fresh_merchant)
-        assert (await stored(runtime, fresh_merchant, made["id"])).amount_refunded == 600
+        assert (await stored(runtime, fresh_merchant, payment_id)).amount_refunded == 600
         assert [await newest(runtime, file.name) for file in files] == [{"refund": "matched: same"}] * 2
     await assert_invariants(database, fresh_merchant)
 

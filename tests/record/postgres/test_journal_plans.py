@@ -49,14 +49,16 @@ UNKNOWN_TABLE: Final = {"inbox.sql unrouted", "inbox.sql take_up"}
 #: A table's statistics make a scan look cheap or dear from some hundred rows on.
 PAYMENTS: Final = 400
 
-#: Ten times as many events: foreign, applied, and open.
+#: Ten times as many events: foreign, applied, and open; and as many that files told of.
 EVENTS: Final = f"""
 INSERT INTO inbox (provider, account, provider_event_id, event_id, type, received_at, charge_reference, digest, state,
                    turn, tries, replays, closed_at, next_try_at)
 SELECT 'simulator', 'main', n::text, 'evt_' || n, 'charge.captured', now(), 'ch_' || n, ''::bytea,
        CASE n % 3 WHEN 0 THEN 'foreign' WHEN 1 THEN 'applied' ELSE 'received' END, n, 0, 0,
        CASE WHEN n % 3 < 2 THEN now() END, CASE WHEN n % 3 = 2 THEN now() END
-FROM generate_series(1, 10 * {PAYMENTS}) AS n
+FROM generate_series(1, 10 * {PAYMENTS}) AS n;
+INSERT INTO settlement_news (file_id, position, provider, account, provider_event_id, told_at)
+SELECT 'stl_' || n % 10, n, 'simulator', 'main', n::text, now() FROM generate_series(1, 10 * {PAYMENTS}) AS n
 """
 
 #: The smallest batch, and a busy one.

@@ -44,7 +44,7 @@ OF_EVERY_DAY = {
         "other_names.sql",
     )
     for name, statement in sql.load(file).items()
-}
+} | {"reconciliation_news.sql taken_back": sql.load("reconciliation_news.sql")["taken_back"]}
 
 #: Read whole on purpose: what is due is asked of every endpoint, every account that waits or is paused is asked for,
 #: what each process says of its circuits and clocks, and what alerts are about; kinds of refused webhooks are made from

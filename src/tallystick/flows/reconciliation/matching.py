@@ -139,7 +139,7 @@ class Writer:
             return Compared()
         if not schedules:  # a fee that has to be checked is checked row by row
             await self._add_plain(batches)
-        matcher, names = FileMatcher(), names_of(self._file.format)
+        matcher, names = FileMatcher(), names_of(self._file.format, self._file.provider)
         async for row, found in self._comparing.rows(self._file, batches):
             match = matcher.add(row, found, fees_of(row, schedules), names)
             if match is not None:

@@ -43,7 +43,7 @@ async def _compared(runtime: Runtime, file: SettlementFile, actor: str) -> Compa
         if expects_many_rows(file):
             await comparing.expect_many_rows()
         writer, matcher = _Writer(comparing, file, actor, runtime.clock.now()), FileMatcher()
-        names = names_of(file.format)
+        names = names_of(file.format, file.provider)
         async for row, found in comparing.rows():
             if (match := matcher.add(row, found, fees_of(row, schedules), names)) is not None:
                 await writer.add(match)

@@ -15,11 +15,11 @@ from tallystick.decisions.change_builder import Cause
 from tallystick.domain.errors import Overloaded
 from tallystick.domain.reconciliation import Reconciliation
 from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.flows.asked_together import AskedTogether
 from tallystick.flows.reconciliation.failures import Failures
 from tallystick.flows.reconciliation.posting import RACES
 from tallystick.flows.reconciliation.worker import ACTOR
 from tallystick.flows.runtime import Runtime
-from tallystick.kit.asked_together import AskedTogether
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import get_logger
 from tallystick.record.journal import Fresh

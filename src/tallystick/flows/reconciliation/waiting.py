@@ -126,7 +126,7 @@ async def _matched(
     done = []
     for each, found, fees in waiting:
         matcher = matchers.setdefault(each.account, FileMatcher(taken))
-        if (match := matcher.add(each.row, found, fees, names_of(each.format))) is not None:
+        if (match := matcher.add(each.row, found, fees, names_of(each.format, rows.provider))) is not None:
             done.append(match)
     for matcher in matchers.values():
         done.extend(matcher.rest(await rows.with_named_captures(matcher.payments_in_question())))

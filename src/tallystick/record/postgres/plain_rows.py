@@ -67,7 +67,7 @@ async def write_plain_rows(
 ) -> PlainRows:
     """Write the evidence of the plain rows of these batches, none of which has evidence, in the caller's transaction.
     No fee is checked: where there is a schedule, this must not be asked."""
-    kinds, names = sorted(OF_PAYMENTS), names_of(file.format)
+    kinds, names = sorted(OF_PAYMENTS), names_of(file.format, file.provider)
     found = await connection.fetch(
         STATEMENTS["insert_plain_rows"],
         file.file_id,

@@ -207,7 +207,7 @@ class Comparing:
             ledger=provider_account(file.provider),
             kinds=sorted(OF_PAYMENTS),
             takes=sorted(self._takes),
-            of_their_charge=sorted(names_of(file.format).of_their_charge),
+            of_their_charge=sorted(names_of(file.format, file.provider).of_their_charge),
         )
         few = await few_rows(self._connection, asked, batches, self._others, in_lists=self._has_many_rows)
         rows, candidates = few if few is not None else self._cursors(asked, batches)

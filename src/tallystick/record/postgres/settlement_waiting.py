@@ -57,20 +57,20 @@ class WaitingRows:
     """One transaction over the waiting rows of one provider."""
 
     def __init__(self, connection: Any, provider: str) -> None:
-        self._connection, self._provider = connection, provider
+        self._connection, self.provider = connection, provider
         self.news = NewsRows(connection)
 
     async def take_turn(self) -> None:
         """Wait until nobody else says which row has which posting of the provider."""
-        await Comparing(self._connection, "").take_turn(self._provider)
+        await Comparing(self._connection, "").take_turn(self.provider)
 
     async def rows(self) -> Sequence[tuple[WaitingRow, list[Candidate]]]:
         """Those that name something for which money has moved, in the order of their files, each with its postings; and
         those that name something for which none has, while the inbox was not told of them."""
         found: dict[tuple[str, int], dict[tuple[Any, ...], Candidate]] = {}
-        given = (list(WAITING), provider_account(self._provider), sorted(OF_PAYMENTS), sorted(TAKES), OF_THEIR_CHARGE)
+        given = (list(WAITING), provider_account(self.provider), sorted(OF_PAYMENTS), sorted(TAKES), OF_THEIR_CHARGE)
         for each in await self._connection.fetch(
-            _STATEMENTS["waiting_candidates"], self._provider, *given, timeout=_LONG_S
+            _STATEMENTS["waiting_candidates"], self.provider, *given, timeout=_LONG_S
         ):
             candidate = candidate_of(each)
             of_row = found.setdefault((each["file_id"], each["position"]), {})
@@ -107,7 +107,7 @@ class WaitingRows:
         another one is their next."""
         await Comparing(self._connection, "").add(evidence)
         for account, of_account in sets.items():
-            await Comparing(self._connection, set_ids[account]).close(self._provider, account, of_account, at)
+            await Comparing(self._connection, set_ids[account]).close(self.provider, account, of_account, at)
 
 
 class WaitingBook:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -118,16 +119,18 @@ async def test_a_payment_whose_read_fails_leaves_the_others_of_its_batch_under_w
             events += [envelope(new_id("req"), notice, payment=loaded.stored.payment) for _ in range(count)]
         await accept(database, events)
         worker, failed = inbox_worker_of(runtime), asyncio.Event()
-        load, looks = runtime.reads.load, Counter[str]()
+        load, looks = runtime.reads.load_many, Counter[str]()
 
-        async def away(merchant_id: str, payment_id: str) -> object:
-            looks[merchant_id] += 1
-            if looks[merchant_id] == 1:  # before a provider is asked; the next one is for the second event
-                return await load(merchant_id, payment_id)
+        async def away(names: Sequence[tuple[str, str]]) -> object:
+            looks.update(merchant_id for merchant_id, _ in names)
+            if (
+                looks["fifth"] <= 2
+            ):  # of the batch, and before a provider is asked; the next one is for its second event
+                return await load(names)
             failed.set()
             raise ConnectionResetError
 
-        monkeypatch.setattr(runtime.reads, "load", away)
+        monkeypatch.setattr(runtime.reads, "load_many", away)
         batch = asyncio.create_task(worker._batch(await worker._claim()))
         await provider.asked.wait()
         await failed.wait()

@@ -29,10 +29,10 @@ from tallystick.domain.provider_amounts import notice_about
 from tallystick.domain.settlement_news import is_news
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.verdicts import Verdict
+from tallystick.flows.asked_together import AskedTogether
 from tallystick.flows.payments.attempts import look_up
 from tallystick.flows.payments.kept_answers import AnswerKept
 from tallystick.flows.runtime import Runtime
-from tallystick.kit.asked_together import AskedTogether
 from tallystick.kit.ids import sibling_id
 from tallystick.record.postgres.inbox_rows import EventName, LeasedEvent
 

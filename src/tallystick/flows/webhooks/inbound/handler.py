@@ -29,6 +29,7 @@ from tallystick.domain.notices import (
 from tallystick.domain.provider_amounts import notice_about
 from tallystick.domain.settlement_news import RECONCILIATION, is_news
 from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.flows.asked_together import AskedTogether
 from tallystick.flows.event_results import EventResults
 from tallystick.flows.payments.attempts import report_rejections
 from tallystick.flows.runtime import Runtime
@@ -37,7 +38,6 @@ from tallystick.flows.webhooks.inbound.event_lines import PROCESSED, end_process
 from tallystick.flows.webhooks.inbound.foreign import ForeignEvents
 from tallystick.flows.webhooks.inbound.tries import Tries
 from tallystick.flows.webhooks.inbound.unreadable import UnreadableEvents
-from tallystick.kit.asked_together import AskedTogether
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.kit.log_sampling import SampledLines

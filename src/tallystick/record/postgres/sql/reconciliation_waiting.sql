@@ -1,10 +1,19 @@
 -- waiting_providers: the providers with rows that wait for what the record does not have yet, of files of other formats than
--- $2; $1: reasons for which a row waits. A duplicate that was told of as news waits too, for a posting of its own
+-- $2; $1: reasons for which a row waits. A duplicate that was told of as news waits too, for a posting of its own; and so do
+-- duplicates of what a row of another amount has by its payment alone, and that row
 SELECT DISTINCT f.provider
 FROM settlement_evidence e
 JOIN settlement_file f ON f.file_id = e.file_id
 WHERE e.status IN ('mismatched', 'unexplained') AND (e.reason = ANY ($1::text[]) OR e.reason = 'duplicate' AND EXISTS (
     SELECT 1 FROM settlement_news w WHERE w.file_id = e.file_id AND w.position = e.position
+) OR e.reason IN ('amount', 'duplicate') AND EXISTS (
+    SELECT 1 FROM settlement_evidence o
+    WHERE o.merchant_id = e.merchant_id AND o.payment_id = e.payment_id AND o.subject_id = e.subject_id
+      AND o.subject_version = e.subject_version AND o.leg = e.leg AND o.reason IN ('amount', 'duplicate') AND o.reason <> e.reason
+      AND CASE WHEN e.reason = 'amount' THEN e.stage ELSE o.stage END = 'reference_amount_currency' AND NOT EXISTS (
+          SELECT 1 FROM settlement_evidence l
+          WHERE l.supersedes IS NOT NULL AND l.file_id = o.file_id AND l.position = o.position AND l.supersedes = o.version
+      )
 )) AND e.stage <> 'person' AND f.state = 'imported' AND f.purpose = 'post' AND f.format <> ALL ($2::text[]) AND NOT EXISTS (
     SELECT 1 FROM settlement_evidence l
     WHERE l.file_id = e.file_id AND l.position = e.position AND l.version > e.version
@@ -12,7 +21,7 @@ WHERE e.status IN ('mismatched', 'unexplained') AND (e.reason = ANY ($1::text[])
 ORDER BY f.provider;
 
 -- waiting_candidates: the postings that rows of the provider $1 which wait may be about, as ``candidates`` of a file. $2: reasons for
--- which a row waits, besides being a duplicate that was told of; $3: the account of postings; $4: kinds of rows that are about
+-- which a row waits, besides those of a duplicate and of another amount, which has nothing by itself here; $3: the account of postings; $4: kinds of rows that are about
 -- payments; $5: reasons with which a row takes a posting; $6: formats and kinds of rows, as format:kind, whose reference is
 -- that of their charge
 WITH waiting AS MATERIALIZED (
@@ -25,6 +34,14 @@ WITH waiting AS MATERIALIZED (
     WHERE f.provider = $1 AND e.status IN ('mismatched', 'unexplained')
       AND (e.reason = ANY ($2::text[]) OR e.reason = 'duplicate' AND EXISTS (
           SELECT 1 FROM settlement_news w WHERE w.file_id = e.file_id AND w.position = e.position
+      ) OR e.reason IN ('amount', 'duplicate') AND EXISTS (
+          SELECT 1 FROM settlement_evidence o
+          WHERE o.merchant_id = e.merchant_id AND o.payment_id = e.payment_id AND o.subject_id = e.subject_id
+            AND o.subject_version = e.subject_version AND o.leg = e.leg AND o.reason IN ('amount', 'duplicate') AND o.reason <> e.reason
+            AND CASE WHEN e.reason = 'amount' THEN e.stage ELSE o.stage END = 'reference_amount_currency' AND NOT EXISTS (
+                SELECT 1 FROM settlement_evidence l
+                WHERE l.supersedes IS NOT NULL AND l.file_id = o.file_id AND l.position = o.position AND l.supersedes = o.version
+            )
       )) AND e.stage <> 'person' AND f.state = 'imported' AND f.purpose = 'post' AND r.kind = ANY ($4::text[]) AND NOT EXISTS (
           SELECT 1 FROM settlement_evidence l
           WHERE l.file_id = e.file_id AND l.position = e.position AND l.version > e.version
@@ -79,7 +96,9 @@ SELECT n.file_id, n.position, n.found_by, n.merchant_id, n.payment_id,
     WHERE e.merchant_id = t.merchant_id AND e.payment_id = t.stream_id AND (e.subject_id = t.subject_id AND e.subject_version = t.version AND e.leg = t.leg OR EXISTS (
           SELECT 1 FROM json_to_recordset(e.further) AS j (subject_id text, subject_version integer, leg integer, covers bigint)
           WHERE j.subject_id = t.subject_id AND j.subject_version = t.version AND j.leg = t.leg))
-      AND e.reason = ANY ($5::text[]) AND NOT EXISTS (
+      AND e.reason = ANY ($5::text[])
+      AND NOT (e.reason = 'amount' AND (e.file_id, e.position) IN (SELECT w.file_id, w.position FROM waiting w))
+      AND NOT EXISTS (
           SELECT 1 FROM settlement_evidence l
           WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
       )

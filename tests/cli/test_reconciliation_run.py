@@ -26,7 +26,7 @@ def test_a_file_with_news_is_told_of_and_compared_afterwards(
     monkeypatch.setattr(console, "width", 400)  # sentences in one piece
 
     def run(*options: str) -> Ran:
-        urls = {"database_url": database.app_url, "sealing_keys": SETTINGS.sealing_keys}
+        urls = {"database_url": database.app_url, "sealing_keys": str(SETTINGS.sealing_keys)}
         return run_here(monkeypatch, capsys, "reconciliation", "run", *options, **urls)
 
     async def imported() -> None:

@@ -1,6 +1,6 @@
 """SIGKILL ends a process that imports, posts, tells of news, writes a person's word, withdraws, tells merchants or
-fetches, at any of its statements and commits. Whoever goes on loses nothing, and does nothing twice. By default at a few
-points of each; all of them at full depth."""
+fetches, at any of its statements and commits. Whoever goes on loses nothing, and does nothing twice. By default at a
+few points of each; all of them at full depth."""
 
 from __future__ import annotations
 

@@ -44,8 +44,8 @@ class Asked(Struct, frozen=True, kw_only=True):
         return (self.file_id, self.provider, self.account, self.ledger, *lists)
 
 
-#: What a row names: its place in the file, the stage at which it does, and what it is; which name of its own its posting
-#: must have, and the movements of a dispute.
+#: What a row names: its place in the file, the stage at which it does, and what it is; which name its posting must
+#: have, and the movements of a dispute.
 NAMED: Final = (
     "position",
     "stage",

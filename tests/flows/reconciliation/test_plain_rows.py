@@ -120,7 +120,9 @@ async def test_plain_rows_are_as_if_compared_one_by_one(
         assert compared.by_reason[("matched", "same")] == 7
         async with taken_back(runtime, stored.file_id) as comparing:
             plain_sums = await comparing.add_plain(stored, await comparing.batches(), ACTOR, TIMES[0])
+            others = comparing._others
         assert sum(each.rows for each in plain_sums) == 4, "the others are left to be compared"
+        assert len(others.places) == 10 and {place for place, *_ in others.named} < set(others.places)
 
 
 class _Timed:

@@ -44,20 +44,60 @@ class Asked(Struct, frozen=True, kw_only=True):
         return (self.file_id, self.provider, self.account, self.ledger, *lists)
 
 
+#: What a row names: its place in the file, the stage at which it does, and what it is; which name its posting must
+#: have, and the movements of a dispute.
+NAMED: Final = (
+    "position",
+    "stage",
+    "merchant_id",
+    "payment_id",
+    "subject_id",
+    "state",
+    "attempt_id",
+    "idempotency_key",
+    "provider_reference",
+    "own_name",
+    "movements",
+)
+
+
+class OtherRows(Struct, frozen=True, kw_only=True):
+    """Rows of which each is compared by itself: their places in the file, and what they name in the record, each with
+    the values of ``NAMED``."""
+
+    places: Sequence[int]
+    named: Sequence[tuple[Any, ...]]
+
+    def columns(self) -> Sequence[list[Any]]:
+        """What they name, as a list of each value."""
+        return [[each[at] for each in self.named] for at in range(len(NAMED))]
+
+
 async def few_rows(
-    connection: Any, asked: Asked, batches: Sequence[tuple[str, str]], *, in_lists: bool
+    connection: Any,
+    asked: Asked,
+    batches: Sequence[tuple[str, str]],
+    others: OtherRows | None,
+    *,
+    in_lists: bool,
 ) -> tuple[AsyncIterator[Any], AsyncIterator[Any]] | None:
     """Rows of these batches that have no evidence, and their candidates, each in the order of the rows; None where they
-    are many. ``in_lists``: the transaction joins nothing row by row, and does not afterwards."""
-    names = ([batch for batch, _ in batches], [currency for _, currency in batches])
-    left = await connection.fetch(_STATEMENTS["left_rows"], asked.file_id, *names, FEW + 1, timeout=_LONG_S)
-    if len(left) > FEW:
-        return None
-    places = [row["position"] for row in left]
+    are many. ``others``: all such rows, where they are known. ``in_lists``: the transaction joins nothing row by row,
+    and does not afterwards."""
+    if others is None:
+        names = ([batch for batch, _ in batches], [currency for _, currency in batches])
+        left = await connection.fetch(_STATEMENTS["left_rows"], asked.file_id, *names, FEW + 1, timeout=_LONG_S)
+        if len(left) > FEW:
+            return None
+        places: Sequence[int] = [row["position"] for row in left]
+        statement, given = _STATEMENTS["candidates_at"], (*asked.values(), places)
+    else:
+        places = others.places
+        statement, given = _STATEMENTS["candidates_named"], (asked.ledger, list(asked.takes), *others.columns())
     rows = await connection.fetch(_STATEMENTS["rows_at"], asked.file_id, places, timeout=_LONG_S)
     if in_lists:
         await connection.execute(_BY_KEY)
-    candidates = await connection.fetch(_STATEMENTS["candidates_at"], *asked.values(), places, timeout=_LONG_S)
+    candidates = await connection.fetch(statement, *given, timeout=_LONG_S)
     if in_lists:
         await connection.execute(_IN_LISTS)
     return _each(rows), _each(candidates)

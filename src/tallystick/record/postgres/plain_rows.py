@@ -25,7 +25,8 @@ from tallystick.domain.ledger.accounts import provider_account
 from tallystick.domain.settlement import PART_OF_KIND, Part
 from tallystick.domain.settlement_evidence import LATE_KINDS, OF_PAYMENTS, POSTING_KINDS
 from tallystick.domain.settlement_file import SettlementFile
-from tallystick.record.postgres import sql
+from tallystick.record.postgres import few_rows, sql
+from tallystick.record.postgres.few_rows import OtherRows
 from tallystick.record.postgres.structs import structs_of
 
 STATEMENTS: Final = sql.load("plain_rows.sql")
@@ -53,9 +54,17 @@ class PlainSum(Struct, frozen=True, kw_only=True):
     net: int
 
 
+class PlainRows(Struct, frozen=True, kw_only=True):
+    """What came of looking for plain rows. ``others``: all other rows of these batches, where they are few; None: they
+    are many."""
+
+    sums: Sequence[PlainSum]
+    others: OtherRows | None
+
+
 async def write_plain_rows(
     connection: Any, file: SettlementFile, batches: Sequence[tuple[str, str]], actor: str, at: datetime
-) -> Sequence[PlainSum]:
+) -> PlainRows:
     """Write the evidence of the plain rows of these batches, none of which has evidence, in the caller's transaction.
     No fee is checked: where there is a schedule, this must not be asked."""
     kinds, names = sorted(OF_PAYMENTS), names_of(file.format, file.provider)
@@ -77,9 +86,16 @@ async def write_plain_rows(
         at,
         sorted(names.of_their_charge),
         sorted(names.in_doubt),
+        few_rows.FEW + 1,
         timeout=_LONG_S,
     )
-    return structs_of(found, PlainSum)
+    others = [row for row in found if row["position"] is not None]
+    places = sorted({row["position"] for row in others})
+    named = [tuple([row[name] for name in few_rows.NAMED]) for row in others if row["stage"] is not None]
+    return PlainRows(
+        sums=structs_of([row for row in found if row["position"] is None], PlainSum),
+        others=OtherRows(places=places, named=named) if len(places) <= few_rows.FEW else None,
+    )
 
 
 async def roots(

@@ -25,7 +25,7 @@ from tallystick.domain.settlement_evidence import LATE_KINDS, OF_PAYMENTS, Candi
 from tallystick.domain.settlement_file import SettlementFile
 from tallystick.domain.settlement_row import CLOSING, SettlementRow
 from tallystick.record.postgres import sql
-from tallystick.record.postgres.few_rows import Asked, few_rows
+from tallystick.record.postgres.few_rows import Asked, OtherRows, few_rows
 from tallystick.record.postgres.inbox_rows import EventName
 from tallystick.record.postgres.plain_rows import PlainSum, roots, write_plain_rows
 from tallystick.record.postgres.settlement_news import NewsRows
@@ -165,6 +165,7 @@ class Comparing:
     def __init__(self, connection: Any, file_id: str, takes: Collection[str] = TAKES) -> None:
         self._connection, self._file_id, self._takes = connection, file_id, takes
         self._has_many_rows = False
+        self._others: OtherRows | None = None  # the rows that are no plain ones, where they are known
         self.news = NewsRows(connection)
 
     async def is_held(self) -> bool:
@@ -208,7 +209,7 @@ class Comparing:
             takes=sorted(self._takes),
             of_their_charge=sorted(names_of(file.format, file.provider).of_their_charge),
         )
-        few = await few_rows(self._connection, asked, batches, in_lists=self._has_many_rows)
+        few = await few_rows(self._connection, asked, batches, self._others, in_lists=self._has_many_rows)
         rows, candidates = few if few is not None else self._cursors(asked, batches)
         ahead = await anext(candidates, None)
         async for row in rows:
@@ -242,7 +243,9 @@ class Comparing:
     ) -> Sequence[PlainSum]:
         """Compare the plain rows of these batches, and write their evidence; ``rows`` has the other ones then. No fee
         is checked."""
-        return await write_plain_rows(self._connection, file, batches, actor, at)
+        plain = await write_plain_rows(self._connection, file, batches, actor, at)
+        self._others = plain.others
+        return plain.sums
 
     async def add(self, evidence: Sequence[Evidence]) -> None:
         """Write evidence."""

@@ -17,7 +17,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Sequence
 from datetime import date, datetime, timedelta, tzinfo
-from functools import lru_cache
 from typing import BinaryIO, Final
 from xml.parsers import expat
 
@@ -54,6 +53,11 @@ _MAX_DEPTH: Final = 40
 #: Elements in one entry or head: a batch of some thousands of payments.
 _MAX_NODES: Final = 200_000
 _MAX_CHARS: Final = 2_000_000
+
+#: No path that is asked for has more names, and no name of the standard is longer: what is deeper or longer is nobody's
+#: and fills no memory with its paths.
+_ASKED_DEPTH: Final = 6
+_NAME_CHARS: Final = 40
 
 #: Of one entry are named so many references: an entry of a batch is matched by the batch's.
 _MAX_REFERENCES: Final = 20
@@ -118,12 +122,13 @@ class Node:
     """An element: its name without namespace, its text, its attributes and children. ``line``: of a statement's child;
     0 of what is within one, which nobody asks."""
 
-    __slots__ = ("attributes", "children", "line", "name", "parts")
+    __slots__ = ("attributes", "below", "children", "line", "name", "parts")
 
     def __init__(self, name: str, attributes: dict[str, str], line: int = 0) -> None:
         self.name, self.attributes, self.line = name, attributes, line
         self.parts: list[str] | None = None  # most elements have either text or children
         self.children: list[Node] | None = None
+        self.below: dict[str, list[Node]] | None = None  # what is within it, by path, once somebody asks
 
     @property
     def text(self) -> str:
@@ -131,10 +136,10 @@ class Node:
 
     def all(self, path: str) -> Sequence[Node]:
         """Elements at a path of names, in their order."""
-        found: Sequence[Node] = (self,)
-        for name in _names(path):
-            found = [child for node in found for child in node.children or () if child.name == name]
-        return found
+        if self.below is None:
+            self.below = {}
+            _gather(self, "", self.below)
+        return self.below.get(path, ())
 
     def at(self, path: str) -> str:
         """The text of the first element at a path; "" where there is none."""
@@ -142,9 +147,18 @@ class Node:
         return found[0].text if found else ""
 
 
-@lru_cache(256)
-def _names(path: str) -> Sequence[str]:
-    return path.split("/")
+def _gather(node: Node, above: str, found: dict[str, list[Node]], depth: int = _ASKED_DEPTH) -> None:
+    """Everything within an element by its path, in the order of the document."""
+    for child in node.children or ():
+        if len(child.name) > _NAME_CHARS:
+            continue
+        path = above + child.name
+        if path in found:
+            found[path].append(child)
+        else:
+            found[path] = [child]
+        if child.children is not None and depth > 1:
+            _gather(child, path + "/", found, depth - 1)
 
 
 class Camt053:

@@ -22,6 +22,10 @@ _MAX_FIELD_CHARS: Final = 65_536
 #: A header has no more columns.
 _MAX_COLUMNS: Final = 2_000
 
+#: A line without one is a row as it stands.
+_QUOTE: Final = '"'
+_LINE_ENDS: Final = "\r\n"
+
 _BOMS: Final = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _SPACES: Final = re.compile(r"\s+")
 
@@ -88,28 +92,44 @@ class Table:
     def __init__(self, source: BinaryIO, encoding: str, delimiter: str | None = None) -> None:
         head = source.peek(4)[:4] if hasattr(source, "peek") else b""
         text = io.TextIOWrapper(source, encoding_of(head, encoding), newline="")
-        self._lines = _lines(text)
-        first = next(self._lines, "")
+        lines = _lines(text)
+        first = next(lines, "")
         self._delimiter = delimiter or max(DELIMITERS, key=lambda each: len(header_cells(first, each)))
         csv.field_size_limit(_MAX_FIELD_CHARS)
-        self._reader = csv.reader(_chained(first, self._lines), delimiter=self._delimiter)
+        self._lines = _chained(first, lines)
+        self._begun: str | None = None
+        self._quoted = csv.reader(self._begun_and_further(), delimiter=self._delimiter)
+        self._read = 0
         self.line = 0
 
     def rows(self) -> Iterator[Cells | BadRow]:
         """Rows with at least one cell that says something. A line that is no row is a bad one."""
-        while True:
-            self.line = self._reader.line_num + 1
-            try:
-                cells = next(self._reader)
-            except StopIteration:
-                return
-            except csv.Error:
-                yield BadRow(line=self.line, reason="not_a_row", detail="the line is no row of delimited text")
-                continue
-            except UnicodeError:
-                raise FileRefused("not_in_encoding", "the file is not in the encoding of its account") from None
+        for line in self._lines:
+            self._read += 1
+            self.line = self._read
+            if _QUOTE not in line and len(line) <= _MAX_FIELD_CHARS:  # nearly all of them
+                cells = line.rstrip(_LINE_ENDS).split(self._delimiter)
+            else:
+                self._begun = line
+                try:
+                    cells = next(self._quoted)
+                except csv.Error:
+                    yield BadRow(line=self.line, reason="not_a_row", detail="the line is no row of delimited text")
+                    continue
             if any(cells):
                 yield cells
+
+    def _begun_and_further(self) -> Iterator[str]:
+        """A line with a quotation mark, and what its row goes on with."""
+        while True:
+            if self._begun is not None:
+                line, self._begun = self._begun, None
+                yield line
+            elif (further := next(self._lines, None)) is not None:
+                self._read += 1
+                yield further
+            else:
+                return
 
 
 def _lines(text: io.TextIOWrapper) -> Iterator[str]:

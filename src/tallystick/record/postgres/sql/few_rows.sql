@@ -81,3 +81,30 @@ FROM named n
 LEFT JOIN transfer t ON t.merchant_id = n.merchant_id AND t.stream_id = n.payment_id
   AND (n.subject_id IS NULL OR t.subject_id = n.subject_id) AND (t.debit = $4 OR t.credit = $4)
 ORDER BY n.position, n.attempt_id, t.version, t.leg;
+
+-- candidates_named: what ``candidates`` has of rows whose names were found before: the row at the place $3 names at the
+-- stage $4 what $5 to $13 are. $1: the account of the provider in our books; $2: reasons with which a row takes a posting
+SELECT n.position,
+       CASE n.stage
+           WHEN 1 THEN 'provider_reference' WHEN 2 THEN 'alternative_reference' ELSE 'payment_reference'
+       END AS found_by,
+       n.merchant_id, n.payment_id, coalesce(n.subject_id, t.subject_id, n.payment_id) AS subject_id, n.state, n.attempt_id,
+       n.idempotency_key, n.provider_reference, t.kind AS posted_as, t.version, t.leg, t.currency,
+       CASE WHEN t.debit = $1 THEN t.amount ELSE -t.amount END AS amount, EXISTS (
+    SELECT 1 FROM covered_posting c
+    WHERE c.merchant_id = t.merchant_id AND c.payment_id = t.stream_id AND c.subject_id = t.subject_id
+      AND c.subject_version = t.version AND c.leg = t.leg AND c.reason = ANY ($2::text[])
+) AS taken, CASE WHEN n.own_name IS NOT NULL THEN (
+    SELECT m.name FROM posting_name m
+    WHERE m.merchant_id = t.merchant_id AND m.subject_id = t.subject_id AND m.version = t.version
+) END AS name, n.movements
+FROM (
+    SELECT unnest($3::int[]) AS position, unnest($4::int[]) AS stage, unnest($5::text[]) AS merchant_id,
+           unnest($6::text[]) AS payment_id, unnest($7::text[]) AS subject_id, unnest($8::text[]) AS state,
+           unnest($9::text[]) AS attempt_id, unnest($10::text[]) AS idempotency_key,
+           unnest($11::text[]) AS provider_reference, unnest($12::text[]) AS own_name,
+           unnest($13::text[]) AS movements
+) n
+LEFT JOIN transfer t ON t.merchant_id = n.merchant_id AND t.stream_id = n.payment_id
+  AND (n.subject_id IS NULL OR t.subject_id = n.subject_id) AND (t.debit = $1 OR t.credit = $1)
+ORDER BY n.position, n.attempt_id, t.version, t.leg;

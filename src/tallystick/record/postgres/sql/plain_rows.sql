@@ -4,7 +4,8 @@
 -- $10: kinds of postings, $11: what kind of row each one is; $12: parser, $13: its version, $14: actor, $15: the time.
 -- $16: kinds of rows whose reference is that of their charge; $17: those of which the reference is not the whole name.
 -- What was paid is null where something else was moved. A row with a name of its own is no posting with another name, nor
--- one without a name beside others of its kind. Every other row is left to be compared one by one
+-- one without a name beside others of its kind. Every other row of these batches, of whatever kind, is left to be compared
+-- one by one: up to $18 of them come as their places, with what they name in the record
 WITH asked AS MATERIALIZED (
     SELECT r.position, r.line, r.batch, r.currency, r.kind, k.part, r.row_key, r.gross, r.fee, r.net, r.reference,
            r.payment_reference, r.merchant_reference,
@@ -13,47 +14,47 @@ WITH asked AS MATERIALIZED (
            CASE WHEN r.occurred_at IS NULL AND r.booked_at IS NULL THEN 'no_date' ELSE 'no_schedule' END AS fee_unchecked,
            r.reference IS NOT NULL AND r.reference IS DISTINCT FROM r.payment_reference AND r.kind <> ALL ($16::text[]) AS is_named
     FROM settlement_row r
-    JOIN (SELECT unnest($5::text[]) AS kind, unnest($6::text[]) AS part) k ON k.kind = r.kind
+    LEFT JOIN (SELECT unnest($5::text[]) AS kind, unnest($6::text[]) AS part) k ON k.kind = r.kind
     WHERE r.file_id = $1 AND EXISTS (
         SELECT 1 FROM (SELECT unnest($7::text[]) AS batch, unnest($8::text[]) AS currency) b
         WHERE b.batch = r.batch AND b.currency = r.currency
     )
-), by_name AS MATERIALIZED (
+), by_name AS (
     SELECT r.position, r.kind, r.paid, r.currency, 1 AS stage, a.merchant_id, a.payment_id,
            coalesce(a.refund_id, a.payment_id) AS subject_id, a.state, a.attempt_id, a.idempotency_key, a.provider_reference,
-           CASE WHEN r.is_named AND a.operation = 'capture' THEN r.reference END AS own_name
+           CASE WHEN r.is_named AND a.operation = 'capture' THEN r.reference END AS own_name, null::text AS movements
     FROM asked r
     JOIN attempt a ON a.provider_reference = r.reference
-    WHERE a.provider = $2 AND a.account = $3 AND a.operation <> 'cancel'
+    WHERE r.part IS NOT NULL AND a.provider = $2 AND a.account = $3 AND a.operation <> 'cancel'
     UNION ALL
     SELECT r.position, r.kind, r.paid, r.currency, 1, f.merchant_id, f.payment_id, f.refund_id, f.state, null, null,
-           f.provider_reference, null
+           f.provider_reference, null, null
     FROM asked r
     JOIN refund f ON f.provider_reference = r.reference
-    WHERE f.provider = $2
+    WHERE r.part IS NOT NULL AND f.provider = $2
     UNION ALL
     SELECT r.position, r.kind, r.paid, r.currency, 1, d.merchant_id, d.payment_id, d.dispute_id, d.state, null, null,
-           d.provider_reference, null
+           d.provider_reference, null, d.movements::text
     FROM asked r
     JOIN dispute d ON d.provider_reference = r.reference
-    WHERE d.provider = $2
+    WHERE r.part IS NOT NULL AND d.provider = $2
     UNION ALL
     SELECT r.position, r.kind, r.paid, r.currency, 2, a.merchant_id, a.payment_id, coalesce(a.refund_id, a.payment_id), a.state,
            a.attempt_id, a.idempotency_key, a.provider_reference,
-           CASE WHEN r.is_named AND a.operation <> 'authorize' THEN r.reference END
+           CASE WHEN r.is_named AND a.operation <> 'authorize' THEN r.reference END, null
     FROM (
         SELECT k.position, k.kind, k.paid, k.currency, k.reference, k.merchant_reference, k.is_named
         FROM asked k
-        WHERE k.merchant_reference IS NOT NULL
+        WHERE k.part IS NOT NULL AND k.merchant_reference IS NOT NULL
     ) r
     JOIN attempt a ON a.attempt_id = r.merchant_reference
     WHERE a.provider = $2 AND a.account = $3 AND a.operation <> 'cancel'
     UNION ALL
     SELECT r.position, r.kind, r.paid, r.currency, 3, p.merchant_id, p.payment_id, null, p.state, null, null,
-           p.provider_reference, CASE WHEN r.is_named THEN r.reference END
+           p.provider_reference, CASE WHEN r.is_named THEN r.reference END, null
     FROM asked r
     JOIN payment p ON p.provider_reference = r.payment_reference
-    WHERE p.provider = $2
+    WHERE r.part IS NOT NULL AND p.provider = $2
 ), named AS MATERIALIZED (
     SELECT b.* FROM by_name b
     WHERE EXISTS (
@@ -61,12 +62,12 @@ WITH asked AS MATERIALIZED (
         WHERE s.merchant_id = b.merchant_id AND s.payment_id = b.payment_id AND s.operation = 'authorize'
           AND s.provider = $2 AND s.account = $3
     )
-), of_one_payment AS MATERIALIZED (
+), of_one_payment AS (
     SELECT n.position, min(n.stage) AS stage
     FROM named n
     GROUP BY n.position
     HAVING min(n.payment_id) = max(n.payment_id) AND min(n.merchant_id) = max(n.merchant_id)
-), of_one_row AS MATERIALIZED (
+), of_one_row AS (
     SELECT min(n.position) AS position
     FROM named n
     GROUP BY n.merchant_id, n.payment_id
@@ -96,7 +97,7 @@ WITH asked AS MATERIALIZED (
     WHERE (n.subject_id IS NULL OR t.subject_id = n.subject_id) AND (t.debit = $4 OR t.credit = $4)
       AND CASE WHEN t.debit = $4 THEN t.amount ELSE -t.amount END = n.paid AND t.currency = n.currency
       AND n.kind <> ALL ($17::text[])
-), single AS MATERIALIZED (
+), single AS (
     SELECT a.position, min(a.attempt_id) AS attempt_id
     FROM alike a
     GROUP BY a.position
@@ -115,21 +116,31 @@ WITH asked AS MATERIALIZED (
            END,
            r.paid, r.net - r.paid, r.part, a.merchant_id, a.payment_id, a.subject_id, a.version, a.leg, a.attempt_id,
            a.idempotency_key, a.provider_reference, r.reference, r.payment_reference,
-           ('{"amount":[' || r.paid || ',' || r.paid || '],"currency":["' || r.currency || '","' || r.currency
-            || '"],"fee":[' || r.fee || ',null],"kind":["' || r.kind || '","' || r.kind || '"],"reference":['
-            || coalesce(to_json(r.reference)::text, 'null') || ',' || coalesce(to_json(a.provider_reference)::text, 'null')
-            || '],"state":[null,"' || a.state || '"]}')::json,
+           concat(
+               '{"amount":[', r.paid, ',', r.paid, '],"currency":["', r.currency, '","', r.currency, '"],"fee":[', r.fee,
+               ',null],"kind":["', r.kind, '","', r.kind, '"],"reference":[', coalesce(to_json(r.reference), 'null'), ',',
+               coalesce(to_json(a.provider_reference), 'null'), '],"state":[null,"', a.state, '"]}'
+           )::json,
            0, r.fee_unchecked, $12, $13, $14, $15
     FROM alike a
     JOIN single s ON s.position = a.position
     JOIN asked r ON r.position = a.position
     WHERE a.attempt_id IS NOT DISTINCT FROM s.attempt_id
-    RETURNING batch, currency, merchant_id, part, gross, fee, net
+    RETURNING position, batch, currency, merchant_id, part, gross, fee, net
+), others AS MATERIALIZED (
+    SELECT r.position FROM asked r WHERE NOT EXISTS (SELECT 1 FROM written w WHERE w.position = r.position) LIMIT $18
 )
 SELECT w.batch, w.currency, w.merchant_id, w.part, count(*) AS rows, sum(w.gross)::bigint AS gross, sum(w.fee)::bigint AS fee,
-       sum(w.net)::bigint AS net
+       sum(w.net)::bigint AS net, null::integer AS position, null::integer AS stage, null AS payment_id, null AS subject_id,
+       null AS state, null AS attempt_id, null AS idempotency_key, null AS provider_reference, null AS own_name,
+       null AS movements
 FROM written w
-GROUP BY w.batch, w.currency, w.merchant_id, w.part;
+GROUP BY w.batch, w.currency, w.merchant_id, w.part
+UNION ALL
+SELECT null, null, n.merchant_id, null, null, null, null, null, o.position, n.stage, n.payment_id, n.subject_id, n.state,
+       n.attempt_id, n.idempotency_key, n.provider_reference, n.own_name, n.movements
+FROM others o
+LEFT JOIN named n ON n.position = o.position;
 
 -- digested: the text of each row of evidence of the file $1 in the batches $2 (currencies $3, numbered $7), in UTF-8: what
 -- ``digest_input`` makes of it. What is alike in all of it comes as that text: $8: the file, $4: each batch, $5: parser and
@@ -138,15 +149,15 @@ SELECT b.number, e.position, convert_to(concat(
     $8::text, e.position, ',"version":1,"line":', e.line, b.said, e.kind, '","row_key":', to_json(e.row_key),
     ',"gross":', e.gross, ',"fee":', e.fee, ',"net":', e.net, ',"status":"', e.status, '","reason":"', e.reason,
     '","stage":"', e.stage, '","covers":', e.covers, ',"difference":', e.difference, ',"part":"', e.part,
-    '","merchant_id":', coalesce(to_json(e.merchant_id)::text, 'null'),
+    '","merchant_id":', coalesce(to_json(e.merchant_id), 'null'),
     ',"payment_id":', coalesce('"' || e.payment_id || '"', 'null'),
     ',"subject_id":', coalesce('"' || e.subject_id || '"', 'null'),
     ',"subject_version":', coalesce(e.subject_version::text, 'null'), ',"leg":', coalesce(e.leg::text, 'null'),
     ',"attempt_id":', coalesce('"' || e.attempt_id || '"', 'null'),
-    ',"idempotency_key":', coalesce(to_json(e.idempotency_key)::text, 'null'),
-    ',"provider_reference":', coalesce(to_json(e.provider_reference)::text, 'null'),
-    ',"row_reference":', coalesce(to_json(e.row_reference)::text, 'null'),
-    ',"payment_reference":', coalesce(to_json(e.payment_reference)::text, 'null'),
+    ',"idempotency_key":', coalesce(to_json(e.idempotency_key), 'null'),
+    ',"provider_reference":', coalesce(to_json(e.provider_reference), 'null'),
+    ',"row_reference":', coalesce(to_json(e.row_reference), 'null'),
+    ',"payment_reference":', coalesce(to_json(e.payment_reference), 'null'),
     ',"compared":', e.compared, ',"tolerance":', e.tolerance,
     ',"fee_expected":', coalesce(e.fee_expected::text, 'null'),
     ',"fee_unchecked":', coalesce('"' || e.fee_unchecked || '"', 'null'),

@@ -24,8 +24,8 @@ REFERENCE: Final = "<RmtInf><Strd><CdtrRefInf><Ref>RF18</Ref></CdtrRefInf></Strd
 
 def read(within: str) -> SettlementRow:
     content = ENTRY.format(within=within).encode()
-    [row] = camt053.FORMAT.read(io.BufferedReader(io.BytesIO(content)), ReadOptions())
-    assert isinstance(row, SettlementRow)
+    items = camt053.FORMAT.read(io.BufferedReader(io.BytesIO(content)), ReadOptions())
+    [row] = [each for each in items if isinstance(each, SettlementRow)]  # it says besides that there are no balances
     return row
 
 

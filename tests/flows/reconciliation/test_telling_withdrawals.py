@@ -16,17 +16,18 @@ from msgspec.structs import replace
 from tallystick.access.key_store import OPERATORS
 from tallystick.flows.reconciliation import telling
 from tallystick.flows.reconciliation.telling import SettlementTeller
+from tallystick.flows.reconciliation.waiting import compare_waiting
 from tallystick.flows.runtime import Runtime
 from tallystick.record.journal import Journal
 from tallystick.record.postgres import reconciliation_told
 from tallystick.record.postgres.reconciliation_told import SetToTell, ToldBook
 from tests.flows.reconciliation.test_by_hand import books_hold, done
 from tests.flows.reconciliation.test_of_payment import shown
-from tests.flows.reconciliation.test_withdrawing import withdrawn
+from tests.flows.reconciliation.test_withdrawing import rounds, withdrawn
 from tests.support.database import DEEP, Database
 from tests.support.letters import new_letters
 from tests.support.runtime import BookedProvider, runtime_of
-from tests.support.settlement_days import Acquirer, paid, refunded, settled
+from tests.support.settlement_days import ACTOR, Acquirer, paid, refunded, settled
 from tests.support.settlement_imports import Died, DyingJournal, DyingPool
 
 #: Points that there are at least, where one settlement is taken back. Fewer mean that some are not seen.
@@ -192,12 +193,13 @@ class NewestFirst(ToldBook):
         return list(reversed(await super().sets()))
 
 
-@pytest.mark.parametrize("in_order", [True, False])
+@pytest.mark.parametrize(("by_hand", "in_order"), [(True, True), (True, False), (False, True)])
 async def test_another_file_has_the_movement(
-    database: Database, fresh_merchant: str, tmp_path: Path, in_order: bool
+    database: Database, fresh_merchant: str, tmp_path: Path, by_hand: bool, in_order: bool
 ) -> None:
-    """A second batch has the same capture, which is a duplicate. The first file is withdrawn, and a person says that
-    the other row is the capture. Not in order: that is looked at while the capture is settled by the first file."""
+    """A second batch has the same capture, which is a duplicate. The first file is withdrawn; a person says that the
+    other row is the capture, or it is compared again. Not in order: that is looked at while the first file still
+    settles the capture."""
     async with runtime_of(database.app_url, BookedProvider()) as runtime:
         payment, one, two = await paid(runtime, fresh_merchant), Acquirer(), Acquirer()
         for file in (one, two):
@@ -206,7 +208,11 @@ async def test_another_file_has_the_movement(
         second, _, _ = await settled(runtime, two.text(), tmp_path, name="other.csv")
         await SettlementTeller(runtime).round()
         await withdrawn(runtime, first)
-        await done(runtime, second, 1, subject=payment["id"])
+        if by_hand:
+            await done(runtime, second, 1, subject=payment["id"])
+        else:
+            await compare_waiting(runtime, "simulator", ACTOR)
+            await rounds(runtime)
         book = ToldBook if in_order else NewestFirst
         await telling_with(runtime, book(runtime.pool, OPERATORS)).round()
         assert await heard(runtime, fresh_merchant, payment["id"]) == [SETTLED, TAKEN_BACK, SETTLED]

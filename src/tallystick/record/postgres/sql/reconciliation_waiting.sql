@@ -1,18 +1,22 @@
 -- waiting_providers: the providers with rows that wait for what the record does not have yet, of files of other formats than
--- $2; $1: reasons for which a row waits. A duplicate that was told of as news waits too, for a posting of its own
+-- $2; $1: reasons for which a row waits. A duplicate that was told of as news waits too, for a posting of its own; so does one of
+-- a payment of which a row was withdrawn, whose posting it may have been
 SELECT DISTINCT f.provider
 FROM settlement_evidence e
 JOIN settlement_file f ON f.file_id = e.file_id
-WHERE e.status IN ('mismatched', 'unexplained') AND (e.reason = ANY ($1::text[]) OR e.reason = 'duplicate' AND EXISTS (
+WHERE e.status IN ('mismatched', 'unexplained') AND (e.reason = ANY ($1::text[]) OR e.reason = 'duplicate' AND (EXISTS (
     SELECT 1 FROM settlement_news w WHERE w.file_id = e.file_id AND w.position = e.position
-)) AND e.stage <> 'person' AND f.state = 'imported' AND f.purpose = 'post' AND f.format <> ALL ($2::text[]) AND NOT EXISTS (
+) OR EXISTS (
+    SELECT 1 FROM settlement_evidence w
+    WHERE w.merchant_id = e.merchant_id AND w.payment_id = e.payment_id AND w.reason = 'withdrawn'
+))) AND e.stage <> 'person' AND f.state = 'imported' AND f.purpose = 'post' AND f.format <> ALL ($2::text[]) AND NOT EXISTS (
     SELECT 1 FROM settlement_evidence l
     WHERE l.file_id = e.file_id AND l.position = e.position AND l.version > e.version
 )
 ORDER BY f.provider;
 
 -- waiting_candidates: the postings that rows of the provider $1 which wait may be about, as ``candidates`` of a file. $2: reasons for
--- which a row waits, besides being a duplicate that was told of; $3: the account of postings; $4: kinds of rows that are about
+-- which a row waits, besides being a duplicate as above; $3: the account of postings; $4: kinds of rows that are about
 -- payments; $5: reasons with which a row takes a posting
 WITH waiting AS MATERIALIZED (
     SELECT e.file_id, e.position, f.account, r.reference, r.merchant_reference, r.payment_reference
@@ -20,9 +24,12 @@ WITH waiting AS MATERIALIZED (
     JOIN settlement_file f ON f.file_id = e.file_id
     JOIN settlement_row r ON r.file_id = e.file_id AND r.position = e.position
     WHERE f.provider = $1 AND e.status IN ('mismatched', 'unexplained')
-      AND (e.reason = ANY ($2::text[]) OR e.reason = 'duplicate' AND EXISTS (
+      AND (e.reason = ANY ($2::text[]) OR e.reason = 'duplicate' AND (EXISTS (
           SELECT 1 FROM settlement_news w WHERE w.file_id = e.file_id AND w.position = e.position
-      )) AND e.stage <> 'person' AND f.state = 'imported' AND f.purpose = 'post' AND r.kind = ANY ($4::text[]) AND NOT EXISTS (
+      ) OR EXISTS (
+          SELECT 1 FROM settlement_evidence w
+          WHERE w.merchant_id = e.merchant_id AND w.payment_id = e.payment_id AND w.reason = 'withdrawn'
+      ))) AND e.stage <> 'person' AND f.state = 'imported' AND f.purpose = 'post' AND r.kind = ANY ($4::text[]) AND NOT EXISTS (
           SELECT 1 FROM settlement_evidence l
           WHERE l.file_id = e.file_id AND l.position = e.position AND l.version > e.version
       )

@@ -62,6 +62,7 @@ SELECT create_distributed_table('personal_move', 'moves', colocate_with => 'none
 
 -- What operators did and paused, releases and configurations, and the results of events: few rows.
 SELECT create_distributed_table('operator_act', 'operator', colocate_with => 'none');
+SELECT create_distributed_table('moved_alone', 'operator', colocate_with => 'operator_act');
 SELECT create_distributed_table('deployment', 'deployment_id', colocate_with => 'none');
 SELECT create_distributed_table('operator_pause', 'provider', colocate_with => 'none');
 SELECT create_distributed_table('event_result', 'provider', colocate_with => 'none');

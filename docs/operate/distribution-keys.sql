@@ -115,6 +115,7 @@ SELECT create_distributed_table('settlement_evidence', 'file_id', colocate_with 
 SELECT create_distributed_table('settlement_evidence_set', 'file_id', colocate_with => 'settlement_file');
 SELECT create_distributed_table('settlement_evidence_sum', 'file_id', colocate_with => 'settlement_file');
 SELECT create_distributed_table('report_evidence', 'file_id', colocate_with => 'settlement_file');
+SELECT create_distributed_table('report_comparison', 'file_id', colocate_with => 'settlement_file');
 SELECT create_distributed_table('settled_batch', 'merchant_id', colocate_with => 'merchant');
 SELECT create_distributed_table('settlement', 'merchant_id', colocate_with => 'merchant');
 SELECT create_distributed_table('bank_statement', 'merchant_id', colocate_with => 'merchant');

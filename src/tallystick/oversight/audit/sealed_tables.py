@@ -173,6 +173,7 @@ NOT_PROMISED: Final[Mapping[str, str]] = {
     "settlement_evidence": "the digest of all of a batch is in its set, which is sealed",
     "settlement_evidence_sum": "the sums of the evidence",
     "report_evidence": "nothing is posted of it; made from rows and the record, as they were",
+    "report_comparison": "how often a report was compared: nothing is posted of it",
 }
 
 #: Tables that are not sealed. Every other table of the schema has a leaf.

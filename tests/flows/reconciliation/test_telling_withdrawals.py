@@ -143,7 +143,9 @@ async def test_a_large_file_is_taken_back_page_by_page(
 class Interrupted(ToldBook):
     """What another process does just before the first step is written: after everything was looked at for it."""
 
-    meanwhile: Callable[[], Awaitable[object]] | None = None
+    def __init__(self, pool: Any) -> None:
+        super().__init__(pool, OPERATORS)
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
 
     async def superseded(self, comparisons: Sequence[Any]) -> frozenset[Any]:
         found = await super().superseded(comparisons)
@@ -171,7 +173,7 @@ async def test_a_file_is_withdrawn_while_it_is_told(
             await other.round()
             expected = [SETTLED, TAKEN_BACK]
         file_id, _, _ = await settled(runtime, file.text(), tmp_path)
-        late = Interrupted(runtime.pool, OPERATORS)
+        late = Interrupted(runtime.pool)
 
         async def goes() -> None:
             await withdrawn(runtime, file_id)

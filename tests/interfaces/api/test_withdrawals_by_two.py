@@ -106,8 +106,10 @@ async def test_a_request_that_is_not_approved_as_it_was_shown_does_nothing(
         assert (request.needed, request.shown["amounts"]) == (1, {"EUR": 401})
         with pytest.raises(NotDecided, match="somebody else"):
             await approved(file.world, request, ada)
-        word = {"approves": False, "seen_hash": request.shown_hash, "reason": "it is the right one"}
-        await four_eyes.decide(runtime, APPROVABLE, request.request_id, bob, **word)  # type: ignore[arg-type]
+        seen, why = request.shown_hash, "it is the right one"
+        await four_eyes.decide(
+            runtime, APPROVABLE, request.request_id, bob, approves=False, seen_hash=seen, reason=why
+        )
         with pytest.raises(NotDecided, match="ended: rejected"):
             await approved(file.world, request, bob)
 

@@ -17,17 +17,16 @@ from tallystick.flows.compliance.approvable import ask_second_person, done_for
 from tallystick.flows.operations.acts import once
 from tallystick.flows.reconciliation.by_hand import resolve, target_of
 from tallystick.flows.reconciliation.withdrawing import withdraw
+from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.record.postgres.moved_alone import MovedAlone, MovedOn
-from tests.flows.compliance.test_acts_above_an_amount import approved
-from tests.flows.compliance.test_four_eyes import World
-from tests.flows.reconciliation.test_withdrawing import rounds
 from tests.support.acts import asked
+from tests.support.approvals import World
 from tests.support.console import inside_console
 from tests.support.database import Database, NewDatabase
 from tests.support.letters import new_letters
 from tests.support.runtime import SETTINGS, BookedProvider, runtime_of
-from tests.support.settlement_days import Acquirer, settled
+from tests.support.settlement_days import ACTOR, Acquirer, settled
 from tests.support.settlement_imports import imported, stripe_payout, stripe_rows
 
 DAY_MS = 86_400_000
@@ -85,7 +84,7 @@ async def test_small_acts_count_together(new_database: NewDatabase, tmp_path: Pa
             await done(runtime, of_file(bob.actor, file_id))
         runtime.clock.shift_ms += DAY_MS
         request = await ask_second_person(runtime, too_much)
-        await approved(world, request, bob)
+        await world.decide(request, bob)
         assert await done_for(runtime, too_much) is not None
         await done(runtime, written_off(ada.actor, file_id, 5))
         assert (await moved(runtime, ada.actor), await moved(runtime, bob.actor)) == ({"EUR": 703}, {"EUR": 2})
@@ -105,7 +104,8 @@ async def test_of_two_acts_at_once_both_do_not_slip_under(
         content = stripe_rows(1, payout)
         second = (await imported(runtime, content, tmp_path, name=f"{payout}.csv")).file.file_id
         total = await imported(runtime, stripe_payout("10.00", payout), tmp_path, name=f"{payout}_total.csv")
-        await rounds(runtime)
+        while await ReconciliationWorker(runtime, ACTOR).round():
+            pass
         really, looks = MovedAlone.on, count(1)
 
         async def looked(self: MovedAlone, operator: str, day: date, currencies: Any) -> Mapping[str, MovedOn]:

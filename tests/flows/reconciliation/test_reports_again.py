@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -14,7 +14,6 @@ from tallystick.domain.report_evidence import OpenReport
 from tallystick.flows.reconciliation.reports import compare_report, compare_report_again
 from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
-from tests.flows.reconciliation.test_reports import HEADER, WHERE
 from tests.support.database import Database
 from tests.support.inbox import PATIENT_WEBHOOKS, accept, drain, envelope
 from tests.support.letters import new_letters
@@ -23,6 +22,15 @@ from tests.support.settlement_days import ACTOR, paid
 from tests.support.settlement_imports import imported
 
 HOUR_MS = 3_600_000
+
+#: How the report is imported.
+WHERE: Final[dict[str, Any]] = {"provider": "simulator", "zone": "Europe/Amsterdam"}
+
+HEADER: Final = (
+    "Company Account,Merchant Account,Psp Reference,Merchant Reference,Payment Method,Booking Date,TimeZone,"
+    "Main Currency,Main Amount,Record Type,Settlement Currency,Payable (SC),Commission (SC),Markup (SC),"
+    "Modification Psp Reference"
+)
 
 
 def line(psp: str, modification: str, kind: str, amount: str, payable: str) -> str:

@@ -17,18 +17,20 @@ from tallystick.access.key_store import OPERATORS
 from tallystick.flows.reconciliation import telling
 from tallystick.flows.reconciliation.telling import SettlementTeller
 from tallystick.flows.reconciliation.waiting import compare_waiting
+from tallystick.flows.reconciliation.worker import ReconciliationWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.record.journal import Journal
 from tallystick.record.postgres import reconciliation_told
 from tallystick.record.postgres.reconciliation_told import SetToTell, ToldBook
-from tests.flows.reconciliation.test_by_hand import books_hold, done
-from tests.flows.reconciliation.test_of_payment import shown
-from tests.flows.reconciliation.test_withdrawing import rounds, withdrawn
+from tests.support.books import books_hold
 from tests.support.database import DEEP, Database
 from tests.support.letters import new_letters
+from tests.support.payment_reconciliation import shown
+from tests.support.rows_by_hand import done
 from tests.support.runtime import BookedProvider, runtime_of
 from tests.support.settlement_days import ACTOR, Acquirer, paid, refunded, settled
 from tests.support.settlement_imports import Died, DyingJournal, DyingPool
+from tests.support.withdrawals import withdrawn
 
 #: Points that there are at least, where one settlement is taken back. Fewer mean that some are not seen.
 POINTS = 7
@@ -214,7 +216,8 @@ async def test_another_file_has_the_movement(
             await done(runtime, second, 1, subject=payment["id"])
         else:
             await compare_waiting(runtime, "simulator", ACTOR)
-            await rounds(runtime)
+            while await ReconciliationWorker(runtime, ACTOR).round():
+                pass
         book = ToldBook if in_order else NewestFirst
         await telling_with(runtime, book(runtime.pool, OPERATORS)).round()
         assert await heard(runtime, fresh_merchant, payment["id"]) == [SETTLED, TAKEN_BACK, SETTLED]

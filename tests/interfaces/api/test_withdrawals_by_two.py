@@ -14,24 +14,26 @@ import pytest
 from tallystick.access.key_store import OPERATORS, create_key
 from tallystick.access.viewer import Viewer
 from tallystick.flows.compliance import four_eyes
-from tallystick.flows.compliance.approvable import APPROVABLE, ask_second_person
+from tallystick.flows.compliance.approvable import ask_second_person
 from tallystick.flows.compliance.approved_acts import PATIENCE, ApprovedActs
 from tallystick.flows.compliance.four_eyes import ApprovalRequest, NotDecided
 from tallystick.flows.operations.acts import asked_act
 from tallystick.kit.ids import new_id
-from tests.flows.compliance.test_acts_above_an_amount import approved
-from tests.flows.compliance.test_four_eyes import World
-from tests.flows.reconciliation.test_by_hand import done
-from tests.flows.reconciliation.test_withdrawing import available, waits
 from tests.support.api import inside
+from tests.support.approvals import World
 from tests.support.console import inside_console
 from tests.support.database import Database, NewDatabase
+from tests.support.rows_by_hand import done
 from tests.support.runtime import BookedProvider
 from tests.support.settlement_days import Acquirer, balances, paid, settled
 
 ABOVE = "EUR=399"
 
 DAY_MS = 86_400_000
+
+#: The merchant's balances: with the capture settled, and with the capture that no file has.
+AVAILABLE = {"settled:simulator": 400, "merchant_available": -400}
+WAITS = {"provider:simulator": 400, "merchant": -400}
 
 
 class Posted(NamedTuple):
@@ -57,7 +59,8 @@ class Posted(NamedTuple):
         state = await pool.fetchval("SELECT state FROM settlement_file WHERE file_id = $1", self.file_id)
         acts = await pool.fetchval("SELECT count(*) FROM operator_act WHERE act = 'settlement_file.withdraw'")
         assert (state, acts) in (("imported", 0), ("withdrawn", 1))
-        assert await balances(self.world.runtime, "shop") == (available(400) if state == "imported" else waits(400))
+        expected = WAITS if state == "withdrawn" else AVAILABLE
+        assert await balances(self.world.runtime, "shop") == expected
         return bool(state == "withdrawn")
 
 
@@ -90,7 +93,7 @@ async def test_two_people_withdraw_what_a_key_asks_for(new_database: NewDatabase
         assert (found.request.needed, found.request.shown["amounts"]) == (2, {"EUR": 401})
         for person in file.people:
             assert not await file.is_withdrawn()
-            await approved(file.world, found.request, person)
+            await file.world.decide(found.request, person)
         assert await file.is_withdrawn()
         answer = await api.client.post(path, json=body, headers=under)
         assert (answer.status_code, answer.json()["result"]["rows"]) == (200, 2)
@@ -105,23 +108,20 @@ async def test_a_request_that_is_not_approved_as_it_was_shown_does_nothing(
         request = await file.asked("one")
         assert (request.needed, request.shown["amounts"]) == (1, {"EUR": 401})
         with pytest.raises(NotDecided, match="somebody else"):
-            await approved(file.world, request, ada)
-        seen, why = request.shown_hash, "it is the right one"
-        await four_eyes.decide(
-            runtime, APPROVABLE, request.request_id, bob, approves=False, seen_hash=seen, reason=why
-        )
+            await file.world.decide(request, ada)
+        await file.world.decide(request, bob, approves=False)
         with pytest.raises(NotDecided, match="ended: rejected"):
-            await approved(file.world, request, bob)
+            await file.world.decide(request, bob)
 
         changed = await file.asked("two")
         await done(runtime, file.file_id, 2)  # a person says something of a row in between
         with pytest.raises(NotDecided, match="has changed"):
-            await approved(file.world, changed, bob)
+            await file.world.decide(changed, bob)
 
         late = await file.asked("three")
         runtime.clock.shift_ms = 8 * DAY_MS
         with pytest.raises(NotDecided, match="expired"):
-            await approved(file.world, late, bob)
+            await file.world.decide(late, bob)
         assert await ApprovedActs(runtime).round() == 0
         assert [await file.ended(each) for each in (request, changed, late)] == ["rejected", "void", "expired"]
         assert not await file.is_withdrawn()

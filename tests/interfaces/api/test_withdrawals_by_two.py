@@ -139,6 +139,8 @@ async def test_workers_carry_out_once_what_was_approved(new_database: NewDatabas
                 runtime.clock.now() + seconds * PATIENCE / 10,
             )
         assert await ApprovedActs(runtime).round() == 0, "whoever approved is at it"
+        with pytest.raises(NotDecided, match="a worker carries it out"):
+            await file.asked("one")
         assert not await file.is_withdrawn()
         runtime.clock.shift_ms = int(2 * PATIENCE.total_seconds() * 1_000)
         workers = [ApprovedActs(runtime), ApprovedActs(runtime)]

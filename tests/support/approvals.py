@@ -50,9 +50,7 @@ class World:
     ) -> Approval:
         """Their word on it."""
         given: dict[str, Any] = {"seen_hash": request.shown_hash, "reason": "looked at it"} | other
-        return await four_eyes.decide(
-            self.runtime, self.acts, request.request_id, viewer, approves=approves, **given
-        )
+        return await four_eyes.decide(self.runtime, self.acts, request.request_id, viewer, approves=approves, **given)
 
     async def count(self, table: str) -> int:
         """Rows of the new operator."""

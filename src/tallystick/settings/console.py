@@ -64,9 +64,9 @@ class ConsoleSettings(Section):
     second_person_above_a_day: Annotated[
         str | None,
         text(
-            "What one operator may move alone in a day (UTC) by saying what settlement rows and entries of banks are, and"
-            " by withdrawing files: minor units by currency, as in EUR=500000. An act that goes beyond it needs a second"
-            " person. Of currencies that are not named any amount does. Without it a day has no bound."
+            "What one operator may move alone in a day (UTC) by saying what settlement rows and entries of banks are,"
+            " and by withdrawing files: minor units by currency, as in EUR=500000. An act that goes beyond it needs a"
+            " second person. Of currencies that are not named any amount does. Without it a day has no bound."
         ),
     ] = None
     console_second_factor: Annotated[

@@ -44,9 +44,7 @@ async def require_second_person(
     if not is_above(runtime.settings, currency, amount):
         return
     if asked is None or not await is_approved(runtime, asked, target, shown):
-        raise NeedsSecondPerson(
-            f"{amount} {currency} (minor units) is more than one person may move; nothing was done"
-        )
+        raise NeedsSecondPerson(f"{amount} {currency} (minor units) is more than one person may move; nothing was done")
 
 
 async def is_approved(runtime: Runtime, asked: AskedAct, target: str, shown: Mapping[str, Any]) -> bool:

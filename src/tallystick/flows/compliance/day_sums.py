@@ -40,8 +40,8 @@ async def moves_alone(
 
 
 async def count_in_day(settings: Settings, days: MovedAlone, act: OperatorAct, moved: Mapping[str, int]) -> None:
-    """The act counts what ``moves_alone`` said; a part of its transaction, right before the act is written: whoever else
-    acts for this operator waits from here on. Raises NeedsSecondPerson and PlaceTaken."""
+    """The act counts what ``moves_alone`` said: a part of its transaction, right before the act is written, for whoever
+    else acts for this operator waits from here on. Raises NeedsSecondPerson and PlaceTaken."""
     if not moved:
         return
     day = act.at.astimezone(UTC).date()

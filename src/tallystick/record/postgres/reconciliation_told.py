@@ -97,9 +97,7 @@ class ToldBook:
         """What was said last of these (merchant, id), by id."""
         given = ([merchant for merchant, _ in names], [id_ for _, id_ in names])
         read = reader(RECONCILIATION_KIND)
-        return {
-            row["reconciliation_id"]: read(row) for row in await self._pool.fetch(_STATEMENTS["said_last"], *given)
-        }
+        return {row["reconciliation_id"]: read(row) for row in await self._pool.fetch(_STATEMENTS["said_last"], *given)}
 
     async def superseded(self, comparisons: Sequence[Comparison]) -> frozenset[Comparison]:
         """Which of these another comparison has superseded."""

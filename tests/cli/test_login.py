@@ -18,7 +18,7 @@ from tallystick.kit.ids import new_id
 from tests.support.api import SEALING_KEY
 from tests.support.commands import Ran, run_here
 from tests.support.console import PASSWORD, InsideConsole, code_now, inside_console
-from tests.support.database import Database, NewDatabase
+from tests.support.database import DEEP, Database, NewDatabase
 from tests.support.runtime import BookedProvider
 from tests.support.settlement_days import Acquirer, settled
 
@@ -200,6 +200,7 @@ def test_whoever_is_limited_to_merchants_manages_nothing(terminal: Terminal) -> 
     assert (grace["state"], grace["roles"], grace["version"]) == ("active", ["admin"], 1)
 
 
+@pytest.mark.skipif(not DEEP, reason="deep: two people sign in, and six commands open the record")
 def test_two_people_withdraw_a_file(terminal: Terminal, tmp_path: Path) -> None:
     """One asks, and cannot approve it; the other one does."""
 

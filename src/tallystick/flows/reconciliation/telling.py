@@ -24,7 +24,7 @@ from tallystick.domain.change import Change
 from tallystick.domain.errors import Overloaded
 from tallystick.domain.reconciliation import Reconciliation
 from tallystick.flows.reconciliation.failures import Failures
-from tallystick.flows.reconciliation.posting import RACES
+from tallystick.flows.reconciliation.posting import RACES, batch_id_of
 from tallystick.flows.reconciliation.worker import ACTOR
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
@@ -82,9 +82,13 @@ class SettlementTeller:
     async def _settled_again(self, page: Sequence[Compared]) -> tuple[int, bool]:
         """Tell what other rows have of these movements, whose sets may have been told while the movements were settled.
         Returns how many steps that were, and whether all of it is posted: what is not is told in a later round."""
-        found, at = await self._runtime.stores.told.settling(page), self._runtime.clock.now()
-        told = await self._say([said for each in found if each.is_posted for said in to_tell(each.row, each.name, at)])
-        return told, all(each.is_posted for each in found)
+        stores, at = self._runtime.stores, self._runtime.clock.now()
+        found = await stores.told.settling(page)
+        batches = {name: await stores.evidence.batch(batch_id_of(name)) for name in {each.name for each in found}}
+        counted = [(each, of) for each in found if (of := batches[each.name]) is not None and each.set_id in of.files]
+        posted = [each for each, batch in counted if batch.state != "posting"]
+        told = await self._say([said for each in posted for said in to_tell(each.row, each.name, at)])
+        return told, len(posted) == len(counted)
 
     async def _say(self, wanted: Sequence[Reconciliation]) -> int:
         """Say each of these where it is new and its comparison stands. Returns how many were said."""

@@ -58,11 +58,11 @@ class SetToTell(Struct, frozen=True, kw_only=True):
 
 
 class Settling(Struct, frozen=True):
-    """A row that has a movement by now. ``is_posted``: its batch is posted; what it came to counts in any case."""
+    """A row that has a movement by now, with its batch and the set in which it counts there."""
 
     row: Compared
     name: BatchName
-    is_posted: bool
+    set_id: str
 
 
 class ToldBook:
@@ -97,21 +97,20 @@ class ToldBook:
         """What was said last of these (merchant, id), by id."""
         given = ([merchant for merchant, _ in names], [id_ for _, id_ in names])
         read = reader(RECONCILIATION_KIND)
-        return {row["reconciliation_id"]: read(row) for row in await self._pool.fetch(_STATEMENTS["said_last"], *given)}
+        found = await self._pool.fetch(_STATEMENTS["said_last"], *given, timeout=_LONG_S)
+        return {row["reconciliation_id"]: read(row) for row in found}
 
     async def superseded(self, comparisons: Sequence[Comparison]) -> frozenset[Comparison]:
         """Which of these another comparison has superseded."""
         given = ([file for file, _, _ in comparisons], [at for _, at, _ in comparisons], [n for _, _, n in comparisons])
-        found = await self._pool.fetch(_STATEMENTS["superseded"], *given)
+        found = await self._pool.fetch(_STATEMENTS["superseded"], *given, timeout=_LONG_S)
         return frozenset((row["file_id"], row["position"], row["version"]) for row in found)
 
     async def settling(self, rows: Sequence[Compared]) -> Sequence[Settling]:
-        """What the payments of these rows are settled by now: their rows that count, of whichever file."""
+        """What the payments of these rows are settled by now, of whichever file: by their newest evidence."""
         payments = sorted({(row.merchant_id, row.payment_id) for row in rows})
         given = ([merchant for merchant, _ in payments], [payment for _, payment in payments])
-        found = await self._pool.fetch(
-            _STATEMENTS["settling"], *given, sorted(SETTLED_PARTS), self._merchant_id, timeout=_LONG_S
-        )
+        found = await self._pool.fetch(_STATEMENTS["settling"], *given, sorted(SETTLED_PARTS), timeout=_LONG_S)
         return [_settling(row) for row in found]
 
     async def close(self, of: SetToTell, at: datetime) -> None:
@@ -128,4 +127,4 @@ def _compared(row: Any) -> Compared:
 
 def _settling(row: Any) -> Settling:
     name = BatchName(provider=row["provider"], account=row["account"], batch=row["batch"], currency=row["currency"])
-    return Settling(_compared(row), name, row["state"] != "posting")
+    return Settling(_compared(row), name, row["set_id"])

@@ -58,30 +58,35 @@ JOIN settlement_row r ON r.file_id = e.file_id AND r.position = e.position
 WHERE e.merchant_id IS NOT NULL AND e.part = ANY ($6::text[])
 ORDER BY e.position, e.version;
 
--- superseded: which of the comparisons of the files $1 at the positions $2 with the versions $3 another one has superseded
-SELECT DISTINCT l.file_id, l.position, l.supersedes AS version
-FROM settlement_evidence l
-JOIN (SELECT unnest($1::text[]) AS file_id, unnest($2::int[]) AS position, unnest($3::int[]) AS version) k
-  ON k.file_id = l.file_id AND k.position = l.position AND k.version = l.supersedes
-WHERE l.supersedes IS NOT NULL;
+-- superseded: which of the comparisons of the files $1 at the positions $2 with the versions $3 a later one has superseded; a row
+-- at a time by its key, whatever a plan thinks of lists and of evidence that is new
+SELECT k.file_id, k.position, k.version
+FROM (SELECT unnest($1::text[]) AS file_id, unnest($2::int[]) AS position, unnest($3::int[]) AS version) k
+WHERE (
+    SELECT count(*) FROM settlement_evidence l
+    WHERE l.file_id = k.file_id AND l.position = k.position AND l.version > k.version
+) > 0;
 
--- settling: what the payments $2 of the merchants $1 are settled by: rows whose newest evidence has a part of $3 and counts.
--- $4: whose record batches are in
-SELECT e.merchant_id, e.payment_id, e.subject_id, e.subject_version, e.leg, e.file_id, e.position, e.version, e.kind,
-       e.status, e.reason, e.part, e.gross, e.fee, e.net, e.row_key, e.further, r.occurrence, s.provider, s.account, s.batch,
-       s.currency, b.state
-FROM (SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS payment_id) k
-JOIN settlement_evidence e ON e.merchant_id = k.merchant_id AND e.payment_id = k.payment_id
-JOIN settlement_row r ON r.file_id = e.file_id AND r.position = e.position
-JOIN settlement_evidence_set s ON s.file_id = coalesce(e.counted_in, e.file_id) AND s.batch = e.batch
-  AND s.currency = e.currency
-JOIN settled_batch b ON b.merchant_id = $4 AND b.provider = s.provider AND b.account = s.account AND b.batch = s.batch
-  AND b.currency = s.currency
-WHERE e.part = ANY ($3::text[]) AND position(s.file_id IN b.files::text) > 0 AND NOT EXISTS (
-    SELECT 1 FROM settlement_evidence l
-    WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
+-- settling: what the payments $2 of the merchants $1 are settled by: rows whose newest evidence has a part of $3, with the set
+-- that it counts in. Found by payment first: sets and batches are many
+WITH live AS MATERIALIZED (
+    SELECT e.merchant_id, e.payment_id, e.subject_id, e.subject_version, e.leg, e.file_id, e.position, e.version, e.kind,
+           e.status, e.reason, e.part, e.gross, e.fee, e.net, e.row_key, e.further, e.batch, e.currency, e.compared_at,
+           coalesce(e.counted_in, e.file_id) AS set_id
+    FROM (SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS payment_id) k
+    JOIN settlement_evidence e ON e.merchant_id = k.merchant_id AND e.payment_id = k.payment_id
+    WHERE e.part = ANY ($3::text[]) AND NOT EXISTS (
+        SELECT 1 FROM settlement_evidence l
+        WHERE l.supersedes IS NOT NULL AND l.file_id = e.file_id AND l.position = e.position AND l.supersedes = e.version
+    )
 )
-ORDER BY e.compared_at, e.file_id, e.position;
+SELECT v.merchant_id, v.payment_id, v.subject_id, v.subject_version, v.leg, v.file_id, v.position, v.version, v.kind, v.status,
+       v.reason, v.part, v.gross, v.fee, v.net, v.row_key, v.further, r.occurrence, v.set_id, s.provider, s.account, v.batch,
+       v.currency
+FROM live v
+JOIN settlement_row r ON r.file_id = v.file_id AND r.position = v.position
+JOIN settlement_evidence_set s ON s.file_id = v.set_id AND s.batch = v.batch AND s.currency = v.currency
+ORDER BY v.compared_at, v.file_id, v.position;
 
 -- said_last: what merchants were told last of these rows and movements
 SELECT r.merchant_id, r.reconciliation_id, r.version, r.state, r.payment_id, r.subject_id, r.kind, r.reason, r.provider,

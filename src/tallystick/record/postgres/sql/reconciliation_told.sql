@@ -37,16 +37,17 @@ ORDER BY e.file_id, e.position;
 
 -- withdrawn_to_tell: what rows that the withdrawal $1 took back said before of merchants' payments in the batch $2 and
 -- currency $3, after the position $4, of at most $5 rows: comparisons with a part of $6. version: of the evidence that says
--- that it is taken back. A withdrawal is of one file, which is withdrawn once
+-- that it is taken back. A withdrawal is of one file, which is withdrawn once. Rows are counted one by one, in their order, so that
+-- a page reads no more than a page
 WITH taken AS MATERIALIZED (
     SELECT w.file_id, w.position, w.version
     FROM settlement_evidence w
     WHERE w.file_id = (SELECT m.file_id FROM settlement_evidence m WHERE m.counted_in = $1 LIMIT 1)
-      AND w.reason = 'withdrawn' AND w.batch = $2 AND w.currency = $3 AND w.position > $4 AND EXISTS (
-          SELECT 1 FROM settlement_evidence p
+      AND w.reason = 'withdrawn' AND w.batch = $2 AND w.currency = $3 AND w.position > $4 AND (
+          SELECT count(*) FROM settlement_evidence p
           WHERE p.file_id = w.file_id AND p.position = w.position AND p.version < w.version AND p.merchant_id IS NOT NULL
             AND p.part = ANY ($6::text[])
-      )
+      ) > 0
     ORDER BY w.position
     LIMIT $5
 )

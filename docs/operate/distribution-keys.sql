@@ -62,6 +62,7 @@ SELECT create_distributed_table('personal_move', 'moves', colocate_with => 'none
 
 -- What operators did and paused, releases and configurations, and the results of events: few rows.
 SELECT create_distributed_table('operator_act', 'operator', colocate_with => 'none');
+SELECT create_distributed_table('moved_alone', 'operator', colocate_with => 'operator_act');
 SELECT create_distributed_table('deployment', 'deployment_id', colocate_with => 'none');
 SELECT create_distributed_table('operator_pause', 'provider', colocate_with => 'none');
 SELECT create_distributed_table('event_result', 'provider', colocate_with => 'none');
@@ -115,6 +116,7 @@ SELECT create_distributed_table('settlement_evidence', 'file_id', colocate_with 
 SELECT create_distributed_table('settlement_evidence_set', 'file_id', colocate_with => 'settlement_file');
 SELECT create_distributed_table('settlement_evidence_sum', 'file_id', colocate_with => 'settlement_file');
 SELECT create_distributed_table('report_evidence', 'file_id', colocate_with => 'settlement_file');
+SELECT create_distributed_table('report_comparison', 'file_id', colocate_with => 'settlement_file');
 SELECT create_distributed_table('settled_batch', 'merchant_id', colocate_with => 'merchant');
 SELECT create_distributed_table('settlement', 'merchant_id', colocate_with => 'merchant');
 SELECT create_distributed_table('bank_statement', 'merchant_id', colocate_with => 'merchant');

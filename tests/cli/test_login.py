@@ -18,8 +18,9 @@ from tallystick.kit.ids import new_id
 from tests.support.api import SEALING_KEY
 from tests.support.commands import Ran, run_here
 from tests.support.console import PASSWORD, InsideConsole, code_now, inside_console
-from tests.support.database import Database, NewDatabase
+from tests.support.database import DEEP, Database, NewDatabase
 from tests.support.runtime import BookedProvider
+from tests.support.settlement_days import Acquirer, settled
 
 #: What a person who may not do it is told, before anything is looked at.
 _OVER = "your session is over"
@@ -197,6 +198,34 @@ def test_whoever_is_limited_to_merchants_manages_nothing(terminal: Terminal) -> 
     listed = {each["operator"]: each for each in json.loads(terminal.run("operators", "list", "--json").out)}
     grace = listed["grace"]
     assert (grace["state"], grace["roles"], grace["version"]) == ("active", ["admin"], 1)
+
+
+@pytest.mark.skipif(not DEEP, reason="deep: two people sign in, and six commands open the record")
+def test_two_people_withdraw_a_file(terminal: Terminal, tmp_path: Path) -> None:
+    """One asks, and cannot approve it; the other one does."""
+
+    async def made(console: InsideConsole) -> None:
+        for name in ("ada", "bob"):
+            await console.signed_in("operator", operator_id=name)
+        file = Acquirer()
+        file.row("riddle", 77)
+        await settled(console.process.runtime, file.text(), tmp_path)
+
+    in_console(terminal, made)
+    [file_id], above = terminal.asked("SELECT file_id FROM settlement_file"), {"second_person_above": "EUR=76"}
+    assert terminal.sign_in("ada").code == 0
+    words = ("--reason", "a wrong account")
+    asked = terminal.run("settlements", "withdraw", file_id, *words, **above)
+    [request_id] = terminal.asked("SELECT request_id FROM approval_request")
+    assert asked.code == 2 and "A second person has to approve it" in " ".join(asked.err.split())
+    approve = ("operators", "approve", request_id, "--reason", "the letter says so")
+    own = terminal.run(*approve, **above)
+    assert own.code == 2 and "somebody else decides" in " ".join(own.err.split())
+    assert terminal.asked("SELECT state FROM settlement_file") == ["imported"]
+    assert terminal.sign_in("bob").code == 0
+    assert terminal.run(*approve, **above).code == 0
+    assert terminal.asked("SELECT state FROM settlement_file") == ["withdrawn"]
+    assert terminal.asked("SELECT operator FROM operator_act WHERE target LIKE 'stl_%'") == ["operator:ada"]
 
 
 def test_a_shell_never_approves(terminal: Terminal) -> None:

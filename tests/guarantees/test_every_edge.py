@@ -19,6 +19,7 @@ from tests.flows.reconciliation import (
     test_deaths,
     test_matching,
     test_telling,
+    test_telling_withdrawals,
     test_withdrawing,
 )
 from tests.flows.rejections import test_cases
@@ -42,6 +43,9 @@ from tests.guarantees.races import (
 )
 from tests.support.crash.late_stories import STORIES as LATE
 
+#: Where it is tested what merchants are told.
+TELLING: Final = (test_telling, test_telling_withdrawals)
+
 #: What a cell may name, by its first word.
 CRASH: Final[dict[str, set[str]]] = {
     "instruction": {*test_instructions.POINTS},
@@ -51,7 +55,7 @@ CRASH: Final[dict[str, set[str]]] = {
     "act": {*test_acts.POINTS},
     "settlement": {name.removeprefix("test_") for name in vars(test_deaths)},
     "bank_statement": {name.removeprefix("test_") for name in vars(test_bank_deaths)},
-    "told": {name.removeprefix("test_") for name in vars(test_telling)},
+    "told": {name.removeprefix("test_") for module in TELLING for name in vars(module)},
 }
 RACES: Final = {
     name.removeprefix("test_")
@@ -65,7 +69,7 @@ RACES: Final = {
         test_alerts,
         test_matching,
         test_bank,
-        test_telling,
+        *TELLING,
         test_withdrawing,
     )
     for name in vars(module)
@@ -97,6 +101,7 @@ NO_EVENTS: Final = "- the model's bank has no such event: the golden lives and t
 ONE_JOURNAL: Final = "- the worker that is killed commits it like the stories that are named: by the same statements"
 NO_SETTLEMENT: Final = "- a settlement is of a file, and nothing of a payment waits for it"
 TOLD: Final = "told: a_process_that_tells_dies_anywhere"
+TAKEN_BACK: Final = "told: a_process_that_takes_back_dies_anywhere"
 DISPUTE: Final = "- a later step of a dispute is the same change as its first: a version of the dispute and its payment"
 
 PAYMENT: Final = {
@@ -234,6 +239,9 @@ PAYMENT: Final = {
     ),
     "dispute_updated": Row(CLOSED, DISPUTE, DISPUTE, NO_EVENTS, "a dispute"),
     "settled": Row(CLOSED, TOLD, "several_processes_tell_once", NO_SETTLEMENT, NO_SETTLEMENT),
+    "settlement_withdrawn": Row(
+        CLOSED, TAKEN_BACK, "a_file_is_withdrawn_while_it_is_told", NO_SETTLEMENT, NO_SETTLEMENT
+    ),
     "late_capture": Row(
         f"authorized {CLOSED}",
         "late: a declined charge is captured",
@@ -449,8 +457,11 @@ SETTLED_BATCHES: Final = {
 }
 
 TOLD_ROWS: Final = {
-    "settled": Row("new", TOLD, "several_processes_tell_once", NO_SETTLEMENT, NO_SETTLEMENT),
+    "settled": Row("new withdrawn", TOLD, "several_processes_tell_once", NO_SETTLEMENT, NO_SETTLEMENT),
     "exception": Row("new", TOLD, "several_processes_tell_once", NO_SETTLEMENT, NO_SETTLEMENT),
+    "withdrawn": Row(
+        "new settled withdrawn", TAKEN_BACK, "a_file_is_withdrawn_while_it_is_told", NO_SETTLEMENT, NO_SETTLEMENT
+    ),
 }
 
 SETTLEMENTS: Final = {

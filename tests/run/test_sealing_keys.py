@@ -109,6 +109,7 @@ async def test_without_the_keys_no_round_touches_anything(
                 "settlement reports",
                 "erasures",
                 "erased since",
+                "approved acts",
             }
             # These seal nothing and sign nothing with the record's keys.
             others = {

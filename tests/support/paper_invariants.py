@@ -13,7 +13,7 @@ from tallystick.decisions import settlements
 from tallystick.decisions.alerts import acknowledge, cleared, raised, resolve
 from tallystick.decisions.bank_statements import StatementName, StatementSums, statement_posted
 from tallystick.decisions.change_builder import Cause
-from tallystick.decisions.reconciliation_messages import disagreed
+from tallystick.decisions.reconciliation_messages import noted
 from tallystick.domain.alert import Alert, Found
 from tallystick.domain.api_keys import LETTERS
 from tallystick.domain.bank_statement import Arrived, BankStatement
@@ -163,7 +163,7 @@ def _of_a_movement(at: datetime) -> Change:
         created_at=at,
         updated_at=at,
     )
-    return disagreed(said, cause)
+    return noted(None, said, cause)
 
 
 def _of_a_statement(at: datetime) -> list[Change]:

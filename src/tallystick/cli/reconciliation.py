@@ -41,15 +41,15 @@ _SUBJECT: Final = "The payment, refund or dispute that the row is; of a bank's e
 
 @app.command()
 def run(as_json: AsJson = False, data_dir: DataDir = None) -> None:
-    """Compare every imported file that was not compared, and post what it comes to, at once. Workers do it by
-    themselves. A file that tells of movements which the record lacks is told to the inbox, as by a worker, and is
-    listed: it is compared once workers have decided on them. Exits 1 if something could not be compared or posted; the
-    log has why."""
+    """Compare every imported file that was not compared, and post what it comes to, at once; and reports with rows that
+    did not agree again. Workers do it by themselves. A file that tells of movements which the record lacks is told to
+    the inbox, as by a worker, and is listed: it is compared once workers have decided on them. Exits 1 if something
+    could not be compared or posted; the log has why."""
 
     async def ran(runtime: Runtime) -> tuple[list[dict[str, Any]], dict[str, int], list[str]]:
         stores = runtime.stores
         who = await operator_on_command_line(stores.api_keys, runtime.settings.operator_key, "settlements:write")
-        worker = ReconciliationWorker(runtime, who.name)
+        worker = ReconciliationWorker(runtime, who.name, at_once=True)
         while await worker.round():
             pass
         done = [

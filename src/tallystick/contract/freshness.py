@@ -169,8 +169,8 @@ FRESH: Final = (
     ),
     Fresh(
         (),
-        "the step of history of `payment.settled` and `reconciliation.exception`",
-        "what the file comes to is posted",
+        "the step of history of `payment.settled`, `payment.settlement_withdrawn` and `reconciliation.exception`",
+        "what the file comes to, or its withdrawal, is posted",
         TELL_EVERY_MS,
         "no worker runs, or there is much to tell",
     ),

@@ -259,6 +259,14 @@ FAILURES: Final = (
         "an operator: `tallystick reconciliation open`",
     ),
     Failure(
+        "A settlement file was wrong, and an operator takes it back after it was posted",
+        "the recorded one stays",
+        "yes",
+        "`payment.settlement_withdrawn` of each settlement that was told; `payment.settled`, when another file has it",
+        "the file's rows, their evidence, the act with its reason, and the postings back",
+        "an operator: `tallystick settlements withdraw`",
+    ),
+    Failure(
         "A provider's event cannot be processed",
         "200 to the provider, once its bytes are stored",
         "no: tried again, then a dead letter",

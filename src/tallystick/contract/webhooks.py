@@ -115,8 +115,10 @@ Guarantees for consumers:
    is not sent again, and changes nothing of the endpoint; who asked for it is kept.
 9. **Settled once.** `payment.settled` comes once for each movement of a payment that a provider's settlement has and
    that was posted to the merchant, minutes after the file; `reconciliation` of a read of the payment says which batch,
-   fee and net. `reconciliation.exception` comes once for each row that disagrees with the payment that it names.
-   Neither says how often the file came, or who resolved the row.
+   fee and net. Where an operator takes the file back, `payment.settlement_withdrawn` comes once for each movement that
+   was told as settled, once it is posted back; `payment.settled` comes again when another file has the movement.
+   `reconciliation.exception` comes once for each row that disagrees with the payment that it names. None of them says
+   how often the file came, or who resolved the row.
 10. New types and members may be added; existing ones keep their meaning.
 """
 

@@ -1,7 +1,7 @@
-"""What a merchant was told of a movement that a settlement file has: that it is settled, or that its row disagrees.
-Plain data, and what the merchant sees.
+"""What a merchant was told of a movement that a settlement file has: that it is settled, that this was taken back, or
+that its row disagrees. Plain data, and what the merchant sees.
 
-One subject a movement, or a row: its first version is the guard, so nothing is told twice.
+One subject a movement, or a row: its versions are the guard, so nothing is told twice.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from tallystick.domain.lifecycles.reconciliation import RECONCILIATION
 from tallystick.domain.settlement_evidence import OF_PAYMENTS, REASON_MEANINGS, Reason
 from tallystick.domain.settlement_row import RowKind
 
-ReconciliationStep = Literal["settled", "exception"]
+#: withdrawn: the file that settled it was taken back, and no other one was told of since.
+ReconciliationStep = Literal["settled", "exception", "withdrawn"]
 
 #: Why a row of a merchant's payment disagrees with it. A wrong fee is the platform's, and no merchant is told.
 EXCEPTION_REASONS: Final[tuple[Reason, ...]] = ("amount", "currency", "reference", "state", "duplicate")
@@ -35,7 +36,8 @@ EXCEPTION_REASONS: Final[tuple[Reason, ...]] = ("amount", "currency", "reference
 
 class Reconciliation(Struct, frozen=True, kw_only=True):
     """``subject_id``: the payment, refund or dispute whose money it is. Amounts are the row's, signed, in minor units
-    of ``currency``. (``file_id``, ``position``, ``evidence_version``) is the comparison that it follows from."""
+    of ``currency``. (``file_id``, ``position``, ``evidence_version``) is the comparison that it follows from. Of what
+    was withdrawn it is the one that says so, and the amounts are those that were taken back."""
 
     merchant_id: str
     reconciliation_id: str

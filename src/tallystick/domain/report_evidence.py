@@ -7,20 +7,26 @@ of it. So one movement may be in a report and in a settlement file, in either or
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from msgspec import Struct
 
 from tallystick.domain.settlement_evidence import Reason, Stage, Status
 from tallystick.domain.settlement_row import RowKind
 
+#: A webhook that comes after its report comes within minutes, or when somebody has mended what kept it.
+_HOUR: Final = timedelta(hours=1)
+_DAY: Final = timedelta(days=1)
+
 
 class ReportEvidence(Struct, frozen=True, kw_only=True):
-    """A comparison, for ever: fields as in ``Evidence``. ``compared``: each value as (row, record)."""
+    """A comparison, for ever: fields as in ``Evidence``. ``comparison``: of the report, from 1; that of a later one
+    supersedes the one before. ``compared``: each value as (row, record)."""
 
     file_id: str
     position: int
+    comparison: int = 1
     line: int
     currency: str
     kind: RowKind
@@ -41,6 +47,20 @@ class ReportEvidence(Struct, frozen=True, kw_only=True):
     parser_version: int
     actor: str
     compared_at: datetime
+
+
+class OpenReport(Struct, frozen=True, kw_only=True):
+    """A report with rows that did not agree with the record when it was compared last."""
+
+    file_id: str
+    comparison: int
+    first_at: datetime
+    last_at: datetime
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether it is compared again: after an hour, then when as long has passed again as since the first time, and
+        at least once a day."""
+        return now >= self.last_at + min(_DAY, max(_HOUR, self.last_at - self.first_at))
 
 
 class ReportCount(Struct, frozen=True, kw_only=True):

@@ -11,6 +11,8 @@ from pathlib import Path
 from tallystick.domain.measures import MEASURES
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.circuits import LOOK_EVERY_MS, Circuits
+from tallystick.flows.compliance.approved_acts import EVERY_MS as CARRY_OUT_EVERY_MS
+from tallystick.flows.compliance.approved_acts import ApprovedActs
 from tallystick.flows.compliance.erasure import EVERY_MS as ERASE_EVERY_MS
 from tallystick.flows.compliance.erasure import PAGE_PAYMENTS, SINCE_EVERY_MS, Erasures
 from tallystick.flows.deployments import note_configuration
@@ -67,6 +69,7 @@ async def periodic_work(runtime: Runtime, watcher: Watcher | None = None) -> Asy
     sources = report_sources(settings)
     fetcher = ReportFetcher(runtime, sources)
     erasures = Erasures(runtime)
+    approved = ApprovedActs(runtime)
     watcher = watcher or Watcher(runtime)
     outage = runtime.outage
     try:
@@ -108,6 +111,7 @@ async def periodic_work(runtime: Runtime, watcher: Watcher | None = None) -> Asy
             Rounds("settlement reports", FETCH_EVERY_MS, with_keys(runtime, fetcher.round), watch=outage),
             Rounds("reconciliation", RECONCILE_EVERY_MS, reconciliation.begin, watch=outage),
             Rounds("settlement messages", TELL_EVERY_MS, teller.round, watch=outage),
+            Rounds("approved acts", CARRY_OUT_EVERY_MS, with_keys(runtime, approved.round), watch=outage),
             Rounds(
                 "erasures",
                 ERASE_EVERY_MS,

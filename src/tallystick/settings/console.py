@@ -61,6 +61,14 @@ class ConsoleSettings(Section):
             " named any amount does. Without it none."
         ),
     ] = None
+    second_person_above_a_day: Annotated[
+        str | None,
+        text(
+            "What one operator may move alone in a day (UTC) by saying what settlement rows and entries of banks are,"
+            " and by withdrawing files: minor units by currency, as in EUR=500000. An act that goes beyond it needs a"
+            " second person. Of currencies that are not named any amount does. Without it a day has no bound."
+        ),
+    ] = None
     console_second_factor: Annotated[
         bool,
         flag("Whether operators and admins need a code of their authenticator; `demo` alone switches it off."),
@@ -77,10 +85,11 @@ class ConsoleSettings(Section):
             )
         if proxies is not None and (has_empty_part(proxies) or not all(map(_is_address, comma_list(proxies)))):
             yield f"{variable('console_proxies')}: expected IP addresses between commas"
-        try:
-            amounts_by_currency(self.second_person_above)
-        except ValueError:
-            yield f"{variable('second_person_above')}: expected amounts in minor units, as in EUR=100000,JPY=100000"
+        for name in ("second_person_above", "second_person_above_a_day"):
+            try:
+                amounts_by_currency(getattr(self, name))
+            except ValueError:
+                yield f"{variable(name)}: expected amounts in minor units, as in EUR=100000,JPY=100000"
         hosts = self.console_allowed_hosts
         if hosts is not None and (has_empty_part(hosts) or any(set(host) & set("/:*@ ") for host in comma_list(hosts))):
             yield f"{variable('console_allowed_hosts')}: expected names between commas, without scheme, port and *"

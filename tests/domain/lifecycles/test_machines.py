@@ -27,19 +27,24 @@ PAYMENT_MAY = {
     "canceling": "canceled cancel_refused action_still_required captured expired",
     "captured": "capture_added capture_reversed refund_opened refund_succeeded refund_failed refund_resubmitted"
     " dispute_opened dispute_updated late_capture late_hold late_release"
-    " settled late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
+    " settled settlement_withdrawn"
+    " late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
     "declined": "refund_opened refund_succeeded refund_failed refund_resubmitted"
     " dispute_opened dispute_updated late_capture late_hold late_release"
-    " settled late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
+    " settled settlement_withdrawn"
+    " late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
     "failed": "refund_opened refund_succeeded refund_failed refund_resubmitted"
     " dispute_opened dispute_updated late_capture late_hold late_release"
-    " settled late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
+    " settled settlement_withdrawn"
+    " late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
     "canceled": "captured_and_refunded refund_opened refund_succeeded refund_failed refund_resubmitted"
     " dispute_opened dispute_updated late_capture late_hold late_release"
-    " settled late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
+    " settled settlement_withdrawn"
+    " late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
     "expired": "refund_opened refund_succeeded refund_failed refund_resubmitted"
     " dispute_opened dispute_updated late_capture late_hold late_release"
-    " settled late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
+    " settled settlement_withdrawn"
+    " late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
 }
 ATTEMPT_MAY = {
     "new": "submit",
@@ -87,7 +92,12 @@ SETTLED_BATCH_MAY = {
     "withdrawn": "supplemented",
 }
 BANK_STATEMENT_MAY = {"new": "posted", "posted": "compared_again"}
-RECONCILIATION_MAY = {"new": "settled exception", "settled": "", "exception": ""}
+RECONCILIATION_MAY = {
+    "new": "settled exception withdrawn",
+    "settled": "withdrawn",
+    "withdrawn": "settled withdrawn",
+    "exception": "",
+}
 SETTLEMENT_MAY = {"new": "posted", "posted": "supplemented"}
 MAY = {
     "payment": PAYMENT_MAY,
@@ -219,6 +229,7 @@ IN_PLACE = {
     ("payment", "dispute_opened"),
     ("payment", "dispute_updated"),
     ("payment", "settled"),
+    ("payment", "settlement_withdrawn"),
     ("payment", "late_capture"),
     ("payment", "late_hold"),
     ("payment", "late_release"),

@@ -46,7 +46,7 @@ LIFECYCLES = {
         captured: capture_added, capture_reversed
         canceled: captured_and_refunded
         captured declined failed canceled expired: refund_opened, refund_succeeded, refund_failed, refund_resubmitted
-        captured declined failed canceled expired: settled
+        captured declined failed canceled expired: settled, settlement_withdrawn
         captured declined failed canceled expired: dispute_opened, dispute_updated, late_money_accepted
         captured declined failed canceled expired: late_return_opened, late_return_failed, late_money_returned
         captured declined failed canceled expired: late_money_came_back, late_capture, late_hold, late_release
@@ -96,7 +96,11 @@ LIFECYCLES = {
         new: posted > posted
         posted: compared_again
         """),
-    "reconciliation": _edges("new: settled > settled, exception > exception"),
+    "reconciliation": _edges("""
+        new: settled > settled, exception > exception, withdrawn > withdrawn
+        settled withdrawn: withdrawn > withdrawn
+        withdrawn: settled > settled
+        """),
     "rejected_case": _edges("""
         new: reject > open
         open acknowledged: acknowledge > acknowledged, escalate > acknowledged, rejected_again

@@ -83,6 +83,7 @@ def _closed(state: str) -> dict[str, Edge]:
     it its own.
 
     ``settled``: a movement of its money is in the provider's settlement, and was posted to the merchant.
+    ``settlement_withdrawn``: the file with it was taken back, and so was what it had posted.
 
     Late money leaves suspense by an operator's act, or because the provider returned it. Money that was accepted for
     the merchant can be refunded and disputed. Refunds and disputes are decided against the payment's version, so each
@@ -96,6 +97,7 @@ def _closed(state: str) -> dict[str, Edge]:
         "dispute_opened": Edge(state),
         "dispute_updated": Edge(state),
         "settled": Edge(state, told="payment.settled"),
+        "settlement_withdrawn": Edge(state, told="payment.settlement_withdrawn"),
         "late_money_accepted": Edge(state, posts=_late_money_accepted, told="payment.late_money_accepted"),
         "late_return_opened": Edge(state),
         "late_return_failed": Edge(state),

@@ -40,32 +40,24 @@ async def require_second_person(
 ) -> None:
     """The act may move the amount: it is small, or its key is a request for exactly this that was approved. Raises
     NeedsSecondPerson."""
-    if is_above(runtime.settings, currency, amount):
-        said = f"{amount} {currency} (minor units) is"
-        await _require_approved(runtime, asked, target, {"currency": currency, "amount": amount}, said)
+    shown = {"currency": currency, "amount": amount}
+    if not is_above(runtime.settings, currency, amount):
+        return
+    if asked is None or not await is_approved(runtime, asked, target, shown):
+        raise NeedsSecondPerson(f"{amount} {currency} (minor units) is more than one person may move; nothing was done")
 
 
-async def require_second_person_for(runtime: Runtime, asked: AskedAct, target: str, amounts: Mapping[str, int]) -> None:
-    """The act may move these amounts, by currency, all at once. Raises NeedsSecondPerson."""
-    if any(is_above(runtime.settings, currency, amount) for currency, amount in amounts.items()):
-        said = ", ".join(f"{amount} {currency}" for currency, amount in sorted(amounts.items()))
-        await _require_approved(runtime, asked, target, {"amounts": dict(amounts)}, f"{said} (minor units) are")
-
-
-async def _require_approved(
-    runtime: Runtime, asked: AskedAct | None, target: str, shown: Mapping[str, Any], said: str
-) -> None:
-    """The key of the act is a request for exactly this that was approved."""
-    if asked is not None and is_id("apr", asked.idempotency_key):
-        found = await four_eyes.read(runtime, asked.idempotency_key)
-        if (
-            found is not None
-            and found.outcome is not None
-            and found.outcome.outcome == "approved"
-            and (found.request.act, found.request.target) == (asked.act, target)
-            and found.request.arguments == asked.arguments
-            and found.request.requested_by == asked.operator
-            and all(found.request.shown.get(name) == value for name, value in shown.items())
-        ):
-            return
-    raise NeedsSecondPerson(f"{said} more than one person may move; nothing was done")
+async def is_approved(runtime: Runtime, asked: AskedAct, target: str, shown: Mapping[str, Any]) -> bool:
+    """Whether the key of the act is a request for exactly this that was approved."""
+    if not is_id("apr", asked.idempotency_key):
+        return False
+    found = await four_eyes.read(runtime, asked.idempotency_key)
+    return (
+        found is not None
+        and found.outcome is not None
+        and found.outcome.outcome == "approved"
+        and (found.request.act, found.request.target) == (asked.act, target)
+        and found.request.arguments == asked.arguments
+        and found.request.requested_by == asked.operator
+        and all(found.request.shown.get(name) == value for name, value in shown.items())
+    )

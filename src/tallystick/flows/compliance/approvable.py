@@ -24,6 +24,9 @@ from tallystick.kit.ids import derived_id, new_id
 #: Who asks with a key or from a shell may be the person who approves: two others have to.
 APPROVALS_FOR_NOBODY: Final = 2
 
+#: Of what is asked for again under its key between its approval and the act.
+_APPROVED: Final = "it was approved, and a worker carries it out where nobody has; ask again for what it came to"
+
 
 async def _late_money(runtime: Runtime, payment_id: str, _: Mapping[str, Any]) -> dict[str, Any]:
     """The payment and what waits of it, in minor units. Raises NoLateMoney."""
@@ -178,8 +181,8 @@ APPROVABLE: Final[Mapping[str, Approvable]] = {
 
 async def ask_second_person(runtime: Runtime, asked: AskedAct) -> ApprovalRequest:
     """Ask for an act that moves more than one person may. The same act under the same key is one request. Raises
-    ActKeyReused also where an act was done under the key, NotDecided where too few could decide, and what looking at it
-    raises."""
+    ActKeyReused also where an act was done under the key, NotDecided where too few could decide or it was approved and
+    is not done yet, and what looking at it raises."""
     request_id = _request_id(asked)
     await known_act(runtime.stores.acts, asked)
     try:
@@ -197,8 +200,11 @@ async def ask_second_person(runtime: Runtime, asked: AskedAct) -> ApprovalReques
         found = await four_eyes.read(runtime, request_id)
         if found is None or not _is_same(found.request, asked):
             raise _reused() from None
-        if found.outcome is not None and found.outcome.outcome != "approved":
-            raise four_eyes.NotDecided(f"what was asked for has ended: {found.outcome.outcome}") from None
+        ended = None if found.outcome is None else found.outcome.outcome
+        if ended == "approved" and APPROVABLE[asked.act].perform is not None:
+            raise four_eyes.NotDecided(_APPROVED) from None
+        if ended not in (None, "approved"):
+            raise four_eyes.NotDecided(f"what was asked for has ended: {ended}") from None
         return found.request
 
 

@@ -25,7 +25,7 @@ from tallystick.domain.errors import Overloaded
 from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.domain.settlement_evidence import Evidence
 from tallystick.domain.work_owner import PERSON, may_own
-from tallystick.flows.compliance.amounts import require_second_person
+from tallystick.flows.compliance.day_sums import count_in_day, moves_alone
 from tallystick.flows.reconciliation.bank import post_statement
 from tallystick.flows.reconciliation.entries_by_hand import entry_decided, statement_of, write_entry, writes_off
 from tallystick.flows.reconciliation.posting import post_batch
@@ -33,6 +33,7 @@ from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import derived_id
 from tallystick.kit.logs import get_logger
 from tallystick.record.postgres.bank_book import PayoutWithdrawn
+from tallystick.record.postgres.moved_alone import PlaceTaken
 from tallystick.record.postgres.settlement_evidence import EvidenceSet, digest_input
 from tallystick.record.postgres.settlement_rows_by_hand import RowByHand, RowsByHand, rows_by_hand
 
@@ -94,8 +95,10 @@ async def resolve(runtime: Runtime, asked: AskedAct, /) -> OperatorAct:
     NeedsSecondPerson and Overloaded."""
     shown = await look(runtime, asked.target, asked.arguments)
     await _require_theirs(runtime, asked.operator, shown["merchant"])
-    await require_second_person(runtime, asked, asked.target, shown["currency"], shown["amount"])
+    amounts = {shown["currency"]: shown["amount"]}
+    approved_as = {"currency": shown["currency"], "amount": shown["amount"]}
     for _ in range(_RACES):
+        moved = await moves_alone(runtime, asked, asked.target, amounts, approved_as)
         try:
             async with rows_by_hand(runtime.pool) as rows:
                 said = await _decided(rows, asked.target, asked.arguments)
@@ -103,8 +106,8 @@ async def resolve(runtime: Runtime, asked: AskedAct, /) -> OperatorAct:
                     raise NotResolvable("somebody else has resolved the row meanwhile")
                 if _shown(asked.target, asked.arguments, said) != shown:
                     raise NotResolvable("what the row would be matched with has changed meanwhile")
-                act = await _written(runtime, rows, said, asked)
-        except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, PayoutWithdrawn):
+                act = await _written(runtime, rows, said, asked, moved)
+        except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, PayoutWithdrawn, PlaceTaken):
             continue
         except asyncpg.UniqueViolationError:
             raise NotResolvable("somebody else has resolved the row meanwhile") from None
@@ -149,12 +152,16 @@ async def _decided(rows: RowsByHand, target: str, arguments: Mapping[str, Any]) 
     return _Said(row, matched_by_hand(row.evidence, found, writes_off_difference=off))
 
 
-async def _written(runtime: Runtime, rows: RowsByHand, said: _Said, asked: AskedAct) -> OperatorAct:
+async def _written(
+    runtime: Runtime, rows: RowsByHand, said: _Said, asked: AskedAct, moved: Mapping[str, int]
+) -> OperatorAct:
+    """``moved``: what it counts in the operator's day."""
     at, row, before = runtime.clock.now(), said.row, said.row.evidence
     after = replace(said.after, actor=asked.operator, compared_at=at)
     if said.entry is not None:
         await write_entry(rows.entries(), row, replace(said.entry, after=after), said.payout, at)
         act = asked.done(_result(after) | {"arrived": said.entry.arrives}, at)
+        await count_in_day(runtime.settings, rows.moved_alone(), act, moved)
         await rows.write_act(act)
         return act
     await rows.take_turn(row)
@@ -170,6 +177,7 @@ async def _written(runtime: Runtime, rows: RowsByHand, said: _Said, asked: Asked
     )
     result = _result(after) | {"subject_id": after.subject_id, "to_merchant": after.covers}
     act = asked.done(result, at, merchant_id=after.merchant_id, payment_id=after.payment_id)
+    await count_in_day(runtime.settings, rows.moved_alone(), act, moved)
     await rows.write(row, after, counted, act)
     return act
 

@@ -19,7 +19,7 @@ from tallystick.domain.bank_statement import STATEMENT_FORMATS
 from tallystick.domain.errors import Overloaded, TallystickError
 from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.domain.settlement_file import SettlementFile
-from tallystick.flows.compliance.amounts import require_second_person_for
+from tallystick.flows.compliance.day_sums import count_in_day, moves_alone
 from tallystick.flows.reconciliation.bank import post_statement
 from tallystick.flows.reconciliation.entries_by_hand import statement_of
 from tallystick.flows.reconciliation.entries_taken_back import stands_in_the_way, take_back
@@ -27,6 +27,7 @@ from tallystick.flows.reconciliation.files import NoSuchFile
 from tallystick.flows.reconciliation.posting import post_batch
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import derived_id
+from tallystick.record.postgres.moved_alone import PlaceTaken
 from tallystick.record.postgres.settlement_withdrawals import ArrivedEntry, ComparedAmount, Withdrawing, withdrawing
 
 #: An act that loses so many races in a row is about a file that others work on: nothing was written.
@@ -79,7 +80,7 @@ async def withdraw(runtime: Runtime, asked: AskedAct, /) -> OperatorAct:
     more, and their bytes can be imported again. Raises NoSuchFile, CannotWithdraw, NeedsSecondPerson and Overloaded."""
     for _ in range(_RACES):
         shown = await look(runtime, asked.target, asked.arguments)
-        await require_second_person_for(runtime, asked, asked.target, shown["amounts"])
+        moved = await moves_alone(runtime, asked, asked.target, shown["amounts"], {"amounts": shown["amounts"]})
         try:
             async with withdrawing(runtime.pool) as withdrawal:
                 await withdrawal.take_turn(shown["provider"])
@@ -87,7 +88,10 @@ async def withdraw(runtime: Runtime, asked: AskedAct, /) -> OperatorAct:
                 if found.by_currency != shown["amounts"]:
                     continue  # it was compared meanwhile
                 act = await _taken_back(runtime, withdrawal, found, asked)
-        except (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+                await count_in_day(runtime.settings, withdrawal.moved_alone(), act, moved)
+                await withdrawal.write_act(act)
+                await withdrawal.withdraw_news([each.file_id for each in found.files])
+        except (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError, PlaceTaken):
             continue
         await _posted_back(runtime, found, asked)
         return act
@@ -138,10 +142,7 @@ async def _taken_back(runtime: Runtime, withdrawal: Withdrawing, found: _Found, 
         if found.entries:
             result["entries"] = [each.name for each in found.entries]
         result["counted_in"] = [_set_id(asked, each) for each in found.files]
-    act = asked.done(result, at)
-    await withdrawal.write_act(act)
-    await withdrawal.withdraw_news([each.file_id for each in found.files])
-    return act
+    return asked.done(result, at)
 
 
 def _set_id(asked: AskedAct, file: SettlementFile) -> str:

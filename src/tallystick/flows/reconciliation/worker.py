@@ -13,7 +13,7 @@ from tallystick.flows.reconciliation.bank import compare_again, compare_statemen
 from tallystick.flows.reconciliation.failures import Failures
 from tallystick.flows.reconciliation.matching import Compared, NotComparable, compare_file
 from tallystick.flows.reconciliation.posting import post_batch
-from tallystick.flows.reconciliation.reports import compare_report
+from tallystick.flows.reconciliation.reports import COMPARED_AGAIN_FOR, compare_report, compare_report_again
 from tallystick.flows.reconciliation.waiting import EVERY_MS as WAITING_EVERY_MS
 from tallystick.flows.reconciliation.waiting import compare_waiting
 from tallystick.flows.runtime import Runtime
@@ -26,17 +26,22 @@ ACTOR: Final = RECONCILIATION
 #: Files come once a day, and nobody waits for a second.
 EVERY_MS: Final = 5_000
 
+#: Reports that are compared again in one round: each is read whole.
+_REPORTS_AT_ONCE: Final = 10
+
 log = get_logger("tallystick.flows.reconciliation.worker")
 
 
 class ReconciliationWorker:
-    """Any number may run: evidence of a file is written once, and a version of a batch is taken once."""
+    """Any number may run: evidence of a file is written once, and a version of a batch is taken once. ``at_once``:
+    reports are compared again in the first round, whenever they were compared last."""
 
-    def __init__(self, runtime: Runtime, actor: str = ACTOR) -> None:
-        self._runtime, self._actor = runtime, actor
+    def __init__(self, runtime: Runtime, actor: str = ACTOR, *, at_once: bool = False) -> None:
+        self._runtime, self._actor, self._at_once = runtime, actor, at_once
         self.compared: list[tuple[str, Compared]] = []
         self.news: dict[str, int] = {}  # files -> movements that the inbox was told of, and that it decides on first
         self._waiting_at_ms: int | None = None  # when rows that wait are compared again
+        self._reports_at_ms: int | None = None  # when it is looked for reports that are due
         self._failures = Failures("reconciliation")
         self._payouts = ""  # those with which open entries of statements were compared
 
@@ -63,6 +68,22 @@ class ReconciliationWorker:
                 self.compared.append((file_id, compared))
                 log.info("report compared", file_id=file_id, rows=compared.rows, open=compared.open_rows)
                 done += 1
+        return done + await self._reports_again()
+
+    async def _reports_again(self) -> int:
+        """Reports whose rows did not agree are compared again, each at its own pace."""
+        if self._reports_at_ms is not None and monotonic_ms() < self._reports_at_ms:
+            return 0
+        book, now, done = self._runtime.stores.report_evidence, self._runtime.clock.now(), 0
+        found = await book.open_reports(now - COMPARED_AGAIN_FOR)
+        for each in found if self._at_once else [each for each in found if each.is_due(now)][:_REPORTS_AT_ONCE]:
+            with self._failures.apart(each.file_id), suppress(NotComparable):
+                compared = await compare_report_again(self._runtime, each.file_id, self._actor, each.comparison)
+                if compared.rows:
+                    self.compared.append((each.file_id, compared))
+                    log.info("report compared again", file_id=each.file_id, rows=compared.rows)
+                    done += 1
+        self._reports_at_ms = monotonic_ms() + WAITING_EVERY_MS
         return done
 
     async def _file(self, file_id: str) -> int:

@@ -125,6 +125,7 @@ NOT_PROMISED: Final[Mapping[str, str]] = {
     "bank_statement_name": "which statement of a name came first; the statements' steps are sealed",
     "bank_comparison": "made from files; its digest is in the sealed history of its statement",
     "reconciliation_told": "of which evidence merchants were told; their messages are sealed",
+    "moved_alone": "sums of what operators moved alone; the acts that they are of are sealed",
     "bank_arrival": "which payout an entry is: made from evidence, whose digest is sealed",
     "deadline": "a schedule",
     "inbox": "made from sealed arrivals, tries and history; its schedule changes",
@@ -170,6 +171,7 @@ NOT_PROMISED: Final[Mapping[str, str]] = {
     "settlement_evidence": "the digest of all of a batch is in its set, which is sealed",
     "settlement_evidence_sum": "the sums of the evidence",
     "report_evidence": "nothing is posted of it; made from rows and the record, as they were",
+    "report_comparison": "how often a report was compared: nothing is posted of it",
 }
 
 #: Tables that are not sealed. Every other table of the schema has a leaf.

@@ -47,6 +47,7 @@ STEPS: Final[Mapping[str, Mapping[str, str]]] = {
         "dispute_opened": "a dispute began",
         "dispute_updated": "a dispute changed",
         "settled": "a movement was settled by the provider",
+        "settlement_withdrawn": "the settlement of a movement was taken back",
         "late_money_accepted": "late money was accepted for the merchant",
         "late_return_opened": "the return of late money began",
         "late_return_failed": "the return of late money failed",

@@ -129,6 +129,15 @@ class ApprovalBook:
         row = await self.pool.fetchrow(STATEMENTS["outcome"], request_id)
         return None if row is None else struct_of(row, Outcome)
 
+    async def not_done(self, acts: Sequence[str], after: datetime, until: datetime) -> Sequence[str]:
+        """Requests of these acts that were approved in this time, and of which no act is recorded under their id."""
+        found = await self.pool.fetch(STATEMENTS["approved_between"], list(acts), after, until)
+        asked = [(row["requested_by"], row["request_id"]) for row in found]
+        given = ([operator for operator, _ in asked], [key for _, key in asked])
+        rows = await self.pool.fetch(STATEMENTS["done_under"], *given)
+        done = {(row["operator"], row["idempotency_key"]) for row in rows}
+        return [key for operator, key in asked if (operator, key) not in done]
+
     async def decide(self, request_id: str, decision: Decision) -> None:
         """Raises asyncpg.UniqueViolationError where the person has decided before."""
         await self.pool.execute(

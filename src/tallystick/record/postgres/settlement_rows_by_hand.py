@@ -17,6 +17,7 @@ from tallystick.domain.operator_act import OperatorAct
 from tallystick.domain.settlement_evidence import LATE_KINDS, Candidate, Evidence, kind_of_posting
 from tallystick.record.postgres.acts import insert_act
 from tallystick.record.postgres.bank_book import ComparingEntries
+from tallystick.record.postgres.moved_alone import MovedAlone
 from tallystick.record.postgres.settlement_evidence import STATEMENTS, Comparing, EvidenceSet, evidence_in
 
 #: What looking for the postings of one subject may take.
@@ -69,6 +70,10 @@ class RowsByHand:
     def entries(self) -> ComparingEntries:
         """Entries of bank statements, in this transaction."""
         return ComparingEntries(self._connection)
+
+    def moved_alone(self) -> MovedAlone:
+        """What operators moved alone, in this transaction."""
+        return MovedAlone(self._connection)
 
     async def write_act(self, act: OperatorAct) -> None:
         """The act. UniqueViolationError where its key was used."""

@@ -19,6 +19,7 @@ from tallystick.domain.settlement_file import SettlementFile
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.acts import insert_act
 from tallystick.record.postgres.bank_book import ComparingEntries
+from tallystick.record.postgres.moved_alone import MovedAlone
 from tallystick.record.postgres.settlement_evidence import FOR_LISTS, Comparing, EvidenceSet
 from tallystick.record.postgres.settlement_files import STATEMENTS as OF_FILES
 from tallystick.record.postgres.settlement_files import delete_rows
@@ -161,6 +162,10 @@ class Withdrawing:
         """What these files told of is no news of theirs any more: a decision on it that is not written yet is stale.
         The last of all, for such decisions wait until this transaction ends."""
         await self._connection.execute(_STATEMENTS["withdraw_news"], list(file_ids), timeout=_LONG_S)
+
+    def moved_alone(self) -> MovedAlone:
+        """What operators moved alone, in this transaction."""
+        return MovedAlone(self._connection)
 
     async def write_act(self, act: OperatorAct) -> None:
         """The act. UniqueViolationError where its key was used."""

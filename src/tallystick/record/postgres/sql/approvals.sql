@@ -1,3 +1,16 @@
+-- approved_between: requests of the acts $1 that were approved after $2 and until $3, the oldest first, and who asked
+SELECT r.request_id, r.requested_by
+FROM approval_outcome o
+JOIN approval_request r ON r.request_id = o.request_id
+WHERE o.outcome = 'approved' AND o.at > $2 AND o.at <= $3 AND r.act = ANY ($1::text[])
+ORDER BY o.at, o.request_id;
+
+-- done_under: which of these keys ($2) their operators ($1) used for an act that was done
+SELECT a.operator, a.idempotency_key
+FROM operator_act a
+JOIN (SELECT unnest($1::text[]) AS operator, unnest($2::text[]) AS idempotency_key) k
+  ON k.operator = a.operator AND k.idempotency_key = a.idempotency_key;
+
 -- insert_request: what somebody asks a second person for
 INSERT INTO approval_request (request_id, act, target, merchant_id, arguments, shown, shown_hash, authors, needed,
                               reason, requested_by, requested_at, expires_at)

@@ -1,12 +1,16 @@
 -- waiting_providers: the providers with rows that wait for what the record does not have yet, of files of other formats than
--- $2; $1: reasons for which a row waits. A duplicate that was told of as news waits too, for a posting of its own; and so do
--- duplicates of what a row of another amount has by its payment alone, and that row
+-- $2; $1: reasons for which a row waits. A duplicate that was told of as news waits too, for a posting of its own; so does one of
+-- a payment of which a row was withdrawn, whose posting it may have been; and so do duplicates of what a row of another amount
+-- has by its payment alone, and that row
 SELECT DISTINCT f.provider
 FROM settlement_evidence e
 JOIN settlement_file f ON f.file_id = e.file_id
-WHERE e.status IN ('mismatched', 'unexplained') AND (e.reason = ANY ($1::text[]) OR e.reason = 'duplicate' AND EXISTS (
+WHERE e.status IN ('mismatched', 'unexplained') AND (e.reason = ANY ($1::text[]) OR e.reason = 'duplicate' AND (EXISTS (
     SELECT 1 FROM settlement_news w WHERE w.file_id = e.file_id AND w.position = e.position
-) OR e.reason IN ('amount', 'duplicate') AND EXISTS (
+) OR EXISTS (
+    SELECT 1 FROM settlement_evidence w
+    WHERE w.merchant_id = e.merchant_id AND w.payment_id = e.payment_id AND w.reason = 'withdrawn'
+)) OR e.reason IN ('amount', 'duplicate') AND EXISTS (
     SELECT 1 FROM settlement_evidence o
     WHERE o.merchant_id = e.merchant_id AND o.payment_id = e.payment_id AND o.subject_id = e.subject_id
       AND o.subject_version = e.subject_version AND o.leg = e.leg AND o.reason IN ('amount', 'duplicate') AND o.reason <> e.reason
@@ -21,8 +25,8 @@ WHERE e.status IN ('mismatched', 'unexplained') AND (e.reason = ANY ($1::text[])
 ORDER BY f.provider;
 
 -- waiting_candidates: the postings that rows of the provider $1 which wait may be about, as ``candidates`` of a file. $2: reasons for
--- which a row waits, besides those of a duplicate and of another amount, which has nothing by itself here; $3: the account of postings; $4: kinds of rows that are about
--- payments; $5: reasons with which a row takes a posting; $6: formats and kinds of rows, as format:kind, whose reference is
+-- which a row waits, besides those of a duplicate and of another amount as above; $3: the account of postings; $4: kinds of rows
+-- that are about payments; $5: reasons with which a row takes a posting; $6: formats and kinds of rows, as format:kind, whose reference is
 -- that of their charge
 WITH waiting AS MATERIALIZED (
     SELECT e.file_id, e.position, f.account, r.reference, r.merchant_reference, r.payment_reference,
@@ -32,9 +36,12 @@ WITH waiting AS MATERIALIZED (
     JOIN settlement_file f ON f.file_id = e.file_id
     JOIN settlement_row r ON r.file_id = e.file_id AND r.position = e.position
     WHERE f.provider = $1 AND e.status IN ('mismatched', 'unexplained')
-      AND (e.reason = ANY ($2::text[]) OR e.reason = 'duplicate' AND EXISTS (
+      AND (e.reason = ANY ($2::text[]) OR e.reason = 'duplicate' AND (EXISTS (
           SELECT 1 FROM settlement_news w WHERE w.file_id = e.file_id AND w.position = e.position
-      ) OR e.reason IN ('amount', 'duplicate') AND EXISTS (
+      ) OR EXISTS (
+          SELECT 1 FROM settlement_evidence w
+          WHERE w.merchant_id = e.merchant_id AND w.payment_id = e.payment_id AND w.reason = 'withdrawn'
+      )) OR e.reason IN ('amount', 'duplicate') AND EXISTS (
           SELECT 1 FROM settlement_evidence o
           WHERE o.merchant_id = e.merchant_id AND o.payment_id = e.payment_id AND o.subject_id = e.subject_id
             AND o.subject_version = e.subject_version AND o.leg = e.leg AND o.reason IN ('amount', 'duplicate') AND o.reason <> e.reason

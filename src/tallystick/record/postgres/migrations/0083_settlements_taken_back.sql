@@ -1,6 +1,6 @@
 -- What a merchant was told of a settled movement can be taken back with its file; what operators move alone is added up; and
 -- reports that post nothing are compared again.
--- depends: 0081_report_evidence
+-- depends: 0082_news_by_event
 
 -- NOT VALID: rows of before have one of the first two states, which the old constraint held; a row for each settled movement
 -- is too many to look at again.

@@ -1,6 +1,6 @@
 -- How far the sealer is: up to when it has looked at everything of some kinds that was visible then. Who seals next goes on
 -- from there, however far that is behind. Nothing is promised of it: what it passes by is found by the look at everything.
--- depends: 0081_report_evidence
+-- depends: 0083_settlements_taken_back
 CREATE TABLE audit_position (
     name text PRIMARY KEY,
     at timestamptz NOT NULL

@@ -143,7 +143,11 @@ def _sides(name: str, amount: str, register: str) -> dict[str, str]:
 
 async def the_report(runtime: Runtime, scene: Scene, where: Path) -> SettlementFile:
     """Imported, and compared."""
-    file = (await imported(runtime, scene.accounting(), where, name=f"{new_letters()}.csv", **WHERE)).file
+    file = (
+        await imported(
+            runtime, scene.accounting(), where, name=f"{new_letters()}.csv", format="adyen_accounting", **WHERE
+        )
+    ).file
     assert (file.state, file.purpose, file.rows) == ("imported", "compare", 5)
     compared = await compare_report(runtime, file.file_id, ACTOR)
     assert compared.by_reason == {
@@ -190,7 +194,9 @@ async def test_the_books_are_as_the_settlement_details_make_them(
                 assert await kept(runtime, file, scene) == list(ROWS)
                 assert await written(runtime, fresh_merchant) == before, "it posts, tells and takes nothing"
                 continue
-            _, compared, batch = await settled(runtime, scene.details(), tmp_path, **WHERE)
+            _, compared, batch = await settled(
+                runtime, scene.details(), tmp_path, format="adyen_settlement_details", **WHERE
+            )
             assert compared.by_reason == {("matched", "same"): 6, ("explained", "payout"): 1}, "none is a duplicate"
         assert await balances(runtime, fresh_merchant) == MERCHANTS
         assert await posted_of(runtime, batch) == PLATFORMS
@@ -205,7 +211,7 @@ async def test_a_report_is_compared_once_and_shown(database: Database, fresh_mer
         runtime_of(database.app_url, BookedProvider()) as other,
     ):
         scene = await Scene().made(database, one, fresh_merchant)
-        file = (await imported(one, scene.accounting(), tmp_path, **WHERE)).file
+        file = (await imported(one, scene.accounting(), tmp_path, format="adyen_accounting", **WHERE)).file
         book = one.stores.report_evidence
         assert file.file_id in await book.reports_to_compare()
         assert await book.of_file(file, 10) is None
@@ -230,7 +236,7 @@ async def test_a_report_is_compared_once_and_shown(database: Database, fresh_mer
 async def test_a_worker_compares_it(database: Database, fresh_merchant: str, tmp_path: Path) -> None:
     async with runtime_of(database.app_url, BookedProvider(), settings=PATIENT_WEBHOOKS) as runtime:
         scene = await Scene().made(database, runtime, fresh_merchant)
-        file = (await imported(runtime, scene.accounting(), tmp_path, **WHERE)).file
+        file = (await imported(runtime, scene.accounting(), tmp_path, format="adyen_accounting", **WHERE)).file
         before = await balances(runtime, fresh_merchant)
         worker = ReconciliationWorker(runtime)
         await worker.round()
@@ -244,8 +250,12 @@ async def test_what_is_compared_is_not_posted_and_the_other_way_round(
 ) -> None:
     async with runtime_of(database.app_url, BookedProvider(), settings=PATIENT_WEBHOOKS) as runtime:
         scene = await Scene().made(database, runtime, fresh_merchant)
-        report = (await imported(runtime, scene.accounting(), tmp_path, **WHERE)).file
-        details = (await imported(runtime, scene.details(), tmp_path, name="details.csv", **WHERE)).file
+        report = (await imported(runtime, scene.accounting(), tmp_path, format="adyen_accounting", **WHERE)).file
+        details = (
+            await imported(
+                runtime, scene.details(), tmp_path, name="details.csv", format="adyen_settlement_details", **WHERE
+            )
+        ).file
         with pytest.raises(NotComparable, match="not posted"):
             await compare_file(runtime, report.file_id, ACTOR)
         with pytest.raises(NotComparable, match="no report"):

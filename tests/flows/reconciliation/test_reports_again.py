@@ -70,7 +70,9 @@ async def test_what_a_webhook_brings_later_is_the_next_evidence(
                 "",
             ]
         )
-        file = (await imported(runtime, text, tmp_path, name=f"{new_letters()}.csv", **WHERE)).file
+        file = (
+            await imported(runtime, text, tmp_path, name=f"{new_letters()}.csv", format="adyen_accounting", **WHERE)
+        ).file
         assert (await compare_report(runtime, file.file_id, ACTOR)).rows == 3
         first = [(1, 1, "matched"), (2, 1, "unexplained"), (3, 1, "unexplained")]
         assert await kept(runtime, file.file_id) == first

@@ -23,7 +23,7 @@ from tallystick.domain.settlement_row import SettlementRow
 from tallystick.flows.reconciliation.accounts import options_for, read_digest, read_options
 from tallystick.flows.reconciliation.comparing import FileTotals, end_import
 from tallystick.flows.reconciliation.formats.base import HEAD_BYTES, FileRefused, Format, ReadOptions
-from tallystick.flows.reconciliation.registry import AUTO, format_of
+from tallystick.flows.reconciliation.registry import AUTO, OWN_FORMAT, format_of
 from tallystick.flows.reconciliation.screening import RowScreen, screened
 from tallystick.flows.reconciliation.unpacking import digest_of, unpacked
 from tallystick.flows.runtime import Runtime
@@ -44,9 +44,6 @@ MAX_BAD_ROWS: Final = 10_000
 
 #: Two imports that meet in one batch compare again; each time one of them has ended.
 _TRIES: Final = 10
-
-#: Whose a statement is where nobody says it: banks have the names that the operator gives them.
-_BANK: Final = "bank"
 
 #: Longer names of files are cut.
 _NAME_CHARS: Final = 200
@@ -146,7 +143,11 @@ def _identified(settings: Settings, asked: ImportAsked) -> tuple[Format, str, Re
         raise FileRefused("no_provider", f"a file of the format {read_by.name} does not say whose it is")
     known = known or options_for(accounts, provider, asked.account)
     named = (asked.format, AUTO if known is None else known.format)
-    if read_by.provider not in (None, provider, _BANK) and read_by.name not in named:
+    if (
+        read_by.provider != provider
+        and OWN_FORMAT.issuperset((read_by.provider, provider))
+        and read_by.name not in named
+    ):
         detail = f"it is a file of {read_by.provider}, and not of {provider}: name the format if it is meant"
         raise FileRefused("other_provider", detail)
     options = read_options(known, accounts, asked.mapping)

@@ -22,6 +22,14 @@ FORMATS: Final[Sequence[Format]] = (
 
 FORMAT_NAMES: Final = tuple(each.name for each in FORMATS)
 
+#: Providers that have a format which nobody else writes: the test acquirer writes all of them, and banks have the names
+#: that the operator gives them.
+OWN_FORMAT: Final[frozenset[str | None]] = frozenset(
+    each.provider
+    for each in FORMATS
+    if each not in (camt053.FORMAT, mt940.FORMAT, generic_csv.FORMAT, simulator.FORMAT)
+)
+
 #: What a person says who leaves it to the file.
 AUTO: Final = "auto"
 

@@ -40,7 +40,6 @@ SETTINGS = Settings(
     pending_poll_ms=20,
     resubmit_limit=1,
     recovery_checks_limit=4,
-    journal_connections=1,  # a second one takes part once a hundred changes wait
     sealing_keys=base64.b64encode(b"not a secret: for the tests only").decode(),
 )
 

@@ -18,7 +18,8 @@ from tallystick.settings.load import Settings
 def work(data_dir: DataDir = None, parent_pid: ParentPid = None) -> None:
     """Recover attempts, process provider events, deliver messages. Any number of workers may run."""
     settings = started(settings_from(data_dir), parent_pid)
-    os.nice(settings.worker_niceness)
+    if settings.database_url is not None or parent_pid is not None:  # else this process keeps the database as well
+        os.nice(settings.worker_niceness)
     with existing_database(settings, keeper_of(parent_pid)) as database:
         uvloop.run(_work(settings, database))
 

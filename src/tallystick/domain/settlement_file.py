@@ -141,15 +141,16 @@ class StatedTotal(Struct, frozen=True, kw_only=True):
 class BatchSums:
     """Adds up the rows of one batch and currency."""
 
-    __slots__ = ("fee", "gross", "net", "paid_out", "payouts", "rows")
+    __slots__ = ("closing", "fee", "gross", "net", "paid_out", "payouts", "rows")
 
     def __init__(self) -> None:
-        self.rows = self.gross = self.fee = self.net = self.paid_out = self.payouts = 0
+        self.rows = self.gross = self.fee = self.net = self.paid_out = self.closing = self.payouts = 0
 
     def add(self, row: SettlementRow) -> None:
         self.rows += 1
         if row.kind in CLOSING:
-            self.payouts += 1
+            self.closing += 1
+            self.payouts += row.kind == "payout"  # what came back closes nothing
             self.paid_out += row.net
         else:
             self.gross += row.gross

@@ -29,7 +29,8 @@ class ProcessSettings(Section):
         int,
         count(
             "How much a worker gives way to other processes of its machine, as nice(1) counts it: where the API and a"
-            " sealer share cores that are full, 10 lets answers go first.",
+            " sealer share cores that are full, 10 lets answers go first. A worker that keeps the embedded database"
+            " does not give way.",
             ge=0,
             le=19,
         ),

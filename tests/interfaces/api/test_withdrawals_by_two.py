@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
+from tallystick.access.accounts import insert_version
 from tallystick.access.key_store import OPERATORS, create_key
 from tallystick.access.viewer import Viewer
 from tallystick.flows.compliance import four_eyes
@@ -149,3 +151,30 @@ async def test_workers_carry_out_once_what_was_approved(new_database: NewDatabas
         assert [await each.round() for each in workers] == [0, 0]
         act = await runtime.stores.acts.find(file.people[0].actor, request.request_id)
         assert act is not None and act.target == file.file_id
+
+
+async def test_workers_carry_out_nothing_but_what_was_shown_and_for_nobody_who_may_not(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
+    """The act was approved, and its process died. Then a person says something of a row; or who asked is locked."""
+    async with posted(new_database(), tmp_path) as file:
+        runtime, ada = file.world.runtime, file.people[0]
+        changed = await file.asked("one")
+        await runtime.pool.execute(
+            "INSERT INTO approval_outcome (request_id, outcome, detail, at) VALUES ($1, 'approved', 'bob', $2)",
+            changed.request_id,
+            runtime.clock.now(),
+        )
+        await done(runtime, file.file_id, 2)
+        locked = await file.asked("two")
+        await runtime.pool.execute(
+            "INSERT INTO approval_outcome (request_id, outcome, detail, at) VALUES ($1, 'approved', 'bob', $2)",
+            locked.request_id,
+            runtime.clock.now(),
+        )
+        newest = await runtime.stores.accounts.find(ada.operator_id)
+        assert newest is not None
+        await insert_version(runtime.pool, replace(newest, version=newest.version + 1, state="disabled"))
+        runtime.clock.shift_ms = int(2 * PATIENCE.total_seconds() * 1_000)
+        assert await ApprovedActs(runtime).round() == 0
+        assert not await file.is_withdrawn()

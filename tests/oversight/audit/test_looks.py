@@ -118,3 +118,24 @@ def test_the_window_is_gone_through_before_anything_is_older_than_it(window_s: i
 def test_a_window_that_is_shorter_than_what_looks_go_back_has_no_parts() -> None:
     look = WindowLook(("k",), _SECOND, 30 * _SECOND)
     assert [look.page(_BEGIN + each * _SECOND, _SECOND) for each in range(5)] == [None] * 5
+
+
+def test_a_page_is_as_long_as_the_database_can_look_at() -> None:
+    """What is there is not known before: the first page is short, and what takes long or fails shortens the next."""
+    look = Look("others", ("k",))
+    look.begin(_BEGIN, _BEGIN - 30 * 86_400 * _SECOND)
+    lengths = []
+    for took_ms in (0, 0, 1_000, 10_000, 0):
+        page = look.page()
+        lengths.append((page.until - page.since).total_seconds())
+        look.looked(page, [[]], _AT_ONCE, took_ms)
+    look.shorten()
+    page = look.page()
+    assert lengths == [15, 60, 240, 240, 60]
+    assert (page.until - page.since).total_seconds() == 60
+
+
+def test_a_part_of_the_window_is_short_also_after_rounds_that_failed() -> None:
+    look = WindowLook(("k",), 300 * _SECOND, 150 * _SECOND)
+    page = look.page(_BEGIN, 3_600 * _SECOND)
+    assert page is not None and page.until - page.since == 30 * _SECOND

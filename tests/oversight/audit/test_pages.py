@@ -43,9 +43,8 @@ async def test_what_is_behind_goes_on_from_where_it_was(
             await pool.execute("DELETE FROM watch")
             await pool.execute(_ANSWERS, 600, 11)
             sealer = sealer_of(pool, shift_ms=7_200_000, audit_sweep_interval_ms=86_400_000)
-            left = []
-            for _ in range(6):
-                await sealer.round()
+            left = [11]
+            while await sealer.round():
                 left.append(await pool.fetchval(_UNSEALED))
             await sealer.leave()
             monkeypatch.setattr(anchors, "_HEADS_IN_A_FILE", 2)
@@ -61,7 +60,7 @@ async def test_what_is_behind_goes_on_from_where_it_was(
     finally:
         await owner.close()
     assert changed == [f"changed: response m {key}" for key in ("k2", "k3", "k8")]
-    assert left[0] == 8 and left[-1] == 0
+    assert list(dict.fromkeys(left)) == [11, 8, 5, 2, 0]
     assert (named(report), report.unsealed) == ([], 0)
     assert report.leaves == report.examined > 11
     assert report.heads > 3 and len(read_anchors(tmp_path)) > 2
@@ -108,8 +107,8 @@ async def test_who_seals_next_goes_on_from_where_the_one_before_was(
         await seal_all(pool)
         await pool.execute(_ANSWERS, 600, 11)
         first = sealer_of(pool, shift_ms=7_200_000, audit_sweep_interval_ms=86_400_000)
-        await first.round()
-        behind = await pool.fetchval(_UNSEALED)
+        while (behind := await pool.fetchval(_UNSEALED)) == 11:
+            await first.round()
         await first.leave()
         # An hour later than what waits: far more than a window.
         second = sealer_of(pool, shift_ms=7_260_000, audit_sweep_interval_ms=86_400_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any, Final, cast
 
 import asyncpg
@@ -60,6 +61,7 @@ async def test_a_sweep_goes_on_when_a_quick_look_sealed_what_its_next_page_has(
         await eventually_async(was_read)
         before = await pool.fetchval(_CHANGES)
         sealer._changes.ended = await pool.fetchval("SELECT now() - interval '2 hours'")
+        sealer._changes._length = timedelta(hours=3)  # in one page
         await sealer.round()
         by_the_look = await pool.fetchval(_CHANGES)
         swept = await pool.fetchval("SELECT count(*) FROM audit_sweep")

@@ -25,7 +25,10 @@ from tallystick.kit.ids import derived_id, new_id
 APPROVALS_FOR_NOBODY: Final = 2
 
 #: Of what is asked for again under its key between its approval and the act.
-_APPROVED: Final = "it was approved, and a worker carries it out where nobody has; ask again for what it came to"
+_APPROVED: Final = (
+    "it was approved, and a worker carries it out while what was shown is still so; ask again for what it came to, and"
+    " ask for it under another key where it has changed"
+)
 
 
 async def _late_money(runtime: Runtime, payment_id: str, _: Mapping[str, Any]) -> dict[str, Any]:

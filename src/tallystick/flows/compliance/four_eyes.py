@@ -167,6 +167,19 @@ async def decide(
     return await _carry_out(runtime, what, request_id, now)
 
 
+async def is_as_approved(runtime: Runtime, what: Approvable, request: ApprovalRequest) -> bool:
+    """Whether what was shown is still so, and whoever asked still may: an act that was approved and not done is done
+    long after the approval, with nobody there. Raises what ``look`` raises."""
+    if request.requested_by.startswith(PERSON):
+        asker = await runtime.stores.accounts.find(request.requested_by.removeprefix(PERSON))
+        if asker is None or not asker.may("money"):
+            return False
+        if asker.merchants is not None and request.merchant_id not in asker.merchants:
+            return False
+    shown = await what.look(runtime, request.target, request.arguments)
+    return hash_of(request.request_id, request.act, request.target, request.arguments, shown) == request.shown_hash
+
+
 async def finish(runtime: Runtime, acts: Mapping[str, Approvable], request_id: str) -> Approval:
     """Carry out what was approved and not done, because a process died. Raises NotDecided if it was not approved."""
     approval = await _read(runtime, request_id)

@@ -189,8 +189,8 @@ def _proof(
     if before is not None and before.proof in ("footer", "balances"):
         return before.proof, before.stated
     own = totals.sums[key]
-    has_payouts = own.payouts > 0 or sums["paid_out"] != 0
-    has_others = sums["rows"] > own.payouts if before is None else sums["gross"] != 0 or sums["net"] != 0
+    has_payouts = own.payouts > 0 or (before is not None and sums["paid_out"] != 0)
+    has_others = sums["rows"] > own.closing if before is None else sums["gross"] != 0 or sums["net"] != 0
     if (has_payouts and has_others) or (not has_payouts and key in totals.carried):
         return "payout", 0
     return (None, None) if before is None else (before.proof, before.stated)

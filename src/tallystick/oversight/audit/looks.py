@@ -16,8 +16,18 @@ NEAR: Final = timedelta(milliseconds=3_000)
 #: A page that was full of things of one moment: the next ones are as long as this at least.
 _SHORTEST_PAGE: Final = timedelta(milliseconds=10)
 
-#: A page that was not full lets the next one be longer, up to this.
+#: How long the first page is. What it costs to look at a time is not known before, and what is there may be much.
+_FIRST_PAGE: Final = timedelta(seconds=15)
+
+#: A page that was looked at in less lets the next one be longer, up to an hour; one that took more makes it shorter,
+#: well before a statement takes too long.
+_QUICK_MS: Final = 500
+_SLOW_MS: Final = 3_000
+_LONGER: Final = 4
 _LONGEST_PAGE: Final = timedelta(hours=1)
+
+#: A part of the window, also where rounds took long or failed.
+_LONGEST_PART: Final = timedelta(seconds=30)
 
 
 class Page(Struct, frozen=True, kw_only=True):
@@ -47,7 +57,7 @@ class Look:
         self.found = 0
         self.full = False
         self._from: datetime | None = None
-        self._length: timedelta | None = None
+        self._length = _FIRST_PAGE
 
     @property
     def reached(self) -> datetime | None:
@@ -65,7 +75,7 @@ class Look:
     def page(self) -> Page:
         """The page that is next. The last one has no end: what has a later time by another clock is there too."""
         assert self.begun is not None and self._from is not None, "a look is under way"
-        until = END if self._length is None else self._from + self._length
+        until = self._from + self._length
         return Page(kinds=self.kinds, since=self._from, until=until if until < self.begun else END)
 
     def position(self, page: Page, found: Sequence[Sequence[Thing]], at_once: int) -> datetime:
@@ -73,16 +83,23 @@ class Look:
         assert self.begun is not None, "a look is under way"
         return min(_whole_until(page, found, at_once), self.begun)
 
-    def looked(self, page: Page, found: Sequence[Sequence[Thing]], at_once: int) -> bool:
-        """This was on the page, of each kind ``at_once`` at most. Whether the look is at its end."""
+    def shorten(self) -> None:
+        """The page took too long, and nothing of it counts."""
+        self._length = max(self._length / _LONGER, _SHORTEST_PAGE)
+
+    def looked(self, page: Page, found: Sequence[Sequence[Thing]], at_once: int, took_ms: int = 0) -> bool:
+        """This was on the page, of each kind ``at_once`` at most, and looked at in that time. Whether the look is at
+        its end."""
         assert self.begun is not None, "a look is under way"
         self.found += sum(map(len, found))
         reached = _whole_until(page, found, at_once)
         self.full = reached < page.until
         if self.full:
             self._length = max(reached - page.since, _SHORTEST_PAGE)
-        elif self._length is not None and max(map(len, found)) < at_once // 2:
-            self._length = min(2 * self._length, _LONGEST_PAGE)
+        elif took_ms > _SLOW_MS:
+            self.shorten()
+        elif took_ms < _QUICK_MS and _LONGER * max(map(len, found)) < at_once:
+            self._length = min(_LONGER * self._length, _LONGEST_PAGE)
         self._from = reached
         if reached < self.begun:
             return False
@@ -106,7 +123,7 @@ class WindowLook:
         end = reached - NEAR
         if self._at is None:
             self._at = reached - self._window
-        until = min(self._at + elapsed * self._speed, end)
+        until = min(self._at + min(elapsed * self._speed, _LONGEST_PART), end)
         if self._at >= until:
             self._at = None  # the window is shorter than what looks go back
             return None

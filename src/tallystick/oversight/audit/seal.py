@@ -12,7 +12,7 @@ began.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, cast
 
@@ -67,6 +67,10 @@ SWEEP_STEP_MS: Final = 1_000
 
 #: How often a sweep says how far it is.
 PROGRESS_EVERY_MS: Final = 10_000
+
+
+#: Of each kind of a page.
+_Found = Sequence[Sequence[Thing]]
 
 
 class Sweep(Struct, kw_only=True):
@@ -151,11 +155,30 @@ class Sealer:
         pages = {look: look.page() for look in (self._changes, self._others) if look.begun is not None}
         if part is None and not pages:
             return
+        try:
+            in_part, found = await self._seal(part, pages, now_ms)
+        except (TimeoutError, asyncpg.QueryCanceledError):
+            for look in pages:
+                look.shorten()
+            raise
+        if part is not None:
+            self._in_window.looked(part, in_part, AT_ONCE)
+            self._in_window_ms = now_ms
+        took_ms = monotonic_ms() - now_ms
+        for look, page in pages.items():
+            at_end = look.looked(page, found[look], AT_ONCE, took_ms)
+            if at_end and look is self._changes and look.found >= AT_ONCE:
+                look.due_ms += MANY_EVERY_MS
+
+    async def _seal(
+        self, part: Page | None, pages: Mapping[Look, Page], now_ms: int
+    ) -> tuple[_Found, dict[Look, _Found]]:
+        """Seal what is on these pages: what was found in the part of the window, and on each page."""
         async with self._pool.acquire() as proxy, proxy.transaction():
             rows = AuditRows(cast(asyncpg.Connection, proxy))
             await rows.in_utc()
-            in_part = [] if part is None else await _unsealed(rows, part)
-            found = {look: await _unsealed(rows, page) for look, page in pages.items()}
+            in_part: _Found = [] if part is None else await _unsealed(rows, part)
+            found: dict[Look, _Found] = {look: await _unsealed(rows, page) for look, page in pages.items()}
             sealed = [thing for on_page in (in_part, *found.values()) for things in on_page for thing in things]
             await self._writer.seal(rows, sealed)
             noted = bool(sealed) or now_ms - self._noted_ms >= NOTED_EVERY_MS
@@ -164,12 +187,7 @@ class Sealer:
         self._noted_ms = now_ms if noted else self._noted_ms
         if self._sweep is not None:
             self._sweep.pages.sealed(sealed)
-        if part is not None:
-            self._in_window.looked(part, in_part, AT_ONCE)
-            self._in_window_ms = now_ms
-        for look, page in pages.items():
-            if look.looked(page, found[look], AT_ONCE) and look is self._changes and look.found >= AT_ONCE:
-                look.due_ms += MANY_EVERY_MS
+        return in_part, found
 
     def _part_of_window(self, now_ms: int) -> Page | None:
         """The part of the window that is due: of what both looks have gone over."""

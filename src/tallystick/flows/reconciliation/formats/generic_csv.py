@@ -198,8 +198,10 @@ class _Rows:
         thousands = self._mapping.thousands_mark
         if thousands and thousands in whole:
             first, *groups = whole.lstrip("+-").split(thousands)
-            if not 1 <= len(first) <= _GROUP_DIGITS or any(len(each) != _GROUP_DIGITS for each in groups):
-                raise RowRefused("not_an_amount", "a mark of thousands is not between groups of three digits")
+            # In India groups have two digits, but for the last one.
+            whole_groups = len(groups[-1]) == _GROUP_DIGITS and len({len(each) for each in groups[:-1]}) <= 1
+            if not (1 <= len(first) <= _GROUP_DIGITS and whole_groups and all(2 <= len(each) <= 3 for each in groups)):
+                raise RowRefused("not_an_amount", "a mark of thousands is not between groups of digits")
             whole = whole.replace(thousands, "")
         if any(each in f"{whole}{fraction}" for each in ".,"):
             raise RowRefused("not_an_amount", "an amount is not a decimal number")

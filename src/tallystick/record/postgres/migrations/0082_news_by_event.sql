@@ -25,7 +25,7 @@ SELECT t.merchant_id, t.subject_id, t.version,
            WHEN t.event <> 'captured_and_refunded' THEN nullif(
                coalesce(
                    CASE WHEN t.event IN ('captured', 'capture_added', 'late_capture')
-                        THEN t.change -> 'provider_operations' -> -1 ->> 'reference' END,
+                        THEN t.change -> 'provider_operations'::text -> -1 ->> 'reference'::text END,
                    CASE WHEN t.lead_version IS NULL THEN t.provider_reference ELSE (
                        SELECT l.provider_reference FROM transition l
                        WHERE l.merchant_id = t.merchant_id AND l.subject_id = coalesce(t.stream_id, t.subject_id)

@@ -8,5 +8,7 @@ CREATE TABLE audit_position (
 
 GRANT SELECT, INSERT, UPDATE ON audit_position TO tallystick_app;
 
--- What was sent to a place: a record that was restored may have made another checkpoint of that number.
+-- What was sent to a place: a record that was restored may have made another checkpoint of that number. digest_of: the number; a
+-- process of an older release notes another number and leaves the digest.
 ALTER TABLE audit_anchor ADD COLUMN digest text;
+ALTER TABLE audit_anchor ADD COLUMN digest_of bigint;

@@ -47,11 +47,12 @@ INSERT INTO audit_position (name, at) VALUES ($1, $2)
 ON CONFLICT (name) DO UPDATE SET at = excluded.at;
 
 -- anchored: up to which checkpoint heads were sent to a place
-SELECT checkpoint, digest FROM audit_anchor WHERE target = $1;
+SELECT checkpoint, CASE WHEN digest_of = checkpoint THEN digest END AS digest FROM audit_anchor WHERE target = $1;
 
 -- note_anchored: heads were sent to a place up to this checkpoint
-INSERT INTO audit_anchor (target, checkpoint, at, digest) VALUES ($1, $2, $3, $4)
-ON CONFLICT (target) DO UPDATE SET checkpoint = excluded.checkpoint, at = excluded.at, digest = excluded.digest;
+INSERT INTO audit_anchor (target, checkpoint, at, digest, digest_of) VALUES ($1, $2, $3, $4, $2)
+ON CONFLICT (target) DO UPDATE SET checkpoint = excluded.checkpoint, at = excluded.at, digest = excluded.digest,
+    digest_of = excluded.digest_of;
 
 -- last_checkpoint: the newest head of heads
 SELECT number, document, signature, sealed_at FROM audit_checkpoint ORDER BY number DESC LIMIT 1;

@@ -1,9 +1,14 @@
--- statements_to_compare: imported files of the formats $1 with a statement that adds up and has no evidence yet, the oldest
--- first; not of one that is known to be a double
+-- statements_to_compare: imported files of the formats $1 with a statement that adds up, by this file or by a later one, and
+-- has no evidence yet, the oldest first; not of one that is known to be a double
 SELECT DISTINCT f.file_id, f.provider, f.account, f.format, f.parser_version
 FROM settlement_file f
 JOIN settlement_batch b ON b.file_id = f.file_id
-WHERE f.state = 'imported' AND f.purpose = 'post' AND f.format = ANY ($1::text[]) AND b.state = 'balanced' AND NOT EXISTS (
+WHERE f.state = 'imported' AND f.purpose = 'post' AND f.format = ANY ($1::text[]) AND EXISTS (
+    SELECT 1 FROM settlement_batch p
+    JOIN settlement_file o ON o.file_id = p.file_id
+    WHERE p.provider = b.provider AND p.account = b.account AND p.batch = b.batch AND p.currency = b.currency
+      AND p.part >= b.part AND p.state = 'balanced' AND o.state = 'imported'
+) AND NOT EXISTS (
     SELECT 1 FROM settlement_evidence_set s WHERE s.file_id = b.file_id AND s.batch = b.batch AND s.currency = b.currency
 ) AND NOT EXISTS (
     SELECT 1 FROM bank_statement_name n
@@ -16,10 +21,17 @@ UPDATE settlement_file SET state = state
 WHERE file_id = $1 AND state = 'imported' AND purpose = 'post'
 RETURNING file_id;
 
--- heads_of_file: the statements of the file $1 that add up and have no evidence yet
-SELECT b.batch, b.currency, b.sequence, b.balance_account, b.to_on, b.opening, b.closing
+-- heads_of_file: the statements of the file $1 that add up, by this file or by a later one, and have no evidence yet; as the
+-- first file has them with which they add up
+SELECT b.batch, b.currency, w.sequence, w.balance_account, w.to_on, w.opening, w.closing
 FROM settlement_batch b
-WHERE b.file_id = $1 AND b.state = 'balanced' AND NOT EXISTS (
+JOIN settlement_batch w ON w.provider = b.provider AND w.account = b.account AND w.batch = b.batch AND w.currency = b.currency
+WHERE b.file_id = $1 AND w.part = (
+    SELECT min(p.part) FROM settlement_batch p
+    JOIN settlement_file o ON o.file_id = p.file_id
+    WHERE p.provider = b.provider AND p.account = b.account AND p.batch = b.batch AND p.currency = b.currency
+      AND p.part >= b.part AND p.state = 'balanced' AND o.state = 'imported'
+) AND NOT EXISTS (
     SELECT 1 FROM settlement_evidence_set s WHERE s.file_id = b.file_id AND s.batch = b.batch AND s.currency = b.currency
 )
 ORDER BY b.batch, b.currency;

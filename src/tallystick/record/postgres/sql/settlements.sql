@@ -98,7 +98,7 @@ FROM settlement_row n
 JOIN settlement_row e ON e.batch = n.batch AND e.row_key = n.row_key AND e.occurrence = n.occurrence
 WHERE n.file_id = $1 AND n.batch = ANY ($2::text[]) AND e.file_id = ANY ($3::text[]) AND (
     e.currency <> n.currency OR e.net <> n.net
-    OR e.payer_amount <> n.payer_amount OR e.payer_currency <> n.payer_currency
+    OR abs(e.payer_amount) <> abs(n.payer_amount) OR e.payer_currency <> n.payer_currency
 )
 ORDER BY n.position
 LIMIT 10;

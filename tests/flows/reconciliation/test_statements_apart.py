@@ -208,3 +208,26 @@ async def test_a_report_in_two_files_is_proved_by_both(database: Database, tmp_p
             payouts = await runtime.stores.bank.payouts_of_account("paypal", account)
             [sent] = [each for each in payouts if each.amount > 0]
             assert (len(payouts), sent.amount, sent.returned) == (2, 4_000, True)
+
+
+async def test_a_statement_that_came_cut_off_is_posted_with_all_of_its_entries(
+    database: Database, tmp_path: Path
+) -> None:
+    """The first file has two of its entries and no closing balance; the second one has it whole."""
+    account = new_letters()
+    whole = mt940([(100, "a"), (200, "b"), (300, "c")], 0, number=7, reference=new_letters())
+    third = [at for at, line in enumerate(whole.splitlines()) if line.startswith(":61:")][2]
+    cut = "\n".join([*whole.splitlines()[:third], "-}", ""])
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        first = await imported(runtime, cut, tmp_path, name="cut.sta", provider="bank", account=account)
+        await worked(runtime)
+        before = await posted(runtime, account)
+        second = await imported(runtime, whole, tmp_path, name="whole.sta", provider="bank", account=account)
+        await worked(runtime)
+        after = await posted(runtime, account)
+        files = (first.file.file_id, second.file.file_id)
+        told = await runtime.pool.fetchval("SELECT count(*) FROM settlement_evidence WHERE file_id = ANY ($1)", files)
+    assert (first.file.rows, second.file.rows, second.file.known_rows) == (2, 1, 2)
+    assert before == (0, 0, [])
+    assert after == (600, 1, [])
+    assert told == 3

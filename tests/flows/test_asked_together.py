@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from tallystick.flows.asked_together import AskedTogether
+from tests.support.polling import eventually_async
 
 pytestmark = pytest.mark.fast
 
@@ -20,6 +21,10 @@ class Answers:
         self.goes_on = asyncio.Event()
         self.goes_on.set()
         self.error: Exception | None = None
+
+    async def called(self) -> int:
+        """How many times."""
+        return len(self.calls)
 
     async def __call__(self, keys: Sequence[str]) -> Mapping[str, int]:
         self.calls.append(list(keys))
@@ -43,11 +48,9 @@ async def test_what_is_asked_for_while_a_call_is_under_way_is_the_next_call() ->
     together = AskedTogether(answers)
     answers.goes_on.clear()
     first = asyncio.create_task(together.ask("a"))
-    while not answers.calls:
-        await asyncio.sleep(0)
+    await eventually_async(answers.called)
     second = asyncio.create_task(together.ask("a"))
-    while len(answers.calls) < 2:
-        await asyncio.sleep(0)
+    await eventually_async(answers.called, until=lambda times: times == 2)
     answers.goes_on.set()
     assert [await first, await second] == [1, 1]
     assert answers.calls == [["a"], ["a"]]
@@ -68,8 +71,7 @@ async def test_who_is_ended_ends_no_other_ones_answer() -> None:
     together = AskedTogether(answers)
     answers.goes_on.clear()
     ended, stays = asyncio.create_task(together.ask("a")), asyncio.create_task(together.ask("a"))
-    while not answers.calls:
-        await asyncio.sleep(0)
+    await eventually_async(answers.called)
     ended.cancel()
     answers.goes_on.set()
     assert await stays == 1

@@ -399,11 +399,26 @@ async def test_a_payout_that_came_back_leaves_its_batch_balanced(runtime: Runtim
     await imported(runtime, stripe_rows(2), tmp_path, name="one.csv")
     await imported(runtime, stripe_payout("20.00"), tmp_path, name="payouts.csv")
     told = await imported(runtime, back, tmp_path, name="back.csv")
-    await imported(runtime, stripe_rows(1, payout="po_2") + row, tmp_path, name="two.csv")
+    two = await imported(runtime, stripe_rows(1, payout="po_2") + row, tmp_path, name="two.csv")
     again = await imported(runtime, stripe_payout("30.00", payout="po_2"), tmp_path, name="payouts again.csv")
     assert [(each.batch, each.state) for each in told.batches] == [("", "unproven")]
+    assert [(each.batch, each.state) for each in two.batches] == [("po_2", "unproven")], "what came back closes nothing"
     assert [(each.batch, each.state, each.net, each.paid_out) for each in again.batches] == [
         ("po_2", "balanced", 1000, -1000)
     ]
     stored = (await everything(runtime.pool))["batches"]
     assert [row[5] for row in stored if row[2] == "po_1"][-1] == "balanced"
+
+
+async def test_an_earlier_reading_of_what_the_payer_saw_is_no_other_money(runtime: Runtime, tmp_path: Path) -> None:
+    """Its sign is that of the row; some versions of readers left it out."""
+    header, *rows = stripe_rows(2).splitlines()
+    seen = [f"{header},customer_facing_amount,customer_facing_currency", *(f"{row},9.00,eur" for row in rows)]
+    more = [*seen, f"{stripe_rows(1, start=2).splitlines()[1]},9.00,eur"]
+    await imported(runtime, "\n".join([*seen, ""]), tmp_path, name="one.csv")
+    await runtime.pool.execute("UPDATE settlement_row SET payer_amount = -payer_amount")
+    again = await imported(runtime, "\n".join([*more, ""]), tmp_path, name="two.csv")
+    await runtime.pool.execute("UPDATE settlement_row SET payer_amount = payer_amount + 1")
+    other = await imported(runtime, "\n".join([*more, "", ""]), tmp_path, name="three.csv")
+    assert (again.file.state, again.file.rows, again.file.known_rows) == ("imported", 1, 2)
+    assert other.file.state == "conflict"

@@ -245,3 +245,38 @@ async def test_another_key_signs_and_the_old_one_ends(fresh: Database, tmp_path:
     assert "stray: key_rotation" in unsigned and f"checkpoint: checkpoint {said.begins}" in unsigned
     assert KEYS.keys() == {KEY.key_id}
     assert (by_own, set(own), set(alone)) == ([], {KEY.key_id, OTHER.key_id}, {OTHER.key_id})
+
+
+async def test_a_key_that_was_changed_since_declares_no_restore(fresh: Database, tmp_path: Path) -> None:
+    """It was asked for before, and is decided on after: the sealer would believe it, and a comparison would not."""
+    owner = await asyncpg.connect(fresh.owner_url)
+    try:
+        async with runtime_of(fresh.app_url, BookedProvider(), settings=SETTINGS) as runtime:
+            await runtime.pool.execute(_ANSWER, "kept")
+            await seal_all(runtime.pool)
+            await copy_heads(runtime.pool, tmp_path)
+            kept = read_anchors(tmp_path)[-1].checkpoint.number
+            await _back_up(owner)
+            await runtime.pool.execute(_ANSWER, "lost")
+            await seal_all(runtime.pool)
+            await copy_heads(runtime.pool, tmp_path)
+            await _restore(owner)
+            ada, bob = await _admins(runtime, "ada", "bob")
+            signed = await _declared(runtime, tmp_path, kept)
+            request = await restores.declare(runtime, signed, actor=ada.actor, reason="the disk failed")
+            async with runtime.pool.acquire() as proxy:
+                await rotate(cast(asyncpg.Connection, proxy), KEY, OTHER, Clock())
+            with pytest.raises(four_eyes.NotDecided, match="has changed"):
+                await four_eyes.decide(
+                    runtime,
+                    APPROVABLE,
+                    request.request_id,
+                    bob,
+                    approves=True,
+                    seen_hash=request.shown_hash,
+                    reason="I saw the disk",
+                )
+            declared = await runtime.pool.fetchval("SELECT count(*) FROM audit_restore")
+    finally:
+        await owner.close()
+    assert declared == 0

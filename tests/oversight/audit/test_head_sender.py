@@ -202,3 +202,26 @@ async def test_a_place_is_sent_nothing_over_a_checkpoint_that_the_record_has_not
         await sender.round()
     await sender.leave()
     assert len(sent) == 1
+
+
+async def test_a_number_that_an_older_release_noted_has_no_digest_of_another(pool: asyncpg.Pool) -> None:
+    """It writes the number, and leaves the column that it does not know."""
+    sent: list[str] = []
+
+    async def send(name: str, body: bytes) -> None:
+        sent.append(name)
+
+    async def close() -> None:
+        return None
+
+    sender = HeadSender(pool, Clock(), SETTINGS, Place("url of a test", send, close), KEY.public)
+    await _sealed(pool, "first")
+    while await sender.round():
+        pass
+    await _sealed(pool, "second")
+    await pool.execute("UPDATE audit_anchor SET checkpoint = (SELECT max(number) FROM audit_checkpoint), at = now()")
+    await _sealed(pool, "third")
+    while await sender.round():
+        pass
+    await sender.leave()
+    assert len(sent) == 2

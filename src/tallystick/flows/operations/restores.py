@@ -20,7 +20,7 @@ from tallystick.domain.work_owner import PERSON
 from tallystick.flows.compliance.four_eyes import Approvable, Approval, ApprovalRequest, ShownChanged, ask
 from tallystick.flows.runtime import Runtime
 from tallystick.record.postgres.acts import insert_act
-from tallystick.record.postgres.audit_declarations import insert_restore, read_restores
+from tallystick.record.postgres.audit_declarations import insert_restore, read_restores, read_rotations
 
 #: The act, and what it is about: there is one record.
 ACT: Final[ActName] = "audit.restored"
@@ -55,21 +55,24 @@ async def declare(runtime: Runtime, signed: SignedRestore, *, actor: str, reason
 
 
 async def _look(runtime: Runtime, target: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """What is given up, and which restores were declared before."""
+    """What is given up, and what was declared before: a key that has ended by then may not declare."""
     async with runtime.pool.acquire() as connection:
-        declared = await read_restores(connection)
+        declared, rotations = await read_restores(connection), await read_rotations(connection)
     return {
         "record": target,
         "goes on from checkpoint": arguments["restored_from"],
         "gives up checkpoints to": arguments["last"],
         "declared before": len(declared),
+        "keys changed before": len(rotations),
     }
 
 
 async def _write(runtime: Runtime, connection: Any, approval: Approval, now: datetime) -> None:
     request = approval.request
     said = request.arguments
-    if len(await read_restores(connection)) != request.shown["declared before"]:
+    declared, rotations = await read_restores(connection), await read_rotations(connection)
+    shown = (request.shown["declared before"], request.shown.get("keys changed before", len(rotations)))
+    if (len(declared), len(rotations)) != shown:
         raise ShownChanged
     try:
         await insert_restore(connection, said["document"], base64.b64decode(said["signature"]), now)

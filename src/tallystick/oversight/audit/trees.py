@@ -131,7 +131,9 @@ class Trees:
         for each in good:
             if not self._is_own(each.record):
                 self._report.add("stray", f"restore of the act {each.act}", _OTHER_RECORD)
-            elif not self._had_ended(each.key, each.last):  # an ended key gives up nothing that came after it
+            elif self._had_ended(each.key, each.last):  # it gives up nothing that came after it
+                self._report.add("stray", f"restore of the act {each.act}", _ENDED.format(each.key))
+            else:
                 self.restores.append(each)
 
     def _is_own(self, record_id: str) -> bool:

@@ -5,6 +5,7 @@ Nothing of it is guessed: without a mapping a file is never of this format.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any, BinaryIO, Final, Literal
@@ -31,8 +32,8 @@ from tallystick.flows.reconciliation.formats.base import (
 )
 from tallystick.flows.reconciliation.formats.delimited import Cells, Columns, Table, cell, header_of, read_rows
 
-#: Digits between two marks of thousands.
-_GROUP_DIGITS: Final = 3
+#: Marks of thousands between groups of three digits; in India between groups of two, but for the last one.
+_GROUPED: Final = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,2}(?:,[0-9]{2})+,[0-9]{3}")
 
 
 class ColumnNames(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,7 +68,7 @@ class CsvMapping(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ``date_format``: as strptime has it; without one dates are ISO 8601. ``negate``: the provider's signs are the
     opposite of ours; that and the direction are those of what the payer paid too. ``fee_sign``: of a fee that is
     charged. ``complete_batches``: a file has all rows of its batches. ``thousands_mark`` stands between groups of three
-    digits."""
+    digits, or as in India."""
 
     columns: ColumnNames
     kinds: dict[str, RowKind] = {}
@@ -197,10 +198,7 @@ class _Rows:
         whole, mark, fraction = text.partition(self._mapping.decimal_mark)
         thousands = self._mapping.thousands_mark
         if thousands and thousands in whole:
-            first, *groups = whole.lstrip("+-").split(thousands)
-            # In India groups have two digits, but for the last one.
-            whole_groups = len(groups[-1]) == _GROUP_DIGITS and len({len(each) for each in groups[:-1]}) <= 1
-            if not (1 <= len(first) <= _GROUP_DIGITS and whole_groups and all(2 <= len(each) <= 3 for each in groups)):
+            if not _GROUPED.fullmatch(whole.lstrip("+-").replace(thousands, ",")):
                 raise RowRefused("not_an_amount", "a mark of thousands is not between groups of digits")
             whole = whole.replace(thousands, "")
         if any(each in f"{whole}{fraction}" for each in ".,"):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 
+from tallystick.kit.clock import utc_now
 from tallystick.oversight.audit import anchors, looks, seal, verify
 from tallystick.oversight.audit.anchors import read_anchors
 from tallystick.oversight.audit.report import AuditReport
@@ -117,6 +119,32 @@ async def test_who_seals_next_goes_on_from_where_the_one_before_was(
         await second.leave()
         left = await pool.fetchval(_UNSEALED)
     assert (behind, left) == (8, 0)
+
+
+async def test_what_takes_too_long_in_one_page_is_looked_at_in_shorter_ones(
+    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A statement over more than five seconds takes longer than it may; each round would ask the same again."""
+    unsealed, begun = AuditRows.unsealed, utc_now() + timedelta(minutes=2)
+
+    async def bounded(self: AuditRows, kind: str, since: datetime, limit: int, until: datetime) -> list[Thing]:
+        if min(until, begun) - since > timedelta(seconds=5):
+            raise TimeoutError
+        return await unsealed(self, kind, since, limit, until)
+
+    database = new_database()
+    async with await open_pool(database.app_url, SETTINGS) as pool:
+        await seal_all(pool)
+        await pool.execute(_ANSWERS, 60, 11)
+        monkeypatch.setattr(AuditRows, "unsealed", bounded)
+        sealer = sealer_of(pool, shift_ms=120_000, audit_sweep_interval_ms=86_400_000)
+        for _ in range(200):
+            with suppress(TimeoutError):
+                await sealer.round()
+            if (left := await pool.fetchval(_UNSEALED)) == 0:
+                break
+        await sealer.leave()
+    assert left == 0
 
 
 async def test_a_sweep_goes_through_all_of_its_pages(
